@@ -1,0 +1,108 @@
+# Debian packages: what is missing is installed where that is allowed, else named with the line to type.
+# Sourced from the root of the repository.
+
+debian_dir=.cache/debian
+
+is_installed() {
+    [[ $(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null) == installed ]]
+}
+
+may_use_apt() {
+    [[ ${SETUP_APT:-yes} != no ]] && command -v apt-get >/dev/null
+}
+
+as_root() {
+    if [[ $EUID -eq 0 ]]; then
+        env DEBIAN_FRONTEND=noninteractive "$@"
+    else
+        sudo -n env DEBIAN_FRONTEND=noninteractive "$@"
+    fi
+}
+
+may_be_root() {
+    [[ $EUID -eq 0 ]] || { command -v sudo >/dev/null && sudo -n true 2>/dev/null; }
+}
+
+require_debian_packages() {
+    local missing=() package
+    for package in "$@"; do
+        is_installed "$package" || missing+=("$package")
+    done
+    [[ ${#missing[@]} -gt 0 ]] || return 0
+    if ! may_use_apt || ! may_be_root; then
+        echo "setup: these Debian packages are missing: ${missing[*]}" >&2
+        echo "setup: install them, then call this again:" >&2
+        echo "    sudo apt-get install --no-install-recommends ${missing[*]}" >&2
+        exit 1
+    fi
+    echo "setup: installing ${missing[*]}" >&2
+    install_debian_packages "${missing[@]}" || {
+        as_root apt-get -qq update >&2
+        install_debian_packages "${missing[@]}"
+    } || {
+        echo "setup: apt-get could not install ${missing[*]}; its own words are above" >&2
+        exit 1
+    }
+}
+
+install_debian_packages() {
+    as_root apt-get -qq install --yes --no-install-recommends "$@" >&2
+}
+
+# The broker is unpacked, not installed, when the machine has none: installing it would start a service of
+# the system on the default port, and unpacking needs no root.
+require_mosquitto() {
+    if [[ -n ${CSU_MOSQUITTO:-} ]] || [[ -x /usr/sbin/mosquitto ]] || command -v mosquitto >/dev/null ||
+        [[ -x $debian_dir/mosquitto ]]; then
+        return 0
+    fi
+    if ! may_use_apt || ! unpack_debian_package mosquitto; then
+        echo "setup: there is no mosquitto, and it could not be fetched; install it, or name one that is" >&2
+        echo "setup: somewhere else: CSU_MOSQUITTO=/path/to/mosquitto" >&2
+        echo "    sudo apt-get install mosquitto" >&2
+        exit 1
+    fi
+    write_wrapper mosquitto usr/sbin/mosquitto
+}
+
+# Unpacks a package, and those of its dependencies that the machine lacks, into .cache/debian/root; by the
+# machine's own package lists, or else by fresh ones kept in .cache (which need no root either).
+unpack_debian_package() {
+    local apt=(apt-get -q -o APT::Sandbox::User=root)
+    echo "setup: unpacking Debian's $1 into $debian_dir" >&2
+    fetch_and_unpack "$1" 2>/dev/null && return 0
+    mkdir -p "$debian_dir/lists/partial"
+    apt+=(-o "Dir::State::Lists=$PWD/$debian_dir/lists" -o "Dir::Cache=$PWD/$debian_dir")
+    "${apt[@]}" update >&2 && fetch_and_unpack "$1"
+}
+
+# Uses the caller's `apt`. What apt would install is what is missing.
+fetch_and_unpack() {
+    local plan names archive
+    plan=$("${apt[@]}" --simulate --no-install-recommends install "$1") || return 1
+    mapfile -t names < <(awk '$1 == "Inst" { print $2 }' <<<"$plan")
+    rm -rf "$debian_dir/packages"
+    mkdir -p "$debian_dir/packages" "$debian_dir/root"
+    (cd "$debian_dir/packages" && "${apt[@]}" download "${names[@]}" >&2) || return 1
+    for archive in "$debian_dir"/packages/*.deb; do
+        dpkg -x "$archive" "$debian_dir/root" || return 1
+    done
+    rm -rf "$debian_dir/packages"
+}
+
+# Makes .cache/debian/NAME, which runs an unpacked program with its unpacked libraries.
+write_wrapper() {
+    local name=$1 program=$2
+    cat >"$debian_dir/$name.new" <<WRAPPER
+#!/bin/sh
+# Runs the unpacked $name; written by scripts/setup.
+here=\$(cd "\$(dirname "\$(readlink -f "\$0")")" && pwd)
+for folder in "\$here"/root/usr/lib/*-linux-gnu* "\$here"/root/lib/*-linux-gnu*; do
+    [ -d "\$folder" ] && LD_LIBRARY_PATH=\$folder\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}
+done
+export LD_LIBRARY_PATH
+exec "\$here/root/$program" "\$@"
+WRAPPER
+    chmod +x "$debian_dir/$name.new"
+    mv "$debian_dir/$name.new" "$debian_dir/$name"
+}

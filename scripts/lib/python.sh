@@ -1,0 +1,69 @@
+# The virtual environment .venv, exactly as the lock files say. Sourced from the root of the repository,
+# after debian.sh.
+
+venv=.venv
+
+require_environment() {
+    local kind=$1 python stamp
+    python=$(find_python)
+    stamp=$(environment_stamp "$kind" "$python")
+    if [[ -f $venv/.setup-$kind && $(<"$venv/.setup-$kind") == "$stamp" ]]; then
+        return 0
+    fi
+    echo "setup: bringing $venv to requirements/$kind.txt" >&2
+    [[ -x $venv/bin/python && $("$venv/bin/python" --version) == "$("$python" --version)" ]] ||
+        create_environment "$python"
+    install_requirements "$kind"
+    [[ ! -x $debian_dir/mosquitto ]] || ln -sfn "$PWD/$debian_dir/mosquitto" "$venv/bin/mosquitto"
+    echo "$stamp" >"$venv/.setup-$kind"
+    # The packages of `dev` are those of `demo` and more.
+    [[ $kind != dev ]] || environment_stamp demo "$python" >"$venv/.setup-demo"
+}
+
+# Prints the first interpreter that is new enough.
+find_python() {
+    local candidate
+    for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11}; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            command -v "$candidate"
+            return 0
+        fi
+    done
+    echo "setup: Python 3.11 or newer is needed; ${PYTHON:-python3} is missing or older" >&2
+    echo "setup: name another one: PYTHON=/path/to/python3 $0" >&2
+    return 1
+}
+
+# What .venv was made from: interpreter, place, locked packages, and how the project declares itself.
+environment_stamp() {
+    {
+        "$2" -VV
+        pwd
+        cat "requirements/$1.txt" pyproject.toml
+    } | sha256sum | cut -d' ' -f1
+}
+
+create_environment() {
+    local python=$1
+    rm -rf "$venv"
+    if "$python" -c 'import ensurepip' 2>/dev/null; then
+        "$python" -m venv "$venv"
+        return
+    fi
+    # Debian keeps pip out of python3: with neither python3-venv nor root, its pip is borrowed as it lies.
+    unpack_debian_package python3-pip-whl || {
+        echo "setup: Python's venv module is incomplete; install it: sudo apt-get install python3-venv" >&2
+        exit 1
+    }
+    "$python" -m venv --without-pip "$venv"
+    local wheel
+    wheel=$(echo "$debian_dir"/root/usr/share/python-wheels/pip-*.whl)
+    "$venv/bin/python" "$wheel/pip" install --quiet --no-index --no-deps "$wheel"
+}
+
+install_requirements() {
+    local pip=("$venv/bin/python" -m pip --quiet --quiet --no-input --disable-pip-version-check)
+    "${pip[@]}" install --no-deps --require-hashes --requirement "requirements/$1.txt"
+    # The project itself: a link to this folder, built by the locked backend.
+    "${pip[@]}" install --no-deps --no-build-isolation --no-index --editable .
+}
