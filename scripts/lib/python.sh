@@ -39,7 +39,7 @@ environment_stamp() {
     {
         "$2" -VV
         pwd
-        cat "requirements/$1.txt" pyproject.toml
+        cat requirements/build.txt "requirements/$1.txt" pyproject.toml
     } | sha256sum | cut -d' ' -f1
 }
 
@@ -63,7 +63,8 @@ create_environment() {
 
 install_requirements() {
     local pip=("$venv/bin/python" -m pip --quiet --quiet --no-input --disable-pip-version-check)
-    "${pip[@]}" install --no-deps --require-hashes --requirement "requirements/$1.txt"
-    # The project itself: a link to this folder, built by the locked backend.
+    # Build backends first, so that nothing that is built fetches an unlocked one.
+    "${pip[@]}" install --no-deps --require-hashes --only-binary :all: --requirement requirements/build.txt
+    "${pip[@]}" install --no-deps --require-hashes --no-build-isolation --requirement "requirements/$1.txt"
     "${pip[@]}" install --no-deps --no-build-isolation --no-index --editable .
 }
