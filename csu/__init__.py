@@ -1,0 +1,1 @@
+"""The supervision centre end: broker, ingest, registry and command line."""

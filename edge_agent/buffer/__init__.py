@@ -1,0 +1,1 @@
+"""Access units become segments on disk; segments become clips."""

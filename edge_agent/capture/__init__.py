@@ -1,0 +1,1 @@
+"""A camera becomes a stream of dated, encoded access units."""

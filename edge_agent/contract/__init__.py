@@ -1,0 +1,1 @@
+"""Every message, command and stored format that leaves or outlives a process."""

@@ -1,0 +1,122 @@
+"""What may be asked of a recorder on its Unix socket `run/<camera>.sock` under the data directory.
+
+One JSON object a line each way, one request a connection at a time: `{"op": …, …}` gets `{"ok": true, "result": …}`
+or `{"ok": false, "error": {"code", "message"}}`. A line is at most `MAX_LINE_BYTES`.
+
+| op | parameters | result |
+|---|---|---|
+| `state` | – | `RecorderState` |
+| `plan` | `PlanRequest` | `PlanResult` |
+| `release` | `clip_id` | `{"released": bool}`: the plan and its pins are gone; safe to repeat |
+| `plans` | – | `{"clip_ids": […]}` |
+| `coverage` | `CoverageRequest` | `CameraCoverage` |
+| `coverage_query` | `CoveragePageRequest` | `CoveragePage` |
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from edge_agent.contract.access_unit import GapCause
+from edge_agent.contract.clip import Interval, Requester
+from edge_agent.contract.messages import CoverageInterval
+from edge_agent.contract.model import ContractModel
+from edge_agent.contract.names import CameraName, Uuid
+from edge_agent.contract.segment_format import ClockSource
+from edge_agent.contract.times import UtcMicros
+
+MAX_LINE_BYTES = 4_000_000
+
+
+class PlanRequest(ContractModel):
+    """Plan a clip and pin its segments; the same `clip_id` again returns the plan that is there.
+
+    When `interval.end_us` lies in the future by at most `commands.MAX_FUTURE_S`, a `reserved` plan is made: what
+    is there is pinned, and the request is made again once the end was recorded.
+    """
+
+    op: Literal["plan"] = "plan"
+    clip_id: Uuid
+    interval: Interval
+    requester: Requester
+
+
+class PlanResult(ContractModel):
+    """Where the durable plan lies, relative to the data directory, and its summary."""
+
+    state: Literal["reserved", "planned"]
+    plan_file: str
+    length_bytes: int
+    parts: int
+    delivered: Interval | None = None
+    ready_at_us: UtcMicros | None = None
+    """Reserved plans: when asking again is worth while."""
+    overwrite_at_us: UtcMicros | None = None
+    """When the oldest byte of the clip would be overwritten if nothing pinned it; null when it would not be."""
+
+
+class CoverageRequest(ContractModel):
+    """Coverage for `up/coverage`."""
+
+    op: Literal["coverage"] = "coverage"
+    max_intervals: int = Field(default=60, ge=1, le=2000)
+
+
+class CoveragePageRequest(ContractModel):
+    """Intervals and gaps between two instants, a page at a time."""
+
+    op: Literal["coverage_query"] = "coverage_query"
+    interval: Interval
+    cursor: str | None = None
+    max_intervals: int = Field(default=80, ge=1, le=2000)
+
+
+class CoveragePage(ContractModel):
+    """One page; `cursor` is null on the last."""
+
+    intervals: tuple[CoverageInterval, ...]
+    cursor: str | None = None
+
+
+class ClockState(ContractModel):
+    """What the recorder believes of the clock."""
+
+    source: ClockSource
+    bound_us: int | None = None
+    utc_us: UtcMicros
+
+
+class RecorderState(ContractModel):
+    """A recorder's figures, all measured by itself; rates over the last 10 s."""
+
+    camera: CameraName
+    recording: bool
+    """A stream is open and its last frame is young."""
+    cause: GapCause | None = None
+    """Why it is not recording."""
+    detail: str = ""
+    since_us: UtcMicros
+    """When `recording` last changed."""
+    last_frame_age_s: float | None = None
+    frames_per_second: float
+    bitrate_kbps: float
+    width_px: int | None = None
+    height_px: int | None = None
+    codec: str | None = None
+    warnings: tuple[str, ...] = ()
+    dropped_units: int
+    """Access units that were left out because the disk could not keep up."""
+    stream_restarts: int
+    oldest_us: UtcMicros | None = None
+    newest_us: UtcMicros | None = None
+    size_bytes: int
+    pinned_bytes: int
+    free_bytes: int | None = None
+    write_errors: int
+    sync_p50_ms: float | None = None
+    sync_max_ms: float | None = None
+    storage_ok: bool
+    storage_detail: str = ""
+    clock: ClockState
+    boot_id: str
+    run_id: str

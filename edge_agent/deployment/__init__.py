@@ -1,0 +1,1 @@
+"""The deployment under which the unit records."""

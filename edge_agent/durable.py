@@ -1,0 +1,97 @@
+"""Durable writes: what these functions returned from survives a power cut at any later instant.
+
+Procedure of `write_file`, and what a cut after each step leaves:
+
+1. write a temporary file beside the target           – old content, a stray `.tmp`
+2. fsync the temporary file                            – old content, a stray `.tmp`
+3. rename it over the target                           – old or new content, never a mixture
+4. fsync the directory                                 – new content
+
+Stray `.tmp` files are removed by `sweep_temporary_files` at start.
+"""
+
+import os
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+
+_TEMPORARY_SUFFIX = ".tmp"
+
+
+def fsync_directory(path: Path) -> None:
+    """Make creations, renames and removals in a directory durable.
+
+    Raises:
+        OSError: the directory cannot be opened or synced.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_file(path: Path, content: bytes | Iterable[bytes], mode: int = 0o640) -> None:
+    """Replace a file atomically and durably.
+
+    Args:
+        path: the target; its directory must exist.
+        content: the bytes, or pieces of them in order.
+        mode: permission bits of the new file.
+
+    Raises:
+        OSError: the storage refused; the old content is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_TEMPORARY_SUFFIX}")
+    try:
+        _write_synced(temporary, content, mode)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    fsync_directory(path.parent)
+
+
+def _write_synced(path: Path, content: bytes | Iterable[bytes], mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        pieces = [content] if isinstance(content, bytes) else content
+        for piece in pieces:
+            file.write(piece)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def make_directory(path: Path, mode: int = 0o750) -> None:
+    """Create a directory, and its parents, durably; an existing one is left alone.
+
+    Raises:
+        OSError: the storage refused.
+    """
+    missing = []
+    current = path
+    while not current.exists():
+        missing.append(current)
+        current = current.parent
+    for directory in reversed(missing):
+        directory.mkdir(mode=mode, exist_ok=True)
+        fsync_directory(directory.parent)
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file durably; a missing one is fine.
+
+    Raises:
+        OSError: the storage refused.
+    """
+    path.unlink(missing_ok=True)
+    fsync_directory(path.parent)
+
+
+def sweep_temporary_files(directory: Path) -> int:
+    """Remove what interrupted `write_file` calls left; the number removed."""
+    removed = 0
+    for stray in directory.glob(f".*{_TEMPORARY_SUFFIX}"):
+        stray.unlink(missing_ok=True)
+        removed += 1
+    return removed

@@ -1,0 +1,1 @@
+"""Probes: each figure is measured or `unknown`."""

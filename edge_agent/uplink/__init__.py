@@ -1,0 +1,1 @@
+"""MQTT session, commands and uploads: all that speaks to the supervision centre."""
