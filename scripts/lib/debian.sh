@@ -65,7 +65,7 @@ require_mosquitto() {
     write_wrapper mosquitto usr/sbin/mosquitto
 }
 
-# Unpacks a package, and those of its dependencies that the machine lacks, into .cache/debian/root; by the
+# Unpacks a package, and those of its dependencies that the machine lacks, into .cache/debian/files; by the
 # machine's own package lists, or else by fresh ones kept in .cache (which need no root either).
 unpack_debian_package() {
     local apt=(apt-get -q -o APT::Sandbox::User=root)
@@ -82,10 +82,10 @@ fetch_and_unpack() {
     plan=$("${apt[@]}" --simulate --no-install-recommends install "$1") || return 1
     mapfile -t names < <(awk '$1 == "Inst" { print $2 }' <<<"$plan")
     rm -rf "$debian_dir/packages"
-    mkdir -p "$debian_dir/packages" "$debian_dir/root"
+    mkdir -p "$debian_dir/packages" "$debian_dir/files"
     (cd "$debian_dir/packages" && "${apt[@]}" download "${names[@]}" >&2) || return 1
     for archive in "$debian_dir"/packages/*.deb; do
-        dpkg -x "$archive" "$debian_dir/root" || return 1
+        dpkg -x "$archive" "$debian_dir/files" || return 1
     done
     rm -rf "$debian_dir/packages"
 }
@@ -97,11 +97,11 @@ write_wrapper() {
 #!/bin/sh
 # Runs the unpacked $name; written by scripts/setup.
 here=\$(cd "\$(dirname "\$(readlink -f "\$0")")" && pwd)
-for folder in "\$here"/root/usr/lib/*-linux-gnu* "\$here"/root/lib/*-linux-gnu*; do
+for folder in "\$here"/files/usr/lib/*-linux-gnu* "\$here"/files/lib/*-linux-gnu*; do
     [ -d "\$folder" ] && LD_LIBRARY_PATH=\$folder\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}
 done
 export LD_LIBRARY_PATH
-exec "\$here/root/$program" "\$@"
+exec "\$here/files/$program" "\$@"
 WRAPPER
     chmod +x "$debian_dir/$name.new"
     mv "$debian_dir/$name.new" "$debian_dir/$name"

@@ -57,7 +57,7 @@ create_environment() {
     }
     "$python" -m venv --without-pip "$venv"
     local wheel
-    wheel=$(echo "$debian_dir"/root/usr/share/python-wheels/pip-*.whl)
+    wheel=$(echo "$debian_dir"/files/usr/share/python-wheels/pip-*.whl)
     "$venv/bin/python" "$wheel/pip" install --quiet --no-index --no-deps "$wheel"
 }
 
