@@ -25,6 +25,7 @@ may_be_root() {
 
 require_debian_packages() {
     local missing=() package
+    command -v dpkg-query >/dev/null || return 0 # not a Debian: the tests say what they miss
     for package in "$@"; do
         is_installed "$package" || missing+=("$package")
     done
@@ -32,21 +33,21 @@ require_debian_packages() {
     if ! may_use_apt || ! may_be_root; then
         echo "setup: these Debian packages are missing: ${missing[*]}" >&2
         echo "setup: install them, then call this again:" >&2
-        echo "    sudo apt-get install --no-install-recommends ${missing[*]}" >&2
+        echo "    sudo apt-get update && sudo apt-get install --no-install-recommends ${missing[*]}" >&2
         exit 1
     fi
     echo "setup: installing ${missing[*]}" >&2
-    install_debian_packages "${missing[@]}" || {
-        as_root apt-get -qq update >&2
-        install_debian_packages "${missing[@]}"
-    } || {
+    install_debian_packages "${missing[@]}" >.cache/apt.log 2>&1 || {
+        cat .cache/apt.log >&2
         echo "setup: apt-get could not install ${missing[*]}; its own words are above" >&2
         exit 1
     }
 }
 
+# Package lists are refreshed only when they do not do.
 install_debian_packages() {
-    as_root apt-get -qq install --yes --no-install-recommends "$@" >&2
+    local install=(apt-get -q install --yes --no-install-recommends "$@")
+    as_root "${install[@]}" || { as_root apt-get -q update && as_root "${install[@]}"; }
 }
 
 # The broker is unpacked, not installed, when the machine has none: installing it would start a service of
@@ -72,7 +73,8 @@ unpack_debian_package() {
     echo "setup: unpacking Debian's $1 into $debian_dir" >&2
     fetch_and_unpack "$1" 2>/dev/null && return 0
     mkdir -p "$debian_dir/lists/partial"
-    apt+=(-o "Dir::State::Lists=$PWD/$debian_dir/lists" -o "Dir::Cache=$PWD/$debian_dir")
+    apt+=(-o "Dir::State::Lists=$PWD/$debian_dir/lists" -o "Dir::Cache=$PWD/$debian_dir"
+        -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=)
     "${apt[@]}" update >&2 && fetch_and_unpack "$1"
 }
 

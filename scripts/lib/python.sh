@@ -11,8 +11,9 @@ require_environment() {
         return 0
     fi
     echo "setup: bringing $venv to requirements/$kind.txt" >&2
-    [[ -x $venv/bin/python && $("$venv/bin/python" --version) == "$("$python" --version)" ]] ||
+    if [[ ! -f $venv/.setup-origin || $(<"$venv/.setup-origin") != "$(environment_origin "$python")" ]]; then
         create_environment "$python"
+    fi
     install_requirements "$kind"
     [[ ! -x $debian_dir/mosquitto ]] || ln -sfn "$PWD/$debian_dir/mosquitto" "$venv/bin/mosquitto"
     echo "$stamp" >"$venv/.setup-$kind"
@@ -34,11 +35,16 @@ find_python() {
     return 1
 }
 
-# What .venv was made from: interpreter, place, locked packages, and how the project declares itself.
+# An environment cannot follow another interpreter, nor a folder that was moved.
+environment_origin() {
+    "$1" -VV
+    pwd
+}
+
+# All that a complete .venv depends on: its origin, the locked packages, how the project declares itself.
 environment_stamp() {
     {
-        "$2" -VV
-        pwd
+        environment_origin "$2"
         cat requirements/build.txt "requirements/$1.txt" pyproject.toml
     } | sha256sum | cut -d' ' -f1
 }
@@ -48,15 +54,20 @@ create_environment() {
     rm -rf "$venv"
     if "$python" -c 'import ensurepip' 2>/dev/null; then
         "$python" -m venv "$venv"
-        return
+    else
+        create_environment_with_borrowed_pip "$python"
     fi
-    # Debian keeps pip out of python3: with neither python3-venv nor root, its pip is borrowed as it lies.
-    unpack_debian_package python3-pip-whl || {
+    environment_origin "$python" >"$venv/.setup-origin"
+}
+
+# Debian keeps pip out of python3: where python3-venv is not installed, Debian's pip is used as it lies.
+create_environment_with_borrowed_pip() {
+    local python=$1 wheel
+    if ! may_use_apt || ! unpack_debian_package python3-pip-whl; then
         echo "setup: Python's venv module is incomplete; install it: sudo apt-get install python3-venv" >&2
         exit 1
-    }
+    fi
     "$python" -m venv --without-pip "$venv"
-    local wheel
     wheel=$(echo "$debian_dir"/files/usr/share/python-wheels/pip-*.whl)
     "$venv/bin/python" "$wheel/pip" install --quiet --no-index --no-deps "$wheel"
 }
