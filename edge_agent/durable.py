@@ -8,8 +8,12 @@ Procedure of `write_file`, and what a cut after each step leaves:
 4. fsync the directory                                 – new content
 
 Stray `.tmp` files are removed by `sweep_temporary_files` at start.
+
+`create_file` does the same for a name that must not exist yet; step 3 is then link(2) and unlink(2), and a name that
+was taken in the meantime is left as it is.
 """
 
+import errno
 import os
 import uuid
 from collections.abc import Iterable
@@ -50,6 +54,42 @@ def write_file(path: Path, content: bytes | Iterable[bytes], mode: int = 0o640) 
         temporary.unlink(missing_ok=True)
         raise
     fsync_directory(path.parent)
+
+
+def create_file(path: Path, content: bytes | Iterable[bytes], mode: int = 0o640) -> None:
+    """Create a file atomically and durably; never touches one that is there.
+
+    On file systems without hard links (FAT, exFAT) the name is claimed by an empty file first; a cut before the
+    rename leaves that empty file.
+
+    Args:
+        path: the target; its directory must exist.
+        content: the bytes, or pieces of them in order.
+        mode: permission bits of the new file.
+
+    Raises:
+        FileExistsError: the name is taken, perhaps since a moment ago.
+        OSError: the storage refused; nothing of that name was made.
+    """
+    if path.exists():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_TEMPORARY_SUFFIX}")
+    try:
+        _write_synced(temporary, content, mode)
+        _take_name(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    fsync_directory(path.parent)
+
+
+def _take_name(temporary: Path, path: Path) -> None:
+    try:
+        path.hardlink_to(temporary)
+    except OSError as error:
+        if error.errno not in {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}:
+            raise
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC))
+        temporary.replace(path)
 
 
 def _write_synced(path: Path, content: bytes | Iterable[bytes], mode: int) -> None:

@@ -8,13 +8,14 @@ from pydantic import StringConstraints
 
 UNIT_ID_PATTERN = r"^[a-z0-9][a-z0-9-]{1,30}$"
 CAMERA_NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,30}$"
+UUID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 DEFAULT_PREFIX = "csu/v1"
 
 UnitId = Annotated[str, StringConstraints(pattern=UNIT_ID_PATTERN)]
 CameraName = Annotated[str, StringConstraints(pattern=CAMERA_NAME_PATTERN)]
 HexId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Sha256Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Uuid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
+Uuid = Annotated[str, StringConstraints(pattern=UUID_PATTERN)]
 """A UUID in its canonical text form (RFC 9562 §4); it becomes a folder name, so nothing else is let through."""
 
 

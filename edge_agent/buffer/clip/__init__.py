@@ -1,0 +1,1 @@
+"""Segments become clips: views onto unchanged ring bytes."""

@@ -1,0 +1,78 @@
+"""The manifest: built from a clip's plan, signed by the unit, read by whoever verifies the clip."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from edge_agent.contract.clip import MAX_PLAN_BYTES, ClipPlan, Manifest, ManifestPart, Part
+from edge_agent.contract.errors import ContractError
+from edge_agent.contract.jws import SigningKey, TrustedKeys
+from edge_agent.contract.segment_format import CLOCK_SOURCES, ClockSource
+
+MANIFEST_FILE_NAME = "manifest.jws"
+"""Its name beside the parts."""
+
+MAX_MANIFEST_BYTES = MAX_PLAN_BYTES * 4 // 3
+"""The largest signed manifest that is read: base64url makes four characters of three bytes."""
+
+
+def build_manifest(plan: ClipPlan, sha256_of_parts: Sequence[str]) -> Manifest:
+    """The manifest of a planned clip.
+
+    Args:
+        plan: a plan in state `planned`.
+        sha256_of_parts: hex SHA-256 of each whole part file, in the plan's order.
+
+    Raises:
+        ContractError: the plan is only reserved, or the digests are not one a part.
+    """
+    if plan.state != "planned" or plan.delivered is None or not plan.parts:
+        raise ContractError(f"clip {plan.clip_id}: a {plan.state} plan without parts has no manifest")
+    if len(sha256_of_parts) != len(plan.parts):
+        raise ContractError(f"clip {plan.clip_id}: {len(sha256_of_parts)} digests for {len(plan.parts)} parts")
+    source, bound_us = _weakest_clock(plan.parts)
+    parts = tuple(_manifest_part(part, digest) for part, digest in zip(plan.parts, sha256_of_parts, strict=True))
+    return Manifest(
+        clip_id=plan.clip_id,
+        unit_id=plan.unit_id,
+        camera=plan.camera,
+        asked=plan.asked,
+        delivered=plan.delivered,
+        gaps=plan.gaps,
+        parts=parts,
+        requester=plan.requester,
+        created_us=plan.created_us,
+        clock_source=source,
+        clock_bound_us=bound_us,
+        software_version=plan.software_version,
+    )
+
+
+def _manifest_part(part: Part, sha256: str) -> ManifestPart:
+    shared: dict[str, Any] = {
+        name: getattr(part, name) for name in ManifestPart.model_fields if name in Part.model_fields
+    }
+    return ManifestPart(**shared, sha256=sha256)
+
+
+def _weakest_clock(parts: Sequence[Part]) -> tuple[ClockSource, int | None]:
+    """The least trusted source and the largest bound: what holds for the whole clip."""
+    source = min((part.clock.source for part in parts), key=CLOCK_SOURCES.index)
+    bounds_us = [part.clock.bound_us for part in parts if part.clock.bound_us is not None]
+    return source, max(bounds_us) if len(bounds_us) == len(parts) else None
+
+
+def sign_manifest(manifest: Manifest, key: SigningKey) -> str:
+    """The manifest as a JWS in compact form: the content of `manifest.jws`."""
+    return key.sign("manifest", manifest.to_object())
+
+
+def read_manifest(token: str, trusted: TrustedKeys) -> Manifest:
+    """Check the signature and read the manifest.
+
+    Raises:
+        SignatureError: the signature does not hold or its key is not trusted.
+        ContractError: too long, or signed but not of this shape.
+    """
+    if len(token) > MAX_MANIFEST_BYTES:
+        raise ContractError(f"the manifest has {len(token)} characters, at most {MAX_MANIFEST_BYTES} are read")
+    return Manifest.from_object(trusted.verify("manifest", token.strip()))
