@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from edge_agent.contract.local_time import load_zone
 from edge_agent.contract.names import DEFAULT_PREFIX, CameraName, UnitId
 
 SyncPolicy = Literal["fragment", "10s"]
@@ -26,6 +27,14 @@ class UnitSettings(_Table):
     id: UnitId
     data_dir: Path
     enrolled: bool = False
+    timezone: str = "Europe/Paris"
+    """Of the site, for times that a person types; everything stored and sent is UTC."""
+
+    @field_validator("timezone")
+    @classmethod
+    def _check_timezone(cls, name: str) -> str:
+        load_zone(name)
+        return name
 
 
 class PositionSettings(_Table):

@@ -1,0 +1,230 @@
+"""`edge-agent run`: one recorder a camera and one link, each its own process, kept alive.
+
+A child is started, watched and started again with capped, jittered backoff. Its heartbeat comes over the service
+manager's protocol (`notify`); a child that falls silent is stopped in its tracks or hangs, and is killed. The
+supervisor itself does nothing else: whatever happens to it, the recorders go on, and the next supervisor's children
+take their locks over (`takeover`).
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tenacity import wait_exponential_jitter
+from tenacity.wait import wait_base
+
+from edge_agent.clock import Clock
+from edge_agent.notify import Notifier
+from edge_agent.retry import backoff_s
+from edge_agent.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+STOP_GRACE_S = 4.0
+START_LIMIT_S = 60.0
+"""A child that is not ready by then is taken for hung."""
+SILENCE_LIMIT_S = 20.0
+"""A child without heartbeat for so long is taken for hung."""
+HEARTBEAT_S = 2.0
+STABLE_S = 60.0
+"""A child that lived so long starts again at once, and its backoff anew."""
+EXIT_SETTINGS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """One process of the unit.
+
+    Attributes:
+        name: for people: `record main`, `link`.
+        arguments: command line after the interpreter.
+        needed_for_ready: the unit counts as started only when this one is ready.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    needed_for_ready: bool
+
+
+def children_of(settings: Settings, settings_file: Path) -> list[ChildSpec]:
+    """The processes that a unit with these settings consists of."""
+    common = ("--config", str(settings_file), "--take-over")
+    recorders = [
+        ChildSpec(f"record {camera.name}", ("-m", "edge_agent", "record", camera.name, *common), True)
+        for camera in settings.camera
+    ]
+    return [*recorders, ChildSpec("link", ("-m", "edge_agent", "link", *common), False)]
+
+
+@dataclass(slots=True)
+class Child:
+    """A running child's signs of life."""
+
+    spec: ChildSpec
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    heard_us: int = 0
+    starts: int = 0
+
+
+class Supervisor:
+    """Starts, watches and ends the children.
+
+    Args:
+        specs: what to run.
+        clock: injected clocks.
+        notifier: the service manager above.
+        backoff: wait strategy between two starts of the same child.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[ChildSpec],
+        clock: Clock,
+        notifier: Notifier,
+        backoff: wait_base | None = None,
+        on_start: Callable[[str, int], None] = lambda _name, _pid: None,
+    ) -> None:
+        self._children = [Child(spec) for spec in specs]
+        self._clock = clock
+        self._notifier = notifier
+        self._backoff = backoff or wait_exponential_jitter(multiplier=0.2, max=30.0, jitter=1.0)
+        self._on_start = on_start
+        self._stop = asyncio.Event()
+        self._refused = False
+
+    def stop(self) -> None:
+        """Ask for the end; `run` then ends every child within `STOP_GRACE_S`."""
+        self._stop.set()
+
+    async def run(self) -> int:
+        """Keep the children alive until `stop`.
+
+        Returns:
+            Exit code: 0, or 2 when a child said that its settings cannot be used.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        async with asyncio.TaskGroup() as tasks:
+            keepers = [
+                tasks.create_task(self._keep(child), name=f"keep {child.spec.name}") for child in self._children
+            ]
+            herald = tasks.create_task(self._herald(), name="service manager")
+            await self._stop.wait()
+            self._notifier.stopping()
+            herald.cancel()
+            await asyncio.wait(keepers)
+        return EXIT_SETTINGS if self._refused else 0
+
+    async def _herald(self) -> None:
+        """Tell the service manager once that the recorders are ready, and ever after that we live."""
+        announced = False
+        interval_s = min(HEARTBEAT_S, (self._notifier.watchdog_s or 2 * HEARTBEAT_S) / 2)
+        while True:
+            self._notifier.heartbeat()
+            if not announced and all(c.ready.is_set() for c in self._children if c.spec.needed_for_ready):
+                announced = True
+                self._notifier.send("READY=1", f"MAINPID={os.getpid()}", f"STATUS={len(self._children)} processes")
+                logger.info("ready: every recorder runs")
+            await self._clock.async_sleep(interval_s)
+
+    async def _keep(self, child: Child) -> None:
+        attempt = 0
+        while not self._stop.is_set():
+            started_us = self._clock.monotonic_us()
+            code = await self._live(child)
+            if self._stop.is_set():
+                return
+            if code == EXIT_SETTINGS:
+                logger.error("%s refuses its settings; the unit ends", child.spec.name)
+                self._refused = True
+                self.stop()
+                return
+            lived_s = (self._clock.monotonic_us() - started_us) / 1e6
+            attempt = 1 if lived_s >= STABLE_S else attempt + 1
+            wait_s = backoff_s(self._backoff, attempt)
+            logger.warning("%s ended with %s after %.1f s; again in %.1f s", child.spec.name, code, lived_s, wait_s)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), wait_s)
+
+    async def _live(self, child: Child) -> int:
+        """One life of a child, from its start to its end, whoever ends it; its exit code."""
+        name = f"@edge-agent-{os.getpid()}-{secrets.token_hex(8)}"
+        ears = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        ears.bind("\0" + name[1:])
+        environment = os.environ | {"NOTIFY_SOCKET": name, "WATCHDOG_USEC": str(int(SILENCE_LIMIT_S * 1e6))}
+        environment.pop("WATCHDOG_PID", None)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, *child.spec.arguments, env=environment, stdin=asyncio.subprocess.DEVNULL
+            )
+            child.starts += 1
+            child.heard_us = self._clock.monotonic_us()
+            self._on_start(child.spec.name, process.pid)
+            logger.info("%s started as process %d", child.spec.name, process.pid)
+            return await self._watch(child, process, ears)
+        finally:
+            child.ready.clear()
+            ears.close()
+
+    async def _watch(self, child: Child, process: asyncio.subprocess.Process, ears: socket.socket) -> int:
+        ended = asyncio.create_task(process.wait())
+        asked = asyncio.create_task(self._stop.wait())
+        listener = asyncio.create_task(self._listen(child, ears))
+        looked_us = self._clock.monotonic_us()
+        try:
+            while not ended.done() and not self._stop.is_set():
+                await asyncio.wait({ended, asked}, timeout=HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED)
+                now_us = self._clock.monotonic_us()
+                if now_us - looked_us > 2 * HEARTBEAT_S * 1e6:
+                    child.heard_us = now_us  # this process itself was stopped: its children's messages wait unread
+                looked_us = now_us
+                if not ended.done() and self._is_hung(child):
+                    logger.error("%s fell silent: killed", child.spec.name)
+                    process.kill()
+            if not ended.done():
+                await self._end(child, process)
+            return await ended
+        finally:
+            for task in (listener, asked, ended):
+                task.cancel()
+
+    def _is_hung(self, child: Child) -> bool:
+        limit_s = SILENCE_LIMIT_S if child.ready.is_set() else START_LIMIT_S
+        return self._clock.monotonic_us() - child.heard_us > limit_s * 1e6
+
+    async def _listen(self, child: Child, ears: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            lines = (await loop.sock_recv(ears, 4096)).decode(errors="replace").splitlines()
+            child.heard_us = self._clock.monotonic_us()
+            if "READY=1" in lines:
+                child.ready.set()
+
+    async def _end(self, child: Child, process: asyncio.subprocess.Process) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), STOP_GRACE_S)
+        except TimeoutError:
+            logger.error("%s did not end in %.0f s: killed", child.spec.name, STOP_GRACE_S)  # noqa: TRY400 -- expected
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+
+
+def run_unit(settings: Settings, settings_file: Path, clock: Clock) -> int:
+    """`edge-agent run`; the exit code."""
+    supervisor_notifier = Notifier.from_environment()
+
+    async def main() -> int:
+        return await Supervisor(children_of(settings, settings_file), clock, supervisor_notifier).run()
+
+    return asyncio.run(main())

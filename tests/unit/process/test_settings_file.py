@@ -1,0 +1,111 @@
+"""The settings file, the environment over it, and the sentences about what is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from edge_agent.errors import SettingsError
+from edge_agent.settings_file import load_settings
+
+LEAST = """
+[unit]
+id = "nomad-07"
+data_dir = "data"
+
+[[camera]]
+name = "main"
+source = "test:"
+"""
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "unit.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_least_that_a_unit_needs(tmp_path: Path) -> None:
+    settings = load_settings(write(tmp_path, LEAST), {})
+    assert settings.unit.data_dir == tmp_path / "data"
+    assert settings.camera[0].source == "test:"
+    assert settings.mqtt is None
+
+
+def test_a_variable_wins_over_the_file_and_adds_a_camera(tmp_path: Path) -> None:
+    environment = {
+        "EDGE_UNIT_ID": "nomad-08",
+        "EDGE_CAMERA_0_BITRATE_KBPS": "2000",
+        "EDGE_CAMERA_1_NAME": "rear",
+        "EDGE_CAMERA_1_SOURCE": "test:",
+        "HOME": "/nowhere",
+    }
+    settings = load_settings(write(tmp_path, LEAST), environment)
+    assert settings.unit.id == "nomad-08"
+    assert [camera.name for camera in settings.camera] == ["main", "rear"]
+    assert settings.camera[0].bitrate_kbps == 2000
+
+
+def test_origins_from_a_variable_are_a_list(tmp_path: Path) -> None:
+    text = LEAST + '[mqtt]\nurl = "mqtt://127.0.0.1"\n[upload]\nurl = "http://127.0.0.1/files/"\n'
+    text += '[trust]\ncommand_keys_file = "keys.json"\n'
+    environment = {"EDGE_UPLOAD_ALLOWED_ORIGINS": "https://a.example, https://b.example"}
+    settings = load_settings(write(tmp_path, text), environment)
+    assert settings.upload is not None
+    assert settings.upload.allowed_origins == ("https://a.example", "https://b.example")
+    assert settings.trust is not None
+    assert settings.trust.command_keys_file == tmp_path / "keys.json"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ["unit", "missing"]),
+        ("[unit\n", ["not TOML"]),
+        (LEAST.replace("nomad-07", "Nomad 07"), ["unit.id", "Nomad 07"]),
+        (LEAST + "colour = 1\n", ["camera.0.colour", "no such key"]),
+        (LEAST + "width = 'wide'\n", ["camera.0.width", "wide", "integer"]),
+        (LEAST + "fps = nan\n", ["camera.0.fps", "finite"]),
+        (LEAST + "max_age_h = 800\n", ["camera.0.max_age_h", "744"]),
+        (LEAST + '[[camera]]\nname = "main"\nsource = "test:"\n', ["two cameras"]),
+        (LEAST + '[mqtt]\nurl = "mqtt://x"\n', ["[upload] and [trust]"]),
+        (LEAST + '[mqtt]\nurl = "http://x"\n', ["mqtt.url", "mqtts://host"]),
+        (LEAST.replace('id = "nomad-07"', 'id = "nomad-07"\ntimezone = "Mars/Base"'), ["Mars/Base", "Europe/Paris"]),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, words: list[str]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(write(tmp_path, text), {})
+    assert [word for word in words if word not in str(caught.value)] == []
+    assert "unit.toml" in str(caught.value)
+
+
+@pytest.mark.parametrize("variable", ["EDGE_UNIT_COLOUR", "EDGE_MQT_URL", "EDGE_CAMERA_5_NAME", "EDGE_CAMERA_SOURCE"])
+def test_a_misspelt_variable_is_refused(tmp_path: Path, variable: str) -> None:
+    with pytest.raises(SettingsError, match=variable):
+        load_settings(write(tmp_path, LEAST), {variable: "x"})
+
+
+@pytest.mark.parametrize("variable", ["EDGE_TRUST_COMMAND_KEYS_FILE", "EDGE_UPLOAD_URL", "EDGE_UNIT_ENROLLED"])
+def test_an_enrolled_unit_takes_its_trust_from_the_file_only(tmp_path: Path, variable: str) -> None:
+    path = write(tmp_path, LEAST.replace("[unit]", "[unit]\nenrolled = true"))
+    with pytest.raises(SettingsError, match="unset it"):
+        load_settings(path, {variable: "x"})
+
+
+def test_credentials_of_a_source_are_not_shown(tmp_path: Path) -> None:
+    text = LEAST.replace('source = "test:"', 'source = ["rtsp://admin:secret@192.0.2.7/1"]')
+    with pytest.raises(SettingsError) as caught:
+        load_settings(write(tmp_path, text), {})
+    assert "secret" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"nowhere\.toml.*--config"):
+        load_settings(tmp_path / "nowhere.toml", {})
+
+
+def test_bytes_that_are_not_text_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "unit.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load_settings(path, {})

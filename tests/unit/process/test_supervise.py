@@ -1,0 +1,125 @@
+"""The supervisor over real children that misbehave on request."""
+
+import asyncio
+import os
+import signal
+import socket
+from pathlib import Path
+
+import psutil
+import pytest
+from tenacity import wait_fixed
+
+from edge_agent import supervise
+from edge_agent.clock import SystemClock
+from edge_agent.notify import Notifier
+from edge_agent.supervise import ChildSpec, Supervisor
+from tests.support.polling import until
+
+CHILD = """
+import os, signal, sys, time
+from edge_agent.clock import SystemClock
+from edge_agent.notify import Notifier
+mode = sys.argv[1]
+if mode == "deaf":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if mode == "refuse":
+    sys.exit(2)
+if mode == "crash":
+    sys.exit(7)
+notifier = Notifier.from_environment()
+notifier.ready()
+while True:
+    notifier.heartbeat()
+    SystemClock().sleep(0.05)
+"""
+
+
+class Unit:
+    """A supervisor under test, with the pids that it started."""
+
+    def __init__(self, *modes: str, notifier: Notifier | None = None) -> None:
+        self.pids: dict[str, list[int]] = {mode: [] for mode in modes}
+        self.supervisor = Supervisor(
+            [ChildSpec(mode, ("-c", CHILD, mode), True) for mode in modes],
+            SystemClock(),
+            notifier or Notifier(None, None),
+            wait_fixed(0.05),
+            lambda name, pid: self.pids[name].append(pid),
+        )
+        self.task = asyncio.create_task(self.supervisor.run())
+
+    async def started(self, mode: str, times: int = 1) -> int:
+        await until(lambda: len(self.pids[mode]) >= times, what=f"{mode} started {times} times")
+        return self.pids[mode][times - 1]
+
+    async def end(self) -> int:
+        self.supervisor.stop()
+        return await asyncio.wait_for(self.task, 10)
+
+    def alive(self) -> list[int]:
+        return [pid for pids in self.pids.values() for pid in pids if psutil.pid_exists(pid)]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervise, "HEARTBEAT_S", 0.1)
+    monkeypatch.setattr(supervise, "SILENCE_LIMIT_S", 2.0)
+    monkeypatch.setattr(supervise, "START_LIMIT_S", 5.0)
+    monkeypatch.setattr(supervise, "STOP_GRACE_S", 1.0)
+
+
+async def test_a_killed_child_starts_again_and_the_other_is_left_alone() -> None:
+    unit = Unit("good", "other")
+    first = await unit.started("good")
+    await unit.started("other")
+    os.kill(first, signal.SIGKILL)
+    assert await unit.started("good", 2) != first
+    assert len(unit.pids["other"]) == 1
+    assert await unit.end() == 0
+    assert unit.alive() == []
+
+
+async def test_a_stopped_child_is_killed_and_started_again() -> None:
+    unit = Unit("good")
+    os.kill(await unit.started("good"), signal.SIGSTOP)
+    await unit.started("good", 2)
+    assert await unit.end() == 0
+
+
+async def test_a_child_that_crashes_is_started_again_and_again() -> None:
+    unit = Unit("crash")
+    await unit.started("crash", 3)
+    assert await unit.end() == 0
+
+
+async def test_a_child_that_does_not_hear_is_killed_at_the_end() -> None:
+    unit = Unit("deaf")
+    await unit.started("deaf")
+    assert await unit.end() == 0
+    assert unit.alive() == []
+
+
+async def test_settings_that_a_child_refuses_end_the_unit() -> None:
+    unit = Unit("refuse", "good")
+    assert await asyncio.wait_for(unit.task, 10) == 2
+    assert unit.alive() == []
+
+
+async def test_the_service_manager_hears_readiness_and_heartbeats(tmp_path: Path) -> None:
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as ears:
+        ears.bind(str(tmp_path / "n"))
+        unit = Unit("good", notifier=Notifier(str(tmp_path / "n"), 1.0))
+        heard: list[str] = []
+
+        def hear() -> bool:
+            try:
+                heard.extend(ears.recv(200).decode().splitlines())
+            except BlockingIOError:
+                return False
+            return "READY=1" in heard and heard.count("WATCHDOG=1") > 2
+
+        await until(hear, what="READY=1 and heartbeats")
+        assert await unit.end() == 0
+        await until(lambda: hear() or "STOPPING=1" in heard, what="STOPPING=1")

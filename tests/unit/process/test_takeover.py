@@ -1,0 +1,59 @@
+"""Locks that an orphan holds."""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge_agent.clock import SystemClock
+from edge_agent.takeover import is_locked, retire_holder
+
+HOLDER = """
+import fcntl, os, signal, sys
+if "--deaf" in sys.argv:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+file = open(sys.argv[1], "w")
+fcntl.flock(file, fcntl.LOCK_EX)
+file.write(str(os.getpid()))
+file.flush()
+print("held", flush=True)
+signal.pause()
+"""
+
+
+def hold(path: Path, *flags: str) -> "subprocess.Popen[bytes]":
+    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(path), *flags], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"held\n"
+    return process
+
+
+@pytest.mark.parametrize(("flags", "stopped"), [((), False), (("--deaf",), False), ((), True)])
+def test_the_holder_is_ended(tmp_path: Path, flags: tuple[str, ...], stopped: bool) -> None:
+    path = tmp_path / "lock"
+    with hold(path, *flags) as process:
+        if stopped:
+            os.kill(process.pid, signal.SIGSTOP)
+        assert is_locked(path)
+        assert retire_holder(path, SystemClock(), grace_s=0.3)
+        assert process.wait(5) in {-signal.SIGTERM, -signal.SIGKILL}
+    assert not is_locked(path)
+
+
+def test_a_free_lock_is_left_alone(tmp_path: Path) -> None:
+    assert retire_holder(tmp_path / "none", SystemClock())
+    (tmp_path / "lock").write_text("1234567")
+    assert retire_holder(tmp_path / "lock", SystemClock())
+
+
+@pytest.mark.parametrize("text", ["", "garbage", "1", "-5", "0"])
+def test_an_unreadable_holder_is_never_signalled(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "lock"
+    path.write_text(text)
+    with path.open("r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert retire_holder(path, SystemClock()) is False
