@@ -1,0 +1,437 @@
+"""Mosquitto as an own, supervised instance: own directory, port, users and access rules.
+
+The directory holds everything (`BrokerPaths`); starting again on it continues where the last broker ended, on the
+same port. The broker ends with the process that started it, also when that one is killed (`setpriv --pdeathsig`).
+"""
+
+import getpass
+import logging
+import os
+import secrets
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from csu.backoff import delay_s
+from csu.broker_files import (
+    BrokerPaths,
+    access_text,
+    config_text,
+    format_passwords,
+    hash_password,
+    parse_passwords,
+)
+from csu.clock import Clock, SystemClock
+from csu.durable import make_directory, write_file
+from csu.errors import BrokerError
+from csu.mqtt_probe import accepts
+from edge_agent.contract.names import DEFAULT_PREFIX
+
+_log = logging.getLogger(__name__)
+
+_PROBE_USER = "_probe"
+_READY_TIMEOUT_S = 20.0
+_END_TIMEOUT_S = 5.0
+_POLL_S = 0.02
+_CHECK_INTERVAL_S = 5.0
+_MAX_LOG_BYTES = 5_000_000
+_PORT_ATTEMPTS = 5
+_FIRST_RESTART_S = 0.2
+_MAX_RESTART_S = 30.0
+_HEALTHY_US = 10_000_000
+
+
+class _PortTakenError(BrokerError):
+    """Another program took the port between choosing and listening."""
+
+
+def find_mosquitto() -> Path:
+    """The broker's program: `CSU_MOSQUITTO`, else on the PATH, else where Debian puts it.
+
+    Raises:
+        BrokerError: there is none; the message says what to install.
+    """
+    named = os.environ.get("CSU_MOSQUITTO")
+    if named:
+        if not os.access(named, os.X_OK):
+            raise BrokerError(f"CSU_MOSQUITTO={named} is not a program; correct it or remove it")
+        return Path(named)
+    found = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+    if not found:
+        raise BrokerError(
+            "mosquitto is not installed; install it (sudo apt-get install mosquitto), name its program in"
+            " CSU_MOSQUITTO, or use a broker of your own (csu serve --broker URL)"
+        )
+    return Path(found)
+
+
+class Broker:
+    """Own mosquitto: `start`, `stop`, users; restarted with capped, jittered delays when it dies.
+
+    All calls block for as long as their work takes (start about 50 ms) and are safe from any thread.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        prefix: str = DEFAULT_PREFIX,
+        service_users: Sequence[str] = ("csu",),
+        clock: Clock | None = None,
+    ) -> None:
+        """Prepare; nothing is started or written yet.
+
+        Args:
+            directory: everything of this broker lies in it; created when missing.
+            host: address to listen on.
+            port: 0 takes the port of the last start, or a free one that is then kept.
+            prefix: of the topics that the access rules are about.
+            service_users: names that may do everything under the prefix; every client needs a user of its own,
+                since the user name becomes the client id.
+            clock: of this machine unless said otherwise.
+        """
+        self._paths = BrokerPaths(directory.absolute())
+        self._host = host
+        self._asked_port = port
+        self._port = 0
+        self._prefix = prefix
+        self._services = tuple(service_users)
+        self._clock: Clock = clock or SystemClock()
+        self._probe_password = secrets.token_urlsafe(18)
+        self._users_lock = threading.Lock()  # protects the password file
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
+        self._wake: tuple[int, int] | None = None
+
+    @property
+    def host(self) -> str:
+        """Address that it listens on."""
+        return self._host
+
+    @property
+    def port(self) -> int:
+        """Port that it listens on; 0 before the first start."""
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """Such as `mqtt://127.0.0.1:43127`."""
+        return f"mqtt://{self._host}:{self._port}"
+
+    @property
+    def pid(self) -> int:
+        """Process id of mosquitto; raises BrokerError when it is not running."""
+        process = self._process
+        if process is None or process.poll() is not None:
+            raise BrokerError("mosquitto is not running")
+        return process.pid
+
+    @property
+    def log_file(self) -> Path:
+        """Where mosquitto writes its log."""
+        return self._paths.log
+
+    def password_of(self, service_user: str) -> str:
+        """Password of a service user, made at the first start.
+
+        Raises:
+            BrokerError: no such service user, or not started yet.
+        """
+        try:
+            return self._paths.secret(service_user).read_text(encoding="ascii").strip()
+        except OSError as error:
+            raise BrokerError(f"no password of the service user {service_user!r}: {error}") from error
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start mosquitto and wait until it accepts clients.
+
+        Raises:
+            BrokerError: mosquitto is missing, its port is taken, or it does not come up.
+        """
+        if self._thread is not None:
+            raise BrokerError("the broker is started already")
+        program = find_mosquitto()
+        try:
+            self._prepare()
+        except OSError as error:
+            raise BrokerError(f"the broker's directory {self._paths.directory} cannot be used: {error}") from error
+        self._stopping.clear()
+        self._wake = os.pipe2(os.O_CLOEXEC)
+        ready: Future[None] = Future()
+        # One thread starts and watches: the parent-death signal is bound to the thread that started the child.
+        self._thread = threading.Thread(target=self._supervise, args=(program, ready), name="broker", daemon=True)
+        self._thread.start()
+        try:
+            ready.result()
+        except BrokerError:
+            self._end_supervision()
+            raise
+
+    def stop(self) -> None:
+        """End mosquitto, its store saved; without effect when it is not started."""
+        self._end_supervision()
+
+    def kill(self) -> None:
+        """SIGKILL mosquitto and leave it ended until the next `start` (for fault tests)."""
+        if self._thread is None:
+            return
+        self._stopping.set()
+        process = self._process
+        if process is not None and process.poll() is None:
+            process.kill()
+        self._end_supervision()
+
+    def add_user(self, name: str, password: str | None = None) -> str:
+        """Let a unit in, from now on; an existing one gets the new password.
+
+        Returns:
+            Its password, random unless given.
+
+        Raises:
+            BrokerError: a reserved name, or a running broker does not take it.
+        """
+        if name in self._services or name == _PROBE_USER or ":" in name or "\n" in name:
+            raise BrokerError(f"{name!r} is a reserved name; choose another unit id")
+        chosen = password or secrets.token_urlsafe(24)
+        self._write_passwords({name: hash_password(chosen)})
+        self._reload(name, chosen)
+        return chosen
+
+    def remove_user(self, name: str) -> None:
+        """Shut a unit out; its connection ends when the broker re-reads its files, at once."""
+        self._write_passwords({name: None})
+        process = self._process
+        if process is not None and process.poll() is None:
+            process.send_signal(signal.SIGHUP)
+
+    def users(self) -> set[str]:
+        """Names of the units that are let in."""
+        return set(self._read_passwords()) - {*self._services, _PROBE_USER}
+
+    # The files.
+
+    def _prepare(self) -> None:
+        make_directory(self._paths.directory, 0o700)
+        _end_leftover(self._paths)
+        service_hashes: dict[str, str | None] = {_PROBE_USER: hash_password(self._probe_password)}
+        for user in self._services:
+            secret = self._paths.secret(user)
+            if not secret.exists():
+                write_file(secret, secrets.token_urlsafe(24).encode(), 0o600)
+            service_hashes[user] = hash_password(self.password_of(user))
+        self._write_passwords(service_hashes)
+        write_file(self._paths.access, access_text(self._prefix, self._services).encode(), 0o600)
+
+    def _read_passwords(self) -> dict[str, str]:
+        try:
+            return parse_passwords(self._paths.passwords.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+
+    def _write_passwords(self, changes: dict[str, str | None]) -> None:
+        with self._users_lock:
+            merged = self._read_passwords() | changes
+            kept = {name: digest for name, digest in merged.items() if digest is not None}
+            write_file(self._paths.passwords, format_passwords(kept).encode(), 0o600)
+
+    def _reload(self, name: str, password: str) -> None:
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        process.send_signal(signal.SIGHUP)
+        # The probe leaves at once; a unit that is connected with this name would be put out by it, and its old
+        # password no longer holds anyway.
+        deadline_us = self._clock.monotonic_us() + round(_READY_TIMEOUT_S * 1e6)
+        while not accepts(self._host, self._port, name, password):
+            if self._clock.monotonic_us() > deadline_us:
+                raise BrokerError(f"mosquitto does not take the new user {name!r}; see {self._paths.log}")
+            self._clock.sleep(_POLL_S)
+
+    # The process.
+
+    def _supervise(self, program: Path, ready: "Future[None]") -> None:
+        try:
+            self._first_start(program)
+        except BrokerError as error:
+            ready.set_exception(error)
+            return
+        ready.set_result(None)
+        failures = 0
+        while not self._stopping.is_set():
+            started_us = self._clock.monotonic_us()
+            self._watch()
+            if self._stopping.is_set():
+                break
+            failures = 1 if self._clock.monotonic_us() - started_us > _HEALTHY_US else failures + 1
+            _log.warning("mosquitto ended by itself; it is started again")
+            self._clock.wait(self._stopping, delay_s(failures, _FIRST_RESTART_S, _MAX_RESTART_S))
+            if not self._stopping.is_set():
+                self._restart(program)
+        self._end_process()
+
+    def _first_start(self, program: Path) -> None:
+        kept = self._asked_port or _read_port(self._paths.port)
+        for attempt in range(_PORT_ATTEMPTS):
+            self._port = kept or _free_port(self._host)
+            try:
+                self._spawn(program)
+            except _PortTakenError as error:
+                if kept or attempt == _PORT_ATTEMPTS - 1:
+                    raise BrokerError(
+                        f"port {self._port} of {self._host} is taken by another program; end it, or choose another"
+                        f" port (the kept one is in {self._paths.port}): {error}"
+                    ) from error
+            else:
+                write_file(self._paths.port, f"{self._port}\n".encode())
+                return
+
+    def _restart(self, program: Path) -> None:
+        try:
+            self._spawn(program)
+        except BrokerError:
+            _log.exception("mosquitto does not start; trying again later")
+
+    def _spawn(self, program: Path) -> None:
+        text = config_text(self._paths, self._host, self._port, getpass.getuser())
+        write_file(self._paths.config, text.encode(), 0o600)
+        setpriv = shutil.which("setpriv")
+        guard = [setpriv, "--pdeathsig", "TERM"] if setpriv else []
+        self._process = subprocess.Popen(
+            [*guard, str(program), "-c", str(self._paths.config)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            self._wait_ready(self._process)
+        except BrokerError:
+            self._end_process()
+            raise
+
+    def _wait_ready(self, process: "subprocess.Popen[bytes]") -> None:
+        deadline_us = self._clock.monotonic_us() + round(_READY_TIMEOUT_S * 1e6)
+        while not accepts(self._host, self._port, _PROBE_USER, self._probe_password):
+            if process.poll() is not None:
+                words = _last_words(self._paths.log)
+                kind = _PortTakenError if "Address already in use" in words else BrokerError
+                raise kind(f"mosquitto ended at once (code {process.returncode}): {words}")
+            if self._clock.monotonic_us() > deadline_us or self._stopping.is_set():
+                raise BrokerError(f"mosquitto does not accept clients; see {self._paths.log}")
+            self._clock.sleep(_POLL_S)
+
+    def _watch(self) -> None:
+        """Return when the process ended or the end is asked for; keep the log short meanwhile."""
+        process = self._process
+        if process is None or process.poll() is not None or self._wake is None:
+            return
+        ended = os.pidfd_open(process.pid)
+        try:
+            while not select.select([ended, self._wake[0]], [], [], _CHECK_INTERVAL_S)[0]:
+                self._rotate_log(process)
+        finally:
+            os.close(ended)
+
+    def _rotate_log(self, process: "subprocess.Popen[bytes]") -> None:
+        with suppress(FileNotFoundError):
+            if self._paths.log.stat().st_size > _MAX_LOG_BYTES:
+                self._paths.log.replace(self._paths.log.with_suffix(".log.1"))
+                process.send_signal(signal.SIGHUP)
+
+    def _end_process(self) -> None:
+        process = self._process
+        if process is None:
+            return
+        if process.poll() is None:
+            process.terminate()
+        try:
+            process.wait(_END_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        self._process = None
+
+    def _end_supervision(self) -> None:
+        thread, wake = self._thread, self._wake
+        if thread is None or wake is None:
+            return
+        self._stopping.set()
+        os.write(wake[1], b"x")
+        thread.join()
+        self._thread = None
+        self._wake = None
+        for descriptor in wake:
+            os.close(descriptor)
+
+
+def _free_port(host: str) -> int:
+    with socket.create_server((host, 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def _read_port(path: Path) -> int:
+    try:
+        return int(path.read_text(encoding="ascii"))
+    except FileNotFoundError:
+        return 0
+    except ValueError as error:
+        raise BrokerError(f"{path} does not hold a port number; remove it") from error
+
+
+def _last_words(log: Path) -> str:
+    try:
+        return " / ".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-3:])
+    except FileNotFoundError:
+        return "no log was written"
+
+
+def _end_leftover(paths: BrokerPaths) -> None:
+    """End a broker that a killed service left behind on this directory; two would spoil the store."""
+    try:
+        pid = int(paths.pid.read_text(encoding="ascii"))
+        leftover = os.pidfd_open(pid)
+    except (OSError, ValueError):
+        return
+    try:
+        if _runs_with(pid, paths.config):
+            _log.warning("ending a mosquitto (process %d) that was left behind", pid)
+            _end_by_descriptor(leftover, pid)
+    finally:
+        os.close(leftover)
+
+
+def _runs_with(pid: int, config: Path) -> bool:
+    try:
+        return str(config).encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+
+
+def _end_by_descriptor(descriptor: int, pid: int) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(descriptor, number)
+        if select.select([descriptor], [], [], _END_TIMEOUT_S)[0]:
+            return
+    raise BrokerError(f"process {pid}, a broker left behind, does not end; end it and start again")

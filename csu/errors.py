@@ -1,0 +1,63 @@
+"""The centre's branch of the one exception tree (`edge_agent.contract.errors`).
+
+CsuError
+├── CsuSettingsError       bad settings or arguments: command line exit code 2
+├── BrokerError            mosquitto is missing, does not start, or refuses
+├── RegistryError          the database refuses or holds something that it must not
+├── CommandFailedError     a unit rejected or failed a command (has a code)
+├── RequestRefusedError    the API refuses a request (has a code)
+└── ServiceUnreachableError  the service or the unit does not answer in time
+"""
+
+from edge_agent.contract.errors import ContractError, EdgeAgentError, FormatError, SignatureError
+
+__all__ = [
+    "BrokerError",
+    "CommandFailedError",
+    "ContractError",
+    "CsuError",
+    "CsuSettingsError",
+    "EdgeAgentError",
+    "FormatError",
+    "RegistryError",
+    "RequestRefusedError",
+    "ServiceUnreachableError",
+    "SignatureError",
+]
+
+
+class CsuError(EdgeAgentError):
+    """Base of everything that the centre raises on purpose."""
+
+
+class CsuSettingsError(CsuError):
+    """Settings or arguments that cannot be used; the message names the thing and the remedy."""
+
+
+class BrokerError(CsuError):
+    """The MQTT broker is missing, does not start, or does not accept."""
+
+
+class RegistryError(CsuError):
+    """The registry's database refuses, or holds what it must not hold."""
+
+
+class CommandFailedError(CsuError):
+    """A unit rejected or failed a command; `code` is one of `contract.codes.ErrorCode`."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class RequestRefusedError(CsuError):
+    """The API refuses a request; `code` is kebab-case, `status` the HTTP status."""
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+
+
+class ServiceUnreachableError(CsuError):
+    """The service, or the unit behind it, does not answer in time."""
