@@ -1,0 +1,28 @@
+"""Where things lie in the data directory."""
+
+from pathlib import Path
+
+
+def ring_directory(data_dir: Path, camera: str) -> Path:
+    """Segments, index, plans and lock of one camera."""
+    return data_dir / "ring" / camera
+
+
+def ring_socket(data_dir: Path, camera: str) -> Path:
+    """The Unix socket of one camera's recorder."""
+    return data_dir / "run" / f"{camera}.sock"
+
+
+def ring_lock(data_dir: Path, camera: str) -> Path:
+    """Held by the process that owns the ring; holds its pid."""
+    return ring_directory(data_dir, camera) / "lock"
+
+
+def link_directory(data_dir: Path) -> Path:
+    """Database and transfers of the link."""
+    return data_dir / "link"
+
+
+def link_lock(data_dir: Path) -> Path:
+    """Held by the link; holds its pid."""
+    return link_directory(data_dir) / "link.lock"
