@@ -16,11 +16,17 @@ Callers catch by layer: `CaptureError` for anything a camera can do, `RingError`
     ├── RingError
     │   ├── RingBusyError            another process owns the ring
     │   ├── RingStorageError         the disk refused a write
+    │   ├── RingUnavailableError     the recorder does not answer on its socket: asked again later
     │   └── RingRequestError         a request that the ring rejects (has a code)
     ├── UplinkError
     │   ├── CommandRejectedError     a command that the unit rejects (has a code)
+    │   ├── BrokerUnavailableError   the broker cannot be reached or refuses: retried
+    │   ├── ConnectionLostError      the connection ended before an answer came
+    │   ├── LedgerError              the link's database cannot be read or written
+    │   ├── LinkBusyError            another process is this unit's link
     │   ├── TransferRefusedError     the ingest said no for good
     │   └── TransferInterruptedError the ingest or the network failed: retried
+    │       └── TransferLostError        the ingest forgot the upload: created anew
     └── EvidenceError
         └── VerificationError        a clip that does not match its manifest
 """
@@ -28,22 +34,28 @@ Callers catch by layer: `CaptureError` for anything a camera can do, `RingError`
 from edge_agent.contract.errors import ContractError, EdgeAgentError, FormatError, SignatureError
 
 __all__ = [
+    "BrokerUnavailableError",
     "CaptureError",
     "CommandRejectedError",
+    "ConnectionLostError",
     "ContractError",
     "EdgeAgentError",
     "EvidenceError",
     "FormatError",
+    "LedgerError",
+    "LinkBusyError",
     "RingBusyError",
     "RingError",
     "RingRequestError",
     "RingStorageError",
+    "RingUnavailableError",
     "SettingsError",
     "SignatureError",
     "SourceFormatError",
     "SourceStalledError",
     "SourceUnavailableError",
     "TransferInterruptedError",
+    "TransferLostError",
     "TransferRefusedError",
     "UplinkError",
     "VerificationError",
@@ -82,6 +94,10 @@ class RingStorageError(RingError):
     """The storage refused a read or a write."""
 
 
+class RingUnavailableError(RingError):
+    """The recorder that owns the ring does not answer on its socket."""
+
+
 class RingRequestError(RingError):
     """A request that the ring rejects; `code` is one of `contract.codes.ErrorCode`."""
 
@@ -102,12 +118,36 @@ class CommandRejectedError(UplinkError):
         self.code = code
 
 
+class BrokerUnavailableError(UplinkError):
+    """The broker cannot be reached or refuses the session; the message says which and why."""
+
+
+class ConnectionLostError(UplinkError):
+    """The connection to the broker ended before it answered."""
+
+
+class LedgerError(UplinkError):
+    """The link's database cannot be read or written."""
+
+
+class LinkBusyError(UplinkError):
+    """Another live process is the link of this data directory."""
+
+
 class TransferRefusedError(UplinkError):
     """The ingest refused an upload for good; the message holds its words."""
 
 
 class TransferInterruptedError(UplinkError):
-    """An upload was interrupted and may be resumed."""
+    """An upload was interrupted and may be resumed; `retry_after_s` is what the ingest asked for, if it did."""
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class TransferLostError(TransferInterruptedError):
+    """The ingest no longer knows the upload; it has to be created anew."""
 
 
 class EvidenceError(EdgeAgentError):
