@@ -10,6 +10,7 @@ import os
 import secrets
 import select
 import shutil
+import sys
 import signal
 import socket
 import subprocess
@@ -55,7 +56,7 @@ class _PortTakenError(BrokerError):
 
 
 def find_mosquitto() -> Path:
-    """The broker's program: `CSU_MOSQUITTO`, else on the PATH, else where Debian puts it.
+    """The broker's program: `CSU_MOSQUITTO`, else on the PATH, beside Python, or where Debian puts it.
 
     Raises:
         BrokerError: there is none; the message says what to install.
@@ -65,7 +66,8 @@ def find_mosquitto() -> Path:
         if not os.access(named, os.X_OK):
             raise BrokerError(f"CSU_MOSQUITTO={named} is not a program; correct it or remove it")
         return Path(named)
-    found = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+    beside_python = f"{Path(sys.executable).parent}:/usr/sbin:/usr/local/sbin"  # scripts/setup links it there
+    found = shutil.which("mosquitto") or shutil.which("mosquitto", path=beside_python)
     if not found:
         raise BrokerError(
             "mosquitto is not installed; install it (sudo apt-get install mosquitto), name its program in"
