@@ -10,10 +10,10 @@ import os
 import secrets
 import select
 import shutil
-import sys
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
