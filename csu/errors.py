@@ -6,6 +6,7 @@ CsuError
 ├── RegistryError          the database refuses or holds something that it must not
 ├── CommandFailedError     a unit rejected or failed a command (has a code)
 ├── RequestRefusedError    the API refuses a request (has a code)
+├── UploadRefusedError     the ingest refuses a request (has an HTTP status)
 └── ServiceUnreachableError  the service or the unit does not answer in time
 """
 
@@ -23,6 +24,7 @@ __all__ = [
     "RequestRefusedError",
     "ServiceUnreachableError",
     "SignatureError",
+    "UploadRefusedError",
 ]
 
 
@@ -56,6 +58,14 @@ class RequestRefusedError(CsuError):
     def __init__(self, code: str, message: str, status: int = 400) -> None:
         super().__init__(message)
         self.code = code
+        self.status = status
+
+
+class UploadRefusedError(CsuError):
+    """The ingest refuses a request; `status` is the HTTP status of the answer, the message its body."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
         self.status = status
 
 

@@ -1,0 +1,313 @@
+"""The ingest: a small, strict tus 1.0.0 server (core, creation, expiration, termination) for clips.
+
+https://tus.io/protocols/resumable-upload is what it follows. What it adds, each for a failure seen elsewhere:
+
+- the sender is known, and the upload is its own, before a byte of the body is read (`Expect: 100-continue` included);
+- the offset is the size of the file, and what was answered with it was synced before;
+- a newer request on an upload drops the older one (csu.ingest_turn);
+- no name that a client sends becomes a path (names match a pattern; the folder's are UUIDs and unit ids).
+
+A creation for a part that is already there, of the same length, answers with the upload that there is and its
+`Upload-Offset`: a unit that lost the first answer goes on instead of beginning again.
+"""
+
+import asyncio
+import errno
+import logging
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from dataclasses import dataclass
+from email.utils import formatdate
+from pathlib import Path
+
+from aiohttp import web
+
+from csu.clock import Clock
+from csu.errors import ContractError, UploadRefusedError
+from csu.ingest_arrival import Arrivals, ArrivalStore, OnComplete
+from csu.ingest_auth import Authoriser, KeyLookup
+from csu.ingest_body import BodyWriter
+from csu.ingest_store import Upload, UploadStore
+from csu.ingest_turn import Gates
+from edge_agent.contract.manifest import MANIFEST_FILE_NAME, MAX_MANIFEST_BYTES
+from edge_agent.contract.upload import PATCH_CONTENT_TYPE, TUS_VERSION, UploadMetadata, origin_of
+
+PREFIX = "/files/"
+EXTENSIONS = "creation,expiration,termination"
+
+_NUMBER = re.compile(r"[0-9]{1,15}")
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_EXPIRY_CHECK_S = 3600.0
+
+_log = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class IngestLimits:
+    """What the ingest takes."""
+
+    max_part_bytes: int = 200_000_000_000
+    max_uploads_per_unit: int = 2000
+    reserve_bytes: int = 1_000_000_000
+    """Free space that announced uploads leave."""
+    idle_s: float = 60.0
+    """A body that brings nothing for so long is read no further."""
+    expiry_s: float = 31 * 24 * 3600.0
+    """An upload that nothing was added to for so long is removed."""
+
+
+class Ingest:
+    """The application; `app` is what an aiohttp runner serves (csu.ingest_server does).
+
+    Args:
+        directory: the centre's; `ingest/`, `arrivals/` and `clips/` are made in it.
+        keys: the enrolled units' keys.
+        on_complete: called for each clip that has arrived, once at least.
+        clock: of the centre.
+        origins: scheme, host and port under which units reach this ingest; `add_origin` adds one.
+        limits: what is taken.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        keys: KeyLookup,
+        on_complete: OnComplete,
+        clock: Clock,
+        *,
+        origins: Collection[str] = (),
+        limits: IngestLimits | None = None,
+    ) -> None:
+        self._origins = {origin_of(origin) for origin in origins}
+        self._clock = clock
+        self._limits = limits or IngestLimits()
+        self._auth = Authoriser(keys, self._origins, clock)
+        clips = directory / "clips"
+        self._uploads = UploadStore(directory / "ingest", clips)
+        store = ArrivalStore(directory / "arrivals", directory / "ingest", clips)
+        self._arrivals = Arrivals(self._uploads, store, keys, on_complete, clock)
+        self._gates = Gates()
+        self.app = self._build()
+
+    def add_origin(self, url: str) -> None:
+        """Accept tokens for the origin of this URL too.
+
+        Raises:
+            ContractError: not such a URL.
+        """
+        self._origins.add(origin_of(url))
+
+    def _build(self) -> web.Application:
+        app = web.Application(middlewares=[self._answer_errors])
+        one = PREFIX + "{upload_id}"
+        app.router.add_route("OPTIONS", PREFIX, self._options)
+        app.router.add_route("OPTIONS", one, self._options)
+        app.router.add_route("POST", PREFIX, self._create, expect_handler=_no_continue)
+        for method in ("HEAD", "PATCH", "DELETE", "POST"):
+            app.router.add_route(method, one, self._one, expect_handler=_no_continue)
+        app.cleanup_ctx.append(self._background)
+        return app
+
+    async def _background(self, _app: web.Application) -> AsyncIterator[None]:
+        await asyncio.to_thread(self._uploads.load)
+        tasks = [asyncio.create_task(self._arrivals.run()), asyncio.create_task(self._expire())]
+        yield
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+    async def _expire(self) -> None:
+        while True:
+            before_us = self._clock.wall_us() - round(self._limits.expiry_s * 1e6)
+            for upload in await asyncio.to_thread(lambda: list(self._uploads.idle_since(before_us))):
+                _log.info("upload %s expired", upload.info.upload_id)
+                async with self._gates.turn(upload.info.upload_id):
+                    await asyncio.to_thread(self._uploads.remove, upload)
+            await self._clock.async_sleep(_EXPIRY_CHECK_S)
+
+    @web.middleware
+    async def _answer_errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            response = await self._handle(request, handler)
+        except UploadRefusedError as error:
+            response = _refusal(error.status, str(error))
+        except web.HTTPException as error:
+            response = _refusal(error.status, error.reason)
+        except ConnectionError:
+            raise
+        except OSError as error:
+            _log.exception("%s %s: storage", request.method, request.path)
+            response = _refusal(507 if error.errno in _DISK_FULL else 500, f"storage: {error.strerror}")
+        response.headers["Tus-Resumable"] = TUS_VERSION
+        return response
+
+    async def _handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.method != "OPTIONS" and request.headers.get("Tus-Resumable") != TUS_VERSION:
+            raise UploadRefusedError(
+                412, f"this server speaks tus {TUS_VERSION}: send `Tus-Resumable: {TUS_VERSION}`"
+            )
+        return await handler(request)
+
+    async def _options(self, _request: web.Request) -> web.Response:
+        headers = {
+            "Tus-Version": TUS_VERSION,
+            "Tus-Extension": EXTENSIONS,
+            "Tus-Max-Size": str(self._limits.max_part_bytes),
+        }
+        return web.Response(status=204, headers=headers)
+
+    async def _create(self, request: web.Request) -> web.Response:
+        unit_id = await self._auth.unit_of(request.headers.get("Authorization"))
+        length_bytes = _number(request, "Upload-Length")
+        metadata = self._metadata(request, unit_id)
+        self._check_length(metadata, length_bytes)
+        if request.content_length or request.headers.get("Transfer-Encoding"):
+            raise UploadRefusedError(400, "a creation has no body here (creation-with-upload is not offered)")
+        # One turn for all creations of a clip: two at once must not both find nothing there.
+        async with self._gates.turn(f"{unit_id}/{metadata.clip_id}"):
+            upload = await self._existing(metadata, length_bytes) or await self._new(metadata, length_bytes)
+        return await self._created(upload)
+
+    async def _existing(self, metadata: UploadMetadata, length_bytes: int) -> Upload | None:
+        twin = self._uploads.twin(metadata)
+        if twin is None:
+            return None
+        if twin.info.length_bytes == length_bytes and twin.info.metadata == metadata and metadata.kind == "part":
+            return twin
+        if await asyncio.to_thread(twin.is_complete):
+            if twin.info.length_bytes == length_bytes and twin.info.metadata == metadata:
+                return twin
+            raise UploadRefusedError(400, f"this {metadata.kind} is already here, with another name or length")
+        async with self._gates.turn(twin.info.upload_id):
+            await asyncio.to_thread(self._uploads.remove, twin)
+        return None
+
+    async def _new(self, metadata: UploadMetadata, length_bytes: int) -> Upload:
+        names = {
+            upload.info.metadata.filename for upload in self._uploads.of_clip(metadata.unit_id, metadata.clip_id)
+        }
+        if metadata.filename in names:
+            raise UploadRefusedError(400, f"another upload of this clip is named {metadata.filename}")
+        if len(self._uploads.of_unit(metadata.unit_id)) >= self._limits.max_uploads_per_unit:
+            raise UploadRefusedError(429, f"unit {metadata.unit_id} has too many uploads here; cancel some")
+        if await asyncio.to_thread(self._uploads.free_bytes) - length_bytes < self._limits.reserve_bytes:
+            raise UploadRefusedError(507, f"no room for {length_bytes} bytes at the centre")
+        return await asyncio.to_thread(self._uploads.create, metadata, length_bytes, self._clock.wall_us())
+
+    async def _created(self, upload: Upload) -> web.Response:
+        offset = await asyncio.to_thread(upload.offset_bytes)
+        if offset == upload.info.length_bytes:
+            self._look_at(upload)
+        headers = {"Location": PREFIX + upload.info.upload_id, "Upload-Offset": str(offset)}
+        return web.Response(status=201, headers=headers | self._expires(upload))
+
+    def _expires(self, upload: Upload) -> dict[str, str]:
+        instant_s = max(upload.info.created_us, self._clock.wall_us()) / 1e6 + self._limits.expiry_s
+        return {"Upload-Expires": formatdate(instant_s, usegmt=True)}
+
+    def _metadata(self, request: web.Request, unit_id: str) -> UploadMetadata:
+        header = request.headers.get("Upload-Metadata")
+        if header is None:
+            raise UploadRefusedError(400, "Upload-Metadata is missing: clip_id, unit_id, kind, index, filename")
+        try:
+            metadata = UploadMetadata.from_header(header)
+        except ContractError as error:
+            raise UploadRefusedError(400, str(error)[:300]) from error
+        if metadata.unit_id != unit_id:
+            raise UploadRefusedError(403, f"the token is of {unit_id}, the upload of {metadata.unit_id}")
+        return metadata
+
+    def _check_length(self, metadata: UploadMetadata, length_bytes: int) -> None:
+        if length_bytes == 0:
+            raise UploadRefusedError(400, "Upload-Length is 0: an empty file is no part of a clip")
+        if (metadata.kind == "manifest") != (metadata.filename == MANIFEST_FILE_NAME):
+            raise UploadRefusedError(400, f"a manifest, and nothing else, is named {MANIFEST_FILE_NAME}")
+        limit_bytes = MAX_MANIFEST_BYTES if metadata.kind == "manifest" else self._limits.max_part_bytes
+        if length_bytes > limit_bytes:
+            raise UploadRefusedError(413, f"{length_bytes} bytes; a {metadata.kind} has at most {limit_bytes}")
+
+    async def _one(self, request: web.Request) -> web.StreamResponse:
+        unit_id = await self._auth.unit_of(request.headers.get("Authorization"))
+        upload = self._uploads.find(request.match_info["upload_id"])
+        if upload is None:
+            raise UploadRefusedError(404, "there is no such upload; it expired, was cancelled or never was")
+        if upload.info.metadata.unit_id != unit_id:
+            raise UploadRefusedError(403, "this upload is another unit's")
+        handlers = {"HEAD": self._offset, "PATCH": self._append, "DELETE": self._terminate}
+        handler = handlers.get(request.headers.get("X-HTTP-Method-Override", request.method))
+        if handler is None:
+            raise UploadRefusedError(405, "an upload takes HEAD, PATCH and DELETE")
+        return await handler(request, upload)
+
+    async def _offset(self, _request: web.Request, upload: Upload) -> web.Response:
+        async with self._gates.turn(upload.info.upload_id):
+            offset = await self._offset_of(upload)
+        headers = {
+            "Upload-Offset": str(offset),
+            "Upload-Length": str(upload.info.length_bytes),
+            "Upload-Metadata": upload.info.metadata.to_header(),
+            "Cache-Control": "no-store",
+        }
+        return web.Response(status=200, headers=headers | self._expires(upload))
+
+    async def _offset_of(self, upload: Upload) -> int:
+        try:
+            return await asyncio.to_thread(upload.offset_bytes)
+        except FileNotFoundError as error:
+            raise UploadRefusedError(404, "the bytes of this upload are gone; it has to be created anew") from error
+
+    async def _append(self, request: web.Request, upload: Upload) -> web.Response:
+        if request.content_type != PATCH_CONTENT_TYPE:
+            raise UploadRefusedError(415, f"a PATCH has Content-Type {PATCH_CONTENT_TYPE}")
+        asked = _number(request, "Upload-Offset")
+        async with self._gates.turn(upload.info.upload_id) as turn:
+            offset = await self._offset_of(upload)
+            if asked != offset:
+                raise UploadRefusedError(409, f"the upload is at offset {offset}, not {asked}")
+            rest_bytes = upload.info.length_bytes - offset
+            if (request.content_length or 0) > rest_bytes:
+                raise UploadRefusedError(
+                    413, f"{request.content_length} bytes; the upload's length leaves {rest_bytes}"
+                )
+            if request.headers.get("Expect", "").lower() == "100-continue":
+                await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                request.writer.output_size = 0
+            if rest_bytes:
+                writer = BodyWriter(upload.data_path, offset, self._clock)
+                await writer.receive(request.content, turn, rest_bytes, self._limits.idle_s)
+                offset = writer.offset
+        if offset == upload.info.length_bytes:
+            self._look_at(upload)
+        return web.Response(status=204, headers={"Upload-Offset": str(offset)} | self._expires(upload))
+
+    def _look_at(self, upload: Upload) -> None:
+        self._arrivals.look_at(upload.info.metadata.unit_id, upload.info.metadata.clip_id)
+
+    async def _terminate(self, _request: web.Request, upload: Upload) -> web.Response:
+        async with self._gates.turn(upload.info.upload_id):
+            await asyncio.to_thread(self._uploads.remove, upload)
+        return web.Response(status=204)
+
+
+async def _no_continue(request: web.Request) -> None:
+    """Answer `Expect` later, in the handler: a body that nobody may send is not invited."""
+    if request.headers.get("Expect", "").lower() != "100-continue":
+        raise web.HTTPExpectationFailed
+
+
+def _number(request: web.Request, name: str) -> int:
+    text = request.headers.get(name, "")
+    if not _NUMBER.fullmatch(text):
+        raise UploadRefusedError(400, f"{name}: expected a number of bytes, got {text!r:.40}")
+    return int(text)
+
+
+def _refusal(status: int, message: str) -> web.Response:
+    headers = {"Cache-Control": "no-store"}
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if status == 412:
+        headers["Tus-Version"] = TUS_VERSION
+    return web.Response(status=status, text=message + "\n", headers=headers)

@@ -1,0 +1,221 @@
+"""Uploads on disk: `ingest/<upload_id>/{info.json,data}`; the offset of an upload is the size of its file, always.
+
+Creation, and what a cut after each step leaves:
+
+1. make the folder                       – a folder without `info.json`: removed at the next start
+2. make the empty `data`, sync           – the same
+3. write `info.json` durably             – an upload of offset 0
+
+When a clip has arrived its files are moved to `clips/<unit_id>/<clip_id>/` (csu.ingest_arrival); `info.json` stays
+until it expires, so that a unit that asks again hears that everything is there.
+
+Everything here blocks and is called from threads, but for the look-ups in memory (`find`, `of_clip`, `twin`).
+"""
+
+import logging
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from uuid import uuid4
+
+from pydantic import Field
+
+from csu.durable import fsync_directory, make_directory, write_file
+from csu.errors import ContractError
+from edge_agent.contract.model import ContractModel
+from edge_agent.contract.names import HexId
+from edge_agent.contract.upload import UploadMetadata
+
+_INFO_NAME = "info.json"
+_DATA_NAME = "data"
+_MAX_INFO_BYTES = 8000
+
+_log = logging.getLogger(__name__)
+
+
+class UploadInfo(ContractModel):
+    """`info.json`."""
+
+    schema_: Literal["ingest-upload/1"] = Field("ingest-upload/1", alias="schema")
+    upload_id: HexId
+    metadata: UploadMetadata
+    length_bytes: int = Field(gt=0)
+    created_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One upload: what it is, where its bytes go, where they lie once its clip has arrived."""
+
+    info: UploadInfo
+    folder: Path
+    arrived_path: Path
+
+    @property
+    def data_path(self) -> Path:
+        """The bytes so far."""
+        return self.folder / _DATA_NAME
+
+    def offset_bytes(self) -> int:
+        """How much is there; of an arrived upload, everything.
+
+        Raises:
+            FileNotFoundError: the bytes are gone.
+        """
+        try:
+            return self.data_path.stat().st_size
+        except FileNotFoundError:
+            return self.arrived_path.stat().st_size
+
+    def is_complete(self) -> bool:
+        """All bytes are there."""
+        try:
+            return self.offset_bytes() == self.info.length_bytes
+        except FileNotFoundError:
+            return False
+
+    def content(self) -> bytes:
+        """All bytes so far; of manifests only.
+
+        Raises:
+            OSError: they cannot be read.
+        """
+        path = self.data_path if self.data_path.exists() else self.arrived_path
+        return path.read_bytes()
+
+    def last_change_us(self) -> int:
+        """When bytes last came, or the upload was made."""
+        try:
+            return max(self.info.created_us, self.data_path.stat().st_mtime_ns // 1000)
+        except FileNotFoundError:
+            return self.info.created_us
+
+
+class UploadStore:
+    """All uploads of an ingest."""
+
+    def __init__(self, directory: Path, clips_directory: Path) -> None:
+        self._directory = directory
+        self._clips = clips_directory
+        self._lock = threading.Lock()  # protects the table of uploads, which threads and the loop use
+        self._uploads: dict[str, Upload] = {}
+
+    def load(self) -> None:
+        """Read what is on disk; remove what an interrupted creation left.
+
+        Raises:
+            OSError: the directory cannot be made or read.
+        """
+        make_directory(self._directory)
+        for folder in sorted(self._directory.iterdir()):
+            upload = self._read(folder) if folder.is_dir() else None
+            if upload is None:
+                _log.warning("removing %s: not an upload", folder)
+                _remove_tree(folder)
+            else:
+                with self._lock:
+                    self._uploads[upload.info.upload_id] = upload
+
+    def _read(self, folder: Path) -> Upload | None:
+        try:
+            info = UploadInfo.from_json((folder / _INFO_NAME).read_bytes(), _MAX_INFO_BYTES)
+            upload = self._upload(info)
+            upload.offset_bytes()
+        except (ContractError, FileNotFoundError):
+            return None
+        return upload if upload.folder == folder else None
+
+    def _upload(self, info: UploadInfo) -> Upload:
+        metadata = info.metadata
+        arrived = self._clips / metadata.unit_id / metadata.clip_id / metadata.filename
+        return Upload(info, self._directory / info.upload_id, arrived)
+
+    def create(self, metadata: UploadMetadata, length_bytes: int, now_us: int) -> Upload:
+        """A new upload, durable; complete from the start when its clip has arrived with a file of this length.
+
+        Raises:
+            OSError: the storage refused.
+        """
+        info = UploadInfo(upload_id=uuid4().hex, metadata=metadata, length_bytes=length_bytes, created_us=now_us)
+        upload = self._upload(info)
+        make_directory(upload.folder)
+        if not (upload.arrived_path.exists() and upload.arrived_path.stat().st_size == length_bytes):
+            os.close(os.open(upload.data_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
+        write_file(upload.folder / _INFO_NAME, info.to_json())
+        with self._lock:
+            self._uploads[info.upload_id] = upload
+        return upload
+
+    def remove(self, upload: Upload) -> None:
+        """Forget an upload and its bytes; the files of an arrived clip stay.
+
+        Raises:
+            OSError: the storage refused.
+        """
+        with self._lock:
+            self._uploads.pop(upload.info.upload_id, None)
+        (upload.folder / _INFO_NAME).unlink(missing_ok=True)
+        _remove_tree(upload.folder)
+        fsync_directory(self._directory)
+
+    def find(self, upload_id: str) -> Upload | None:
+        """An upload by its id."""
+        with self._lock:
+            return self._uploads.get(upload_id)
+
+    def of_unit(self, unit_id: str) -> list[Upload]:
+        """The uploads of a unit."""
+        return [upload for upload in self._all() if upload.info.metadata.unit_id == unit_id]
+
+    def of_clip(self, unit_id: str, clip_id: str) -> list[Upload]:
+        """The uploads of a clip."""
+        return [upload for upload in self.of_unit(unit_id) if upload.info.metadata.clip_id == clip_id]
+
+    def twin(self, metadata: UploadMetadata) -> Upload | None:
+        """The upload that already stands for this part or manifest of this clip."""
+        same = (metadata.kind, metadata.index)
+        uploads = self.of_clip(metadata.unit_id, metadata.clip_id)
+        return next((one for one in uploads if (one.info.metadata.kind, one.info.metadata.index) == same), None)
+
+    def waiting_manifests(self) -> list[Upload]:
+        """Complete manifests whose clip was not put together yet."""
+        manifests = [upload for upload in self._all() if upload.info.metadata.kind == "manifest"]
+        return [upload for upload in manifests if upload.data_path.exists() and upload.is_complete()]
+
+    def _all(self) -> list[Upload]:
+        with self._lock:
+            return list(self._uploads.values())
+
+    def missing_bytes(self) -> int:
+        """What all open uploads have still announced."""
+        return sum(max(0, upload.info.length_bytes - _offset_or_0(upload)) for upload in self._all())
+
+    def free_bytes(self) -> int:
+        """What the file system can still take, announced bytes taken off.
+
+        Raises:
+            OSError: the file system does not say.
+        """
+        return shutil.disk_usage(self._directory).free - self.missing_bytes()
+
+    def idle_since(self, instant_us: int) -> Iterator[Upload]:
+        """Uploads that nothing was added to since then."""
+        yield from (upload for upload in self._all() if upload.last_change_us() < instant_us)
+
+
+def _offset_or_0(upload: Upload) -> int:
+    try:
+        return upload.offset_bytes()
+    except FileNotFoundError:
+        return 0
+
+
+def _remove_tree(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
