@@ -4,6 +4,8 @@ Strict on purpose: a box layout that libav does not write is an error, not a gue
 ISO/IEC 14496-12:2022; sample entries are ISO/IEC 14496-15's.
 """
 
+from __future__ import annotations  # array[int] is an annotation only before Python 3.12
+
 import struct
 from array import array
 from collections.abc import Iterator

@@ -1,5 +1,7 @@
 """What the ring knows of a segment: enough to plan a clip without opening its file."""
 
+from __future__ import annotations  # array[int] is an annotation only before Python 3.12
+
 from array import array
 from dataclasses import dataclass, field
 from typing import Protocol
