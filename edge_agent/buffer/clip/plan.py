@@ -1,0 +1,303 @@
+"""Planning a clip: which ring bytes and which samples answer a request. Pure: no file is opened, no clock is read.
+
+What is delivered of an asked interval `[from, to)`: the pictures whose presentation lies in it, the first at or after
+`from`, shown exactly from there by an edit list. What lies before it, back to the entry point, is in the file too,
+because the first picture cannot be decoded without it.
+
+A part's `mdat` holds, for every segment that it touches, the segment's own header bytes (`ftyp moov uuid`) and then
+the fragments, whole and unchanged: a clip's own bytes say who, where and when, and its fragments' digests can be
+checked without the unit.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from edge_agent.buffer.clip.header import Chunk, Track, build_header
+from edge_agent.buffer.clip.stretch import LARGEST_JOINED_HOLE_90K, Stretch, split_into_stretches
+from edge_agent.buffer.segment import FragmentEntry, SegmentInfo, UtcEstimate, UtcMap
+from edge_agent.contract.access_unit import GapCause
+from edge_agent.contract.clip import ByteRange, ClockStatement, FragmentDigest, Gap, Interval, Part
+from edge_agent.contract.segment_format import CLOCK_SOURCES, SegmentHeader
+from edge_agent.contract.times import format_utc
+
+SMALLEST_GAP_US = LARGEST_JOINED_HOLE_90K * 100 // 9
+"""Only longer holes are reported as gaps: 2 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedClip:
+    """What a request gets; without parts when nothing was recorded in its interval.
+
+    Attributes:
+        parts: in order of time.
+        headers: header bytes of each part.
+        gaps: holes of over 2 s in the asked interval, its beginning and end included.
+        delivered: from the first part's first picture to the last part's end.
+    """
+
+    parts: tuple[Part, ...]
+    headers: tuple[bytes, ...]
+    gaps: tuple[Gap, ...]
+    delivered: Interval | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Selection:
+    """Samples of a stretch: listed `[entry, end)` but for the entry's leading pictures, shown `[first, last]`."""
+
+    stretch: Stretch
+    entry: int
+    first: int
+    last: int
+    end: int
+    whole_beginning: bool
+    """The stretch's own first picture is shown: what is missing before it, its opening cause explains."""
+
+
+def plan_parts(
+    segments: Sequence[SegmentInfo], utc: UtcMap, asked: Interval, known_gaps: Sequence[Gap] = ()
+) -> PlannedClip:
+    """Plan a clip.
+
+    Args:
+        segments: those that overlap the interval, the one before it (the entry point may lie there) and the one
+            after it (it says why the end is missing), in the order of their sequence numbers; more do no harm.
+        utc: from monotonic time to UTC.
+        asked: half open.
+        known_gaps: holes whose cause the caller knows, such as that of the camera being silent now.
+
+    Raises:
+        FormatError: a segment's tables do not fit one another; the message names its file.
+    """
+    usable = [segment for segment in segments if segment.fragments]
+    stretches = split_into_stretches(usable)
+    chosen = [_select(stretch, utc, asked) for stretch in stretches]
+    selections = [selection for selection in chosen if selection is not None]
+    planned = [_plan_part(selection, utc, index) for index, selection in enumerate(selections, start=1)]
+    parts = tuple(part for part, _ in planned)
+    delivered = Interval(start_us=parts[0].interval.start_us, end_us=parts[-1].interval.end_us) if parts else None
+    causes = [selection.stretch.opened_cause if selection.whole_beginning else "unknown" for selection in selections]
+    end_cause = _cause_after(stretches, selections, utc, asked)
+    holes = _holes(asked, parts, [*causes, end_cause])
+    gaps = tuple(_with_known_cause(hole, known_gaps) for hole in holes)
+    return PlannedClip(parts, tuple(header for _, header in planned), gaps, delivered)
+
+
+def _select(stretch: Stretch, utc: UtcMap, asked: Interval) -> _Selection | None:
+    first = stretch.first_from(utc, asked.start_us)
+    last = stretch.last_before(utc, asked.end_us)
+    if first is None or last is None or stretch.pts_90k[last] < stretch.pts_90k[first]:
+        return None
+    entry = stretch.entry_for(first)
+    if entry is None:
+        entry = next((key for key in stretch.keys if stretch.pts_90k[key] >= stretch.pts_90k[first]), None)
+        if entry is None or stretch.pts_90k[entry] > stretch.pts_90k[last]:
+            return None
+        first = entry
+    return _Selection(
+        stretch=stretch,
+        entry=entry,
+        first=first,
+        last=last,
+        end=stretch.end_in_decode_order(last),
+        whole_beginning=first == entry == 0,
+    )
+
+
+def _plan_part(selection: _Selection, utc: UtcMap, index: int) -> tuple[Part, bytes]:
+    stretch = selection.stretch
+    ranges, places = _lay_out(selection)
+    track = _track(selection, utc, ranges, places)
+    header = build_header(track)
+    recorded = places[0].segment.header
+    start_us = _whole_milliseconds(track.created_us)
+    last_us = stretch.sample_utc_us(utc, selection.last)
+    last_length_90k = stretch.presentation_end_90k(selection.last) - stretch.pts_90k[selection.last]
+    part = Part(
+        index=index,
+        file_name=_file_name(recorded, start_us, index),
+        interval=Interval(start_us=start_us, end_us=_whole_milliseconds(last_us + last_length_90k * 100 // 9)),
+        duration_90k=track.shown_90k,
+        preroll_90k=stretch.pts_90k[selection.first] - stretch.pts_90k[selection.entry],
+        samples=len(track.sizes_bytes),
+        length_bytes=len(header) + track.body_bytes,
+        header_file=f"part-{index}.header",
+        header_bytes=len(header),
+        ranges=tuple(ranges),
+        deployment_id=recorded.deployment_id,
+        position=recorded.position,
+        codec=recorded.codec,
+        width_px=recorded.width_px,
+        height_px=recorded.height_px,
+        frame_rate_fps=recorded.frame_rate_fps,
+        boot_id=recorded.boot_id,
+        run_id=recorded.run_id,
+        clock=_clock(places, utc),
+        warnings=_warnings(places),
+        fragments=tuple(_digest(place, len(header)) for place in places),
+    )
+    return part, header
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A fragment of a part: whose it is, its number in the stretch, where it lies in the `mdat` body."""
+
+    segment: SegmentInfo
+    entry: FragmentEntry
+    index: int
+    body_offset: int
+
+
+@dataclass(slots=True)
+class _Extent:
+    """Bytes of a segment's file that follow one another, from `start` up to `stop`."""
+
+    segment: SegmentInfo
+    start: int
+    stop: int
+
+
+def _lay_out(selection: _Selection) -> tuple[list[ByteRange], list[_Place]]:
+    """The byte ranges of a part and where its fragments come to lie in them."""
+    stretch = selection.stretch
+    numbers = range(stretch.fragment_of(selection.entry), stretch.fragment_of(selection.end - 1) + 1)
+    extents: list[_Extent] = []
+    places: list[_Place] = []
+    body_bytes = 0
+    for index, segment in zip(numbers, stretch.segments[numbers.start : numbers.stop], strict=True):
+        entry = stretch.fragments[index]
+        if not extents or extents[-1].segment is not segment:
+            extents.append(_Extent(segment, 0, segment.header_bytes))
+            body_bytes += segment.header_bytes
+        if extents[-1].stop == entry.offset:
+            extents[-1].stop += entry.length_bytes
+        else:
+            extents.append(_Extent(segment, entry.offset, entry.offset + entry.length_bytes))
+        places.append(_Place(segment, entry, index, body_bytes))
+        body_bytes += entry.length_bytes
+    return [_byte_range(extent) for extent in extents], places
+
+
+def _byte_range(extent: _Extent) -> ByteRange:
+    return ByteRange(
+        sequence=extent.segment.sequence,
+        file=extent.segment.file,
+        offset=extent.start,
+        length_bytes=extent.stop - extent.start,
+    )
+
+
+def _track(selection: _Selection, utc: UtcMap, ranges: Sequence[ByteRange], places: Sequence[_Place]) -> Track:
+    stretch, entry, end = selection.stretch, selection.entry, selection.end
+    skipped_end = min(stretch.end_of_leading(entry), end)
+    listed = [(entry, entry + 1), (skipped_end, end)]
+    sizes, dts, pts = stretch.sizes_bytes[:0], stretch.dts_90k[:0], stretch.pts_90k[:0]
+    for start, stop in listed:
+        sizes.extend(stretch.sizes_bytes[start:stop])
+        dts.extend(stretch.dts_90k[start:stop])
+        pts.extend(stretch.pts_90k[start:stop])
+    left_out = skipped_end - entry - 1
+    return Track(
+        config=places[0].segment.config,
+        stsd=places[0].segment.stsd,
+        created_us=stretch.sample_utc_us(utc, selection.first),
+        sizes_bytes=sizes,
+        dts_90k=dts,
+        pts_90k=pts,
+        end_90k=stretch.end_90k if end == len(stretch.dts_90k) else stretch.dts_90k[end],
+        keys=[0, *(key - entry - left_out for key in stretch.keys if skipped_end <= key < end)],
+        chunks=[chunk for place in places for chunk in _chunks(stretch, place, listed)],
+        first_shown_90k=stretch.pts_90k[selection.first],
+        shown_90k=stretch.presentation_end_90k(selection.last) - stretch.pts_90k[selection.first],
+        body_bytes=sum(piece.length_bytes for piece in ranges),
+    )
+
+
+def _chunks(stretch: Stretch, place: _Place, listed: Sequence[tuple[int, int]]) -> Iterator[Chunk]:
+    """One chunk a fragment; two where leading pictures are left out of its middle."""
+    begin, end = stretch.starts[place.index], stretch.starts[place.index + 1]
+    payload = place.body_offset + place.entry.payload_offset - place.entry.offset
+    if listed[1][0] <= begin and end <= listed[1][1]:
+        yield Chunk(payload, end - begin)
+        return
+    for start, stop in listed:
+        first, after = max(begin, start), min(end, stop)
+        if first < after:
+            yield Chunk(payload + sum(stretch.sizes_bytes[begin:first]), after - first)
+
+
+def _digest(place: _Place, header_bytes: int) -> FragmentDigest:
+    return FragmentDigest(
+        sequence=place.segment.sequence,
+        number=place.entry.record.number,
+        offset=header_bytes + place.body_offset,
+        length_bytes=place.entry.length_bytes,
+        sha256=place.entry.digest.hex(),
+    )
+
+
+def _clock(places: Sequence[_Place], utc: UtcMap) -> ClockStatement:
+    """The weakest word on the clock, asked at the first and the last fragment of each segment."""
+    estimates: list[UtcEstimate] = []
+    for before, place in zip([None, *places], [*places, None], strict=True):
+        if before is None or place is None or before.segment is not place.segment:
+            estimates.extend(
+                utc.to_utc(one.segment.header.boot_id, one.entry.record.monotonic_us)
+                for one in (before, place)
+                if one is not None
+            )
+    bounds_us = [estimate.bound_us for estimate in estimates if estimate.bound_us is not None]
+    return ClockStatement(
+        source=min((estimate.source for estimate in estimates), key=CLOCK_SOURCES.index),
+        bound_us=max(bounds_us) if len(bounds_us) == len(estimates) else None,
+    )
+
+
+def _warnings(places: Sequence[_Place]) -> tuple[str, ...]:
+    """What the segments warn of, each once, in order."""
+    headers = dict.fromkeys(place.segment.header.warnings for place in places)
+    return tuple(dict.fromkeys(warning for warnings in headers for warning in warnings))
+
+
+def _file_name(header: SegmentHeader, start_us: int, index: int) -> str:
+    instant = format_utc(start_us).replace("-", "").replace(":", "")
+    return f"{header.unit_id}_{header.camera}_{instant}_part{index}.mp4"
+
+
+def _whole_milliseconds(instant_us: int) -> int:
+    """Rounded down to what the contract's times carry, so that a stored plan equals the planned one."""
+    return instant_us // 1000 * 1000
+
+
+def _holes(asked: Interval, parts: Sequence[Part], causes: Sequence[GapCause]) -> Iterator[Gap]:
+    """Holes of over 2 s before each part and after the last, with the cause given for each."""
+    held_until_us = asked.start_us
+    starts_us = [*(part.interval.start_us for part in parts), asked.end_us]
+    ends_us = [*(part.interval.end_us for part in parts), asked.end_us]
+    for start_us, end_us, cause in zip(starts_us, ends_us, causes, strict=True):
+        if start_us - held_until_us > SMALLEST_GAP_US:
+            yield Gap(start_us=held_until_us, end_us=start_us, cause=cause)
+        held_until_us = max(held_until_us, end_us)
+
+
+def _cause_after(
+    stretches: Sequence[Stretch], selections: Sequence[_Selection], utc: UtcMap, asked: Interval
+) -> GapCause:
+    """Why the end is missing: what opened the next stretch that begins after the last part."""
+    used = selections[-1].stretch if selections else None
+    later = stretches[stretches.index(used) + 1 :] if used is not None else stretches
+    for stretch in later:
+        if stretch.sample_utc_us(utc, 0) >= asked.end_us:
+            return stretch.opened_cause
+    return "unknown"
+
+
+def _with_known_cause(hole: Gap, known_gaps: Sequence[Gap]) -> Gap:
+    """The hole with the cause of the known gap that covers most of it."""
+
+    def overlap_us(known: Gap) -> int:
+        return min(hole.end_us, known.end_us) - max(hole.start_us, known.start_us)
+
+    best = max(known_gaps, key=overlap_us, default=None)
+    return hole.model_copy(update={"cause": best.cause}) if best is not None and overlap_us(best) > 0 else hole

@@ -1,0 +1,271 @@
+"""Stretches: footage of one run that decodes and plays on, whichever segments it lies in.
+
+Segments join when they are of the same boot, run, deployment and codec parameters and at most 2 s of media time are
+missing between them. Everything that finds a picture by its time of day is here too.
+"""
+
+from __future__ import annotations  # array[int] is an annotation only before Python 3.12
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+
+from edge_agent.buffer.segment import FragmentEntry, SegmentInfo, UtcMap
+from edge_agent.contract.access_unit import TIMESCALE_HZ, GapCause
+from edge_agent.contract.segment_format import SegmentHeader
+from edge_agent.errors import FormatError
+
+LARGEST_JOINED_HOLE_90K = 2 * TIMESCALE_HZ
+"""A longer hole ends a part; a shorter one lengthens the picture before it."""
+
+_SEARCH_MARGIN_US = 5_000_000
+"""Samples of a fragment, and jitter between fragments, lie well within this of the fragment's own time."""
+
+_REORDER_WINDOW = 64
+"""Pictures that follow one another in presentation lie closer in decode order: ITU-T H.264 and H.265 A.4 allow
+reordering over at most 16 pictures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Consecutive fragments of one segment: `fragments[first:end]`, samples from `first_sample` on."""
+
+    segment: SegmentInfo
+    first: int
+    end: int
+    first_sample: int
+    end_sample: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stretch:
+    """Consecutive pieces, their samples and fragments flattened.
+
+    Attributes:
+        pieces: in decode order.
+        opened_cause: why there is nothing directly before; `unknown` where the files do not tell.
+        fragments: of all pieces.
+        segments: the segment of each fragment.
+        starts: index of each fragment's first sample, and at the end the number of samples.
+        sizes_bytes: of each sample in decode order.
+        dts_90k: of each sample in decode order, on the run's media time line.
+        pts_90k: of each sample in decode order, on the same line.
+        keys: rising indices of the samples where decoding can begin.
+        end_90k: decode time at which the last sample ends.
+    """
+
+    pieces: tuple[Piece, ...]
+    opened_cause: GapCause
+    fragments: tuple[FragmentEntry, ...]
+    segments: list[SegmentInfo]
+    starts: list[int]
+    sizes_bytes: array[int]
+    dts_90k: array[int]
+    pts_90k: array[int]
+    keys: list[int]
+    end_90k: int
+
+    @property
+    def boot_id(self) -> str:
+        """The boot that its monotonic times belong to."""
+        return self.pieces[0].segment.header.boot_id
+
+    def fragment_utc_us(self, utc: UtcMap, index: int) -> int:
+        """UTC of a fragment's first sample."""
+        return utc.to_utc(self.boot_id, self.fragments[index].record.monotonic_us).utc_us
+
+    def fragment_of(self, sample: int) -> int:
+        """Index of the fragment that holds a sample."""
+        return bisect_left(self.starts, sample + 1) - 1
+
+    def sample_utc_us(self, utc: UtcMap, sample: int) -> int:
+        """UTC at which a sample's picture is presented, rounded down."""
+        index = self.fragment_of(sample)
+        offset_90k = self.pts_90k[sample] - self.fragments[index].record.first_pts_90k
+        return self.fragment_utc_us(utc, index) + offset_90k * 100 // 9
+
+    def first_from(self, utc: UtcMap, from_us: int) -> int | None:
+        """The first picture, in presentation order, at or after an instant."""
+        pts, best = self.pts_90k, None
+        for index in range(self._search_start(utc, from_us - _SEARCH_MARGIN_US), len(self.fragments)):
+            start_us = self.fragment_utc_us(utc, index)
+            if best is not None and start_us > from_us + _SEARCH_MARGIN_US:
+                break
+            least_90k = self._presentation_at(index, start_us, from_us)
+            for sample in range(self.starts[index], self.starts[index + 1]):
+                if pts[sample] >= least_90k and (best is None or pts[sample] < pts[best]):
+                    best = sample
+        return best
+
+    def last_before(self, utc: UtcMap, to_us: int) -> int | None:
+        """The last picture, in presentation order, before an instant."""
+        pts, best = self.pts_90k, None
+        for index in reversed(range(self._search_start(utc, to_us + _SEARCH_MARGIN_US))):
+            start_us = self.fragment_utc_us(utc, index)
+            if best is not None and start_us < to_us - _SEARCH_MARGIN_US:
+                break
+            limit_90k = self._presentation_at(index, start_us, to_us)
+            for sample in range(self.starts[index], self.starts[index + 1]):
+                if pts[sample] < limit_90k and (best is None or pts[sample] > pts[best]):
+                    best = sample
+        return best
+
+    def entry_for(self, sample: int) -> int | None:
+        """The last key frame from which a picture can be decoded; None when the stretch has none.
+
+        It lies before the picture in decode order, and not after it in presentation: pictures that lead a key frame
+        (ITU-T H.265 3.74) need what lies before it.
+        """
+        for key in reversed(self.keys[: bisect_left(self.keys, sample + 1)]):
+            if self.pts_90k[key] <= self.pts_90k[sample]:
+                return key
+        return None
+
+    def end_of_leading(self, key: int) -> int:
+        """The first sample after a key frame's leading pictures, which cannot be decoded from it."""
+        after = key + 1
+        while after < len(self.pts_90k) and self.pts_90k[after] < self.pts_90k[key]:
+            after += 1
+        return after
+
+    def end_in_decode_order(self, last: int) -> int:
+        """One past the last sample, in decode order, that is presented no later than `last`."""
+        latest = max(sample for sample in self._around(last) if self.pts_90k[sample] <= self.pts_90k[last])
+        return latest + 1
+
+    def presentation_end_90k(self, last: int) -> int:
+        """When a picture gives way to the next one, or its own end where it is the stretch's last."""
+        shown_90k = self.pts_90k[last]
+        later = [self.pts_90k[sample] for sample in self._around(last) if self.pts_90k[sample] > shown_90k]
+        return min(later) if later else shown_90k + self.end_90k - self.dts_90k[-1]
+
+    def _around(self, sample: int) -> range:
+        return range(max(0, sample - _REORDER_WINDOW), min(len(self.pts_90k), sample + _REORDER_WINDOW + 1))
+
+    def _search_start(self, utc: UtcMap, instant_us: int) -> int:
+        return bisect_left(range(len(self.fragments)), instant_us, key=lambda index: self.fragment_utc_us(utc, index))
+
+    def _presentation_at(self, index: int, start_us: int, instant_us: int) -> int:
+        """The least presentation time of a fragment's samples that is not before an instant."""
+        return self.fragments[index].record.first_pts_90k - (start_us - instant_us) * 9 // 100
+
+
+def split_into_stretches(segments: Sequence[SegmentInfo]) -> list[Stretch]:
+    """Group segments, in the order of their sequence numbers, into stretches.
+
+    Raises:
+        FormatError: a segment's fragments and samples do not fit one another.
+    """
+    groups: list[list[Piece]] = []
+    for segment in segments:
+        for piece in _pieces(segment):
+            before = groups[-1][-1] if groups else None
+            if before is None or not _joins(before, piece):
+                groups.append([piece])
+            elif (decodable := _decodable_after(before, piece)) is not None:
+                groups[-1].append(decodable)
+    return [_flatten(group) for group in groups]
+
+
+def _pieces(segment: SegmentInfo) -> Iterator[Piece]:
+    """A segment in one piece, or in several where fragments or over 2 s of media time are missing."""
+    starts = list(accumulate((entry.record.samples for entry in segment.fragments), initial=0))
+    if starts[-1] != len(segment.samples):
+        raise FormatError(
+            f"{segment.file}: {starts[-1]} samples in its fragments, {len(segment.samples)} in its table"
+        )
+    dts, fragments = segment.samples.dts_90k, segment.fragments
+    breaks = [
+        index
+        for index, sample in enumerate(starts[1:-1], start=1)
+        if dts[sample] - dts[sample - 1] > LARGEST_JOINED_HOLE_90K
+        or fragments[index].record.number != fragments[index - 1].record.number + 1
+    ]
+    for first, end in pairwise([0, *breaks, len(fragments)]):
+        if first < end:
+            yield Piece(segment, first, end, starts[first], starts[end])
+
+
+def _usual_duration_90k(segment: SegmentInfo, sample: int) -> int:
+    if segment.config.frame_rate_fps > 0:
+        return round(TIMESCALE_HZ / segment.config.frame_rate_fps)
+    dts = segment.samples.dts_90k
+    return dts[sample] - dts[sample - 1] if sample else 0
+
+
+def _joins(before: Piece, after: Piece) -> bool:
+    one, two = before.segment, after.segment
+    if _identity(one.header) != _identity(two.header):
+        return False
+    if one.stsd != two.stsd or one.config.extradata != two.config.extradata:
+        return False
+    last_90k = one.samples.dts_90k[before.end_sample - 1]
+    return last_90k < two.samples.dts_90k[after.first_sample] <= _end_90k(before) + LARGEST_JOINED_HOLE_90K
+
+
+def _identity(header: SegmentHeader) -> tuple[str, str, str]:
+    return header.boot_id, header.run_id, header.deployment_id
+
+
+def _decodable_after(before: Piece, after: Piece) -> Piece | None:
+    """What of a joining piece can be decoded: where pictures are missing before it, only from a key frame on."""
+    segment, fragments = after.segment, after.segment.fragments
+    hole_90k = segment.samples.dts_90k[after.first_sample] - _end_90k(before)
+    if hole_90k < max(1, _usual_duration_90k(segment, after.first_sample)) and _is_next(before, after):
+        return after
+    for index in range(after.first, after.end):
+        if fragments[index].record.is_key:
+            skipped = sum(entry.record.samples for entry in fragments[after.first : index])
+            return Piece(segment, index, after.end, after.first_sample + skipped, after.end_sample)
+    return None
+
+
+def _is_next(before: Piece, after: Piece) -> bool:
+    """No fragment is missing between two pieces of one segment, or they are of two."""
+    fragments = after.segment.fragments
+    return (
+        before.segment is not after.segment
+        or fragments[before.end - 1].record.number + 1 == fragments[after.first].record.number
+    )
+
+
+def _flatten(pieces: list[Piece]) -> Stretch:
+    sizes, dts, pts = array("I"), array("q"), array("q")
+    fragments: list[FragmentEntry] = []
+    keys: list[int] = []
+    for piece in pieces:
+        samples, first, end = piece.segment.samples, piece.first_sample, piece.end_sample
+        shift = len(dts) - first
+        keys.extend(key + shift for key in samples.key_indices if first <= key < end)
+        sizes.extend(samples.sizes_bytes[first:end])
+        dts.extend(samples.dts_90k[first:end])
+        pts.extend(samples.pts_90k[first:end])
+        fragments.extend(piece.segment.fragments[piece.first : piece.end])
+    return Stretch(
+        pieces=tuple(pieces),
+        opened_cause=_opened_cause(pieces[0]),
+        fragments=tuple(fragments),
+        segments=[piece.segment for piece in pieces for _ in range(piece.first, piece.end)],
+        starts=list(accumulate((entry.record.samples for entry in fragments), initial=0)),
+        sizes_bytes=sizes,
+        dts_90k=dts,
+        pts_90k=pts,
+        keys=keys,
+        end_90k=_end_90k(pieces[-1]),
+    )
+
+
+def _opened_cause(piece: Piece) -> GapCause:
+    """Rotation loses nothing: where something is missing all the same, the files do not tell why."""
+    cause = piece.segment.header.opened_cause
+    return "unknown" if piece.first > 0 or cause == "rotation" else cause
+
+
+def _end_90k(piece: Piece) -> int:
+    samples = piece.segment.samples
+    if piece.end_sample == len(samples):
+        return samples.end_90k
+    last = piece.end_sample - 1
+    return samples.dts_90k[last] + max(1, _usual_duration_90k(piece.segment, last))
