@@ -16,6 +16,7 @@ Callers catch by layer: `CaptureError` for anything a camera can do, `RingError`
     ├── RingError
     │   ├── RingBusyError            another process owns the ring
     │   ├── RingStorageError         the disk refused a write
+    │   │   └── IndexDamagedError        the index is no sound database: rebuilt from the files
     │   ├── RingUnavailableError     the recorder does not answer on its socket: asked again later
     │   └── RingRequestError         a request that the ring rejects (has a code)
     ├── UplinkError
@@ -42,6 +43,7 @@ __all__ = [
     "EdgeAgentError",
     "EvidenceError",
     "FormatError",
+    "IndexDamagedError",
     "LedgerError",
     "LinkBusyError",
     "RingBusyError",
@@ -92,6 +94,10 @@ class RingBusyError(RingError):
 
 class RingStorageError(RingError):
     """The storage refused a read or a write."""
+
+
+class IndexDamagedError(RingStorageError):
+    """The ring's index is no sound database; the files hold everything that it held."""
 
 
 class RingUnavailableError(RingError):

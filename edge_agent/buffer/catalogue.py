@@ -1,0 +1,238 @@
+"""What the ring holds, narrow and in memory: a row a continuous stretch of a segment, in the order of recording.
+
+Retention, coverage and the choice of a clip's segments read nothing else, so none of them waits for the disk. Rows
+are columns of plain arrays: 30 days of minute segments take 2 MB.
+
+Not thread-safe: the ring's lock protects it.
+"""
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, get_args
+
+from edge_agent.buffer.segment import SegmentInfo
+from edge_agent.contract.access_unit import TIMESCALE_HZ, GapCause
+
+MAX_SHORT_GAP_US = 2_000_000
+"""Missing footage up to this is no gap: a clip shows the picture before it for so long (design, clip)."""
+
+_CAUSES: tuple[GapCause, ...] = get_args(GapCause)
+_OVERLAP_US = (
+    5_000_000  # pictures' capture times are estimates: a segment may seem to begin before its predecessor ended
+)
+_CONTINUES_US = _OVERLAP_US + MAX_SHORT_GAP_US
+
+
+class Stretch(NamedTuple):
+    """Continuous footage of one segment.
+
+    Attributes:
+        sequence: of the segment.
+        boot_id: the boot of its monotonic clock.
+        run_id: the life of the recorder process.
+        start_us: monotonic capture time of its first picture.
+        end_us: monotonic time at which its last picture ends.
+        cause: why footage before it is missing, if it is.
+    """
+
+    sequence: int
+    boot_id: str
+    run_id: str
+    start_us: int
+    end_us: int
+    cause: GapCause
+
+
+def stretches_of(info: SegmentInfo) -> list[Stretch]:
+    """The continuous stretches of a segment; more than one when the camera fell silent within, or bytes rotted."""
+    header = info.header
+    found: list[Stretch] = []
+    cause = header.opened_cause
+    start_us = end_us = 0
+    for entry, length_us in zip(info.fragments, _lengths_us(info), strict=True):
+        begin_us = entry.record.monotonic_us
+        if entry is not info.fragments[0] and begin_us - end_us > MAX_SHORT_GAP_US:
+            found.append(Stretch(info.sequence, header.boot_id, header.run_id, start_us, end_us, cause))
+            cause = "camera-lost"
+            start_us = begin_us
+        elif entry is info.fragments[0]:
+            start_us = begin_us
+        end_us = max(begin_us + length_us, end_us)
+    if info.fragments:
+        found.append(Stretch(info.sequence, header.boot_id, header.run_id, start_us, end_us, cause))
+    return found
+
+
+def _lengths_us(info: SegmentInfo) -> Iterator[int]:
+    """How long each fragment's pictures last, by decode time; a fragment's last one as long as the one before it."""
+    samples = info.samples
+    first = 0
+    for entry in info.fragments:
+        last = first + entry.record.samples - 1
+        if last == len(samples) - 1:
+            end_90k = samples.end_90k
+        else:
+            nominal = samples.dts_90k[last] - samples.dts_90k[last - 1] if last > 0 else 0
+            step = samples.dts_90k[last + 1] - samples.dts_90k[last]
+            end_90k = samples.dts_90k[last] + min(step, max(nominal, 0) or step)
+        yield (end_90k - samples.dts_90k[first]) * 1_000_000 // TIMESCALE_HZ
+        first = last + 1
+
+
+class Catalogue:
+    """Stretches by rising sequence, and the size of each segment."""
+
+    def __init__(self) -> None:
+        self._sequence = array("q")
+        self._start_us = array("q")
+        self._end_us = array("q")
+        self._boot = array("I")
+        self._run = array("I")
+        self._cause = array("B")
+        self._names: list[str] = []
+        self._numbers: dict[str, int] = {}
+        self._sizes: dict[int, int] = {}
+        self._merged: list[Stretch] | None = None
+        self._ranges: dict[int, list[tuple[int, int]]] | None = None
+        self.size_bytes = 0
+
+    def __len__(self) -> int:
+        """Number of segments."""
+        return len(self._sizes)
+
+    def __contains__(self, sequence: int) -> bool:
+        """Whether the segment is held."""
+        return sequence in self._sizes
+
+    def add(self, stretches: Iterable[Stretch], sequence: int, size_bytes: int) -> None:
+        """Add a segment behind all others, or replace the one of this sequence."""
+        if self._sequence and sequence <= self._sequence[-1]:
+            self.remove(sequence)
+        at = bisect_right(self._sequence, sequence)
+        for place, row in enumerate(stretches, at):
+            self._sequence.insert(place, row.sequence)
+            self._start_us.insert(place, row.start_us)
+            self._end_us.insert(place, row.end_us)
+            self._boot.insert(place, self._number_of(row.boot_id))
+            self._run.insert(place, self._number_of(row.run_id))
+            self._cause.insert(place, _CAUSES.index(row.cause))
+        self._sizes[sequence] = size_bytes
+        self.size_bytes += size_bytes
+        self._merged = self._ranges = None
+
+    def remove(self, sequence: int) -> None:
+        """Forget a segment; one that is not there is fine."""
+        size_bytes = self._sizes.pop(sequence, None)
+        if size_bytes is None:
+            return
+        self.size_bytes -= size_bytes
+        low, high = bisect_left(self._sequence, sequence), bisect_right(self._sequence, sequence)
+        for column in (self._sequence, self._start_us, self._end_us, self._boot, self._run, self._cause):
+            del column[low:high]
+        self._merged = self._ranges = None
+
+    def sequences(self) -> list[int]:
+        """Every segment, oldest first."""
+        return sorted(self._sizes)
+
+    def oldest_first(self) -> Iterator[int]:
+        """As `sequences`, one after another without a copy; the catalogue must not change meanwhile."""
+        previous = -1
+        for sequence in self._sequence:
+            if sequence != previous:
+                yield sequence
+            previous = sequence
+
+    def size_of(self, sequence: int) -> int:
+        """Bytes of a segment's file; 0 when it is not held."""
+        return self._sizes.get(sequence, 0)
+
+    def merged(self) -> list[Stretch]:
+        """Stretches of a run joined where no gap lies between; each has the sequence and cause of its first."""
+        if self._merged is None:
+            self._merged = [self._joined(low, high) for low, high in self._continuous()]
+        return self._merged
+
+    def _joined(self, low: int, high: int) -> Stretch:
+        return self._row(low)._replace(end_us=max(self._end_us[low:high]))
+
+    def _continuous(self) -> Iterator[tuple[int, int]]:
+        """Index ranges of rows that follow one another without a gap."""
+        low = 0
+        previous = (-1, -1, 0)
+        rows = zip(self._boot, self._run, self._start_us, self._end_us, strict=True)
+        for index, (boot, run, start_us, end_us) in enumerate(rows):
+            follows = boot == previous[0] and run == previous[1]
+            if index and not (follows and 0 <= start_us - previous[2] + _OVERLAP_US <= _CONTINUES_US):
+                yield low, index
+                low = index
+            previous = (boot, run, end_us)
+        if len(self._sequence):
+            yield low, len(self._sequence)
+
+    def rows_of(self, sequence: int) -> list[Stretch]:
+        """The stretches of one segment."""
+        low, high = bisect_left(self._sequence, sequence), bisect_right(self._sequence, sequence)
+        return [self._row(index) for index in range(low, high)]
+
+    def last(self) -> Stretch | None:
+        """The newest stretch."""
+        return self._row(len(self._sequence) - 1) if self._sequence else None
+
+    def boots(self) -> list[str]:
+        """Ids of the boots that have footage, in the order of recording."""
+        found: dict[int, None] = dict.fromkeys(self._boot)
+        return [self._names[number] for number in found]
+
+    def overlapping(self, boot_id: str, start_us: int, end_us: int) -> list[int]:
+        """Sequences of a boot with footage in `[start_us, end_us)` of its monotonic clock, rising."""
+        found: dict[int, None] = {}
+        for low, high in self._boot_ranges().get(self._numbers.get(boot_id, -1), ()):
+            first = max(bisect_right(self._start_us, start_us, low, high) - 1, low)
+            for index in range(first, high):
+                if self._start_us[index] >= end_us:
+                    break
+                if self._end_us[index] > start_us:
+                    found[self._sequence[index]] = None
+        return list(found)
+
+    def _boot_ranges(self) -> dict[int, list[tuple[int, int]]]:
+        """Index ranges of each boot; a boot's rows lie together, for sequences rise."""
+        if self._ranges is None:
+            self._ranges = {}
+            low = 0
+            while low < len(self._boot):
+                high = self._end_of_boot(low)
+                self._ranges.setdefault(self._boot[low], []).append((low, high))
+                low = high
+        return self._ranges
+
+    def _end_of_boot(self, low: int) -> int:
+        """Where the rows of the boot at `low` end, by galloping."""
+        high, step = low + 1, 1
+        while step:
+            if high + step <= len(self._boot) and self._boot[high + step - 1] == self._boot[low]:
+                high += step
+                step *= 2
+            else:
+                step //= 2
+        return high
+
+    def _row(self, index: int) -> Stretch:
+        names = self._names
+        return Stretch(
+            self._sequence[index],
+            names[self._boot[index]],
+            names[self._run[index]],
+            self._start_us[index],
+            self._end_us[index],
+            _CAUSES[self._cause[index]],
+        )
+
+    def _number_of(self, name: str) -> int:
+        number = self._numbers.get(name)
+        if number is None:
+            number = self._numbers[name] = len(self._names)
+            self._names.append(name)
+        return number

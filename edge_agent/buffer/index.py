@@ -1,0 +1,327 @@
+"""The ring's index: what the closed segments hold, so that a clip is planned without opening one.
+
+SQLite in WAL mode with `synchronous=NORMAL` (a commit may be lost by a power cut, never torn: what was lost is found
+again in the files), one writing and one reading connection, each behind a lock, transactions short. Narrow rows are
+kept apart from the tables of samples, so that the start reads 3 MB of a month's 350.
+
+It is a copy of what the files say, but for what is owed: deletions that were decided (committed with a sync), and the
+highest sequence number ever used.
+"""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from edge_agent.buffer.catalogue import Stretch, stretches_of
+from edge_agent.buffer.clock_model import Anchor, BootSpan
+from edge_agent.buffer.layout import segment_file
+from edge_agent.buffer.segment import SegmentInfo
+from edge_agent.buffer.segment_blob import decode_contents, encode_contents
+from edge_agent.contract.access_unit import CodecConfig
+from edge_agent.contract.segment_format import SegmentHeader
+from edge_agent.errors import FormatError, IndexDamagedError, RingStorageError
+
+SCHEMA_VERSION = 1
+
+_BUSY_TIMEOUT_MS = 5000
+_MAX_WAL_BYTES = 4_000_000
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE lives (life INTEGER PRIMARY KEY, boot_id TEXT NOT NULL, run_id TEXT NOT NULL, UNIQUE (boot_id, run_id));
+CREATE TABLE configs (
+  config INTEGER PRIMARY KEY, codec TEXT NOT NULL, extradata BLOB NOT NULL, width_px INTEGER NOT NULL,
+  height_px INTEGER NOT NULL, frame_rate_fps REAL NOT NULL, stsd BLOB NOT NULL,
+  UNIQUE (codec, extradata, width_px, height_px, frame_rate_fps, stsd)
+);
+CREATE TABLE segments (
+  sequence INTEGER PRIMARY KEY, life INTEGER NOT NULL, config INTEGER NOT NULL, size_bytes INTEGER NOT NULL
+);
+CREATE TABLE stretches (
+  sequence INTEGER, place INTEGER, start_us INTEGER NOT NULL, end_us INTEGER NOT NULL, cause TEXT NOT NULL,
+  PRIMARY KEY (sequence, place)
+) WITHOUT ROWID;
+CREATE TABLE contents (
+  sequence INTEGER PRIMARY KEY, header BLOB NOT NULL, header_bytes INTEGER NOT NULL, contents BLOB NOT NULL
+);
+CREATE TABLE boots (
+  boot_id TEXT PRIMARY KEY, place INTEGER NOT NULL, first_us INTEGER NOT NULL, last_us INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE anchors (
+  boot_id TEXT, monotonic_us INTEGER, utc_us INTEGER NOT NULL, source TEXT NOT NULL, bound_us INTEGER,
+  PRIMARY KEY (boot_id, monotonic_us)
+) WITHOUT ROWID;
+CREATE TABLE deletions (sequence INTEGER PRIMARY KEY);
+CREATE TABLE plans (clip_id TEXT PRIMARY KEY, summary BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE pins (clip_id TEXT, sequence INTEGER, PRIMARY KEY (clip_id, sequence)) WITHOUT ROWID;
+"""
+
+
+class Index:
+    """One ring's index; every method may be called from any thread and may block on the disk.
+
+    Every method raises:
+        IndexDamagedError: the file is no sound database.
+        RingStorageError: the storage refused.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._write_lock = threading.Lock()  # protects _writer
+        self._read_lock = threading.Lock()  # protects _reader
+        with _storage_errors(path):
+            self._writer = _connect(path)
+            try:
+                _prepare(self._writer, path)
+                self._reader = _connect(path)
+            except BaseException:
+                self._writer.close()
+                raise
+
+    def close(self) -> None:
+        """Close both connections; the WAL is folded in."""
+        with self._read_lock, _storage_errors(self.path):
+            self._reader.close()
+        with self._write_lock, _storage_errors(self.path):
+            self._writer.close()
+
+    @contextmanager
+    def _writing(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
+        """A transaction; `durable`: synced when the block ends."""
+        with self._write_lock, _storage_errors(self.path):
+            connection = self._writer
+            connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._read_lock, _storage_errors(self.path):
+            yield self._reader
+
+    def add_segments(self, infos: Iterable[SegmentInfo]) -> None:
+        """Index closed segments, or replace what is known of them."""
+        with self._writing() as connection:
+            for info in infos:
+                _insert(connection, info)
+
+    def stretches(self) -> Iterator[tuple[Stretch, int]]:
+        """Every stretch in order with its segment's size; the narrow part of the index, read at start."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT sequence, boot_id, run_id, start_us, end_us, cause, size_bytes"
+                " FROM segments JOIN stretches USING (sequence) JOIN lives USING (life) ORDER BY sequence, place"
+            )
+            for *fields, size_bytes in rows:
+                yield Stretch(*fields), size_bytes
+
+    def read_segments(self, sequences: Sequence[int]) -> dict[int, SegmentInfo]:
+        """What is known of segments; those that are not indexed, or whose entry is damaged, are left out."""
+        query = (
+            "SELECT sequence, header, header_bytes, contents, codec, extradata, width_px, height_px, frame_rate_fps, stsd"
+            " FROM contents JOIN segments USING (sequence) JOIN configs USING (config)"
+            " WHERE sequence IN (SELECT value FROM json_each(?))"
+        )
+        with self._reading() as connection:
+            rows = connection.execute(query, (json.dumps(sequences),)).fetchall()
+        infos = [_info_of(row) for row in rows]
+        return {info.sequence: info for info in infos if info is not None}
+
+    def decide_deletion(self, sequences: Iterable[int]) -> None:
+        """Commit, synced, that segments go: they leave the index, their files are owed a removal."""
+        with self._writing(durable=True) as connection:
+            rows = [(sequence,) for sequence in sequences]
+            connection.executemany("INSERT OR IGNORE INTO deletions VALUES (?)", rows)
+            for table in ("segments", "stretches", "contents"):
+                connection.executemany(f"DELETE FROM {table} WHERE sequence = ?", rows)  # noqa: S608 -- fixed names
+
+    def deletions_owed(self) -> list[int]:
+        """Segments whose removal was decided and not reported done."""
+        with self._reading() as connection:
+            return [row[0] for row in connection.execute("SELECT sequence FROM deletions ORDER BY sequence")]
+
+    def deletions_done(self, sequences: Iterable[int]) -> None:
+        """The files are gone."""
+        with self._writing() as connection:
+            connection.executemany("DELETE FROM deletions WHERE sequence = ?", [(number,) for number in sequences])
+
+    def forget(self, sequences: Iterable[int]) -> None:
+        """Drop rows of segments whose files are gone without having been owed."""
+        with self._writing() as connection:
+            for table in ("segments", "stretches", "contents"):
+                connection.executemany(
+                    f"DELETE FROM {table} WHERE sequence = ?",  # noqa: S608 -- fixed names
+                    [(number,) for number in sequences],
+                )
+
+    def next_sequence(self) -> int:
+        """The lowest sequence number that was never used, as far as the index knows."""
+        with self._reading() as connection:
+            row = connection.execute("SELECT value FROM meta WHERE key = 'next_sequence'").fetchone()
+        return int(row[0]) if row else 1
+
+    def raise_next_sequence(self, sequence: int) -> None:
+        """Never give out a number below this again; durable."""
+        with self._writing(durable=True) as connection:
+            _raise_next_sequence(connection, sequence)
+
+    def boots(self) -> list[BootSpan]:
+        """Every boot that recorded, in order."""
+        with self._reading() as connection:
+            rows = connection.execute("SELECT boot_id, first_us, last_us FROM boots ORDER BY place").fetchall()
+        return [BootSpan(*row) for row in rows]
+
+    def anchors(self) -> list[Anchor]:
+        """Every clock anchor, by boot and monotonic time."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT boot_id, monotonic_us, utc_us, source, bound_us FROM anchors"
+            ).fetchall()
+        return [Anchor(*row) for row in rows]
+
+    def add_anchors(self, anchors: Iterable[Anchor]) -> None:
+        """Store clock anchors."""
+        with self._writing() as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO anchors (boot_id, monotonic_us, utc_us, source, bound_us) VALUES (?,?,?,?,?)",
+                [(one.boot_id, one.monotonic_us, one.utc_us, one.source, one.bound_us) for one in anchors],
+            )
+
+    def drop_boots(self, boot_ids: Iterable[str]) -> None:
+        """Forget boots that have no footage any more, and their anchors."""
+        with self._writing() as connection:
+            rows = [(boot_id,) for boot_id in boot_ids]
+            connection.executemany("DELETE FROM boots WHERE boot_id = ?", rows)
+            connection.executemany("DELETE FROM anchors WHERE boot_id = ?", rows)
+            connection.executemany("DELETE FROM lives WHERE boot_id = ?", rows)
+
+    def set_plan(self, clip_id: str, summary: bytes, sequences: Iterable[int]) -> None:
+        """Mirror a plan that is durable in its file: its summary and the segments it pins."""
+        with self._writing() as connection:
+            connection.execute("DELETE FROM pins WHERE clip_id = ?", (clip_id,))
+            connection.execute("INSERT OR REPLACE INTO plans VALUES (?,?)", (clip_id, summary))
+            connection.executemany("INSERT INTO pins VALUES (?,?)", [(clip_id, number) for number in sequences])
+
+    def drop_plan(self, clip_id: str) -> None:
+        """The plan's file is gone."""
+        with self._writing() as connection:
+            connection.execute("DELETE FROM plans WHERE clip_id = ?", (clip_id,))
+            connection.execute("DELETE FROM pins WHERE clip_id = ?", (clip_id,))
+
+    def plans(self) -> dict[str, tuple[bytes, list[int]]]:
+        """Mirrored plans: summary and pinned segments by clip id."""
+        with self._reading() as connection:
+            found: dict[str, tuple[bytes, list[int]]] = {
+                clip_id: (summary, [])
+                for clip_id, summary in connection.execute("SELECT clip_id, summary FROM plans")
+            }
+            for clip_id, sequence in connection.execute("SELECT clip_id, sequence FROM pins ORDER BY sequence"):
+                if clip_id in found:
+                    found[clip_id][1].append(sequence)
+        return found
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute(f"PRAGMA journal_size_limit={_MAX_WAL_BYTES}")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0 and not connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+    elif version != SCHEMA_VERSION:
+        raise IndexDamagedError(f"{path}: index of version {version}, this software reads {SCHEMA_VERSION}")
+
+
+@contextmanager
+def _storage_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+            raise IndexDamagedError(f"{path}: {error}") from error
+        raise RingStorageError(f"{path}: {error}") from error
+
+
+def _insert(connection: sqlite3.Connection, info: SegmentInfo) -> None:
+    header = info.header
+    config = info.config
+    stretches = stretches_of(info)
+    life = (header.boot_id, header.run_id)
+    connection.execute("INSERT OR IGNORE INTO lives (boot_id, run_id) VALUES (?,?)", life)
+    codec = (config.codec, config.extradata, config.width_px, config.height_px, config.frame_rate_fps, info.stsd)
+    connection.execute(
+        "INSERT OR IGNORE INTO configs (codec, extradata, width_px, height_px, frame_rate_fps, stsd)"
+        " VALUES (?,?,?,?,?,?)",
+        codec,
+    )
+    connection.execute(
+        "INSERT OR REPLACE INTO segments SELECT ?, life, config, ? FROM lives, configs"
+        " WHERE boot_id = ? AND run_id = ? AND codec = ? AND extradata = ? AND width_px = ? AND height_px = ? AND frame_rate_fps = ? AND stsd = ?",
+        (info.sequence, info.size_bytes, *life, *codec),
+    )
+    connection.execute("DELETE FROM stretches WHERE sequence = ?", (info.sequence,))
+    connection.executemany(
+        "INSERT INTO stretches VALUES (?,?,?,?,?)",
+        [(info.sequence, place, row.start_us, row.end_us, row.cause) for place, row in enumerate(stretches)],
+    )
+    blob = encode_contents(info.fragments, info.samples)
+    connection.execute(
+        "INSERT OR REPLACE INTO contents VALUES (?,?,?,?)", (info.sequence, header.to_json(), info.header_bytes, blob)
+    )
+    _extend_boot(connection, stretches)
+    _raise_next_sequence(connection, info.sequence + 1)
+
+
+def _extend_boot(connection: sqlite3.Connection, stretches: Sequence[Stretch]) -> None:
+    for row in stretches:
+        connection.execute(
+            "INSERT INTO boots SELECT ?, coalesce(max(place), 0) + 1, ?, ? FROM boots WHERE true"
+            " ON CONFLICT (boot_id) DO UPDATE SET"
+            " first_us = min(first_us, excluded.first_us), last_us = max(last_us, excluded.last_us)",
+            (row.boot_id, row.start_us, row.end_us),
+        )
+
+
+def _raise_next_sequence(connection: sqlite3.Connection, sequence: int) -> None:
+    connection.execute(
+        "INSERT INTO meta VALUES ('next_sequence', ?)"
+        " ON CONFLICT (key) DO UPDATE SET value = max(value, excluded.value)",
+        (sequence,),
+    )
+
+
+def _info_of(
+    row: tuple[int, bytes, int, bytes, str, bytes, int, int, float, bytes],
+) -> SegmentInfo | None:
+    sequence, header_json, header_bytes, blob, codec, extradata, width_px, height_px, frame_rate_fps, stsd = row
+    try:
+        header = SegmentHeader.from_json(header_json)
+        fragments, samples = decode_contents(blob, sequence, header.run_id)
+    except (FormatError, ValueError):
+        return None
+    return SegmentInfo(
+        sequence=sequence,
+        file=segment_file(sequence),
+        header=header,
+        header_bytes=header_bytes,
+        config=CodecConfig("hevc" if codec == "hevc" else "h264", extradata, width_px, height_px, frame_rate_fps),
+        stsd=stsd,
+        fragments=fragments,
+        samples=samples,
+        closed=True,
+    )
