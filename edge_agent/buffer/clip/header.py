@@ -14,8 +14,8 @@ import sys
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain, compress, count, groupby
-from operator import ne, sub
+from itertools import groupby
+from typing import NamedTuple
 
 from edge_agent.contract.access_unit import TIMESCALE_HZ, CodecConfig
 from edge_agent.contract.boxes import build, build_full, large_head
@@ -32,8 +32,7 @@ _DATA_IN_SAME_FILE = 1
 _LARGEST_U32 = 0xFFFFFFFF
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(NamedTuple):
     """Samples that lie one after another in the file (clause 8.7.5).
 
     Attributes:
@@ -163,14 +162,10 @@ def _media(track: Track, created_s: int, tables: Iterable[bytes]) -> bytes:
 
 def _sample_tables(track: Track) -> list[bytes]:
     """All tables of `stbl` but the chunk offsets."""
-    durations = array("q", map(sub, track.dts_90k[1:], track.dts_90k))
-    durations.append(track.end_90k - track.dts_90k[-1])
-    if min(durations) < 0 or max(durations) > _LARGEST_U32:
-        raise FormatError(f"a sample lasts {min(durations)} or {max(durations)} /90000 s")
     keys = array("I", (key + 1 for key in track.keys))
     return [
         track.stsd,
-        _run_table(b"stts", 0, durations),
+        _run_table(b"stts", _durations_90k(track)),
         *_composition_offsets(track),
         build_full(b"stss", 0, 0, struct.pack(">I", len(keys)), _big_endian(keys)),
         _samples_of_chunks(track.chunks),
@@ -178,30 +173,62 @@ def _sample_tables(track: Track) -> list[bytes]:
     ]
 
 
+def _durations_90k(track: Track) -> array[int]:
+    starts = track.dts_90k
+    ends = starts[1:]
+    ends.append(track.end_90k)
+    durations = _differences(ends, starts)
+    if durations is None:
+        raise FormatError("a sample's decode time lies before that of the one before it, or over 13 hours after it")
+    return durations
+
+
 def _composition_offsets(track: Track) -> list[bytes]:
     """`ctts` (clause 8.6.1.3); none where every picture is presented when it is decoded."""
     if track.pts_90k == track.dts_90k:
         return []
-    offsets = array("q", map(sub, track.pts_90k, track.dts_90k))
-    least, most = min(offsets), max(offsets)
-    if least < -(1 << 31) or most >= 1 << 31:
-        raise FormatError(f"composition offsets from {least} to {most} /90000 s do not fit")
-    return [_run_table(b"ctts", 1 if least < 0 else 0, offsets)]
+    offsets = _differences(track.pts_90k, track.dts_90k)
+    if offsets is not None:
+        return [_run_table(b"ctts", offsets)]
+    signed = [pts - dts for pts, dts in zip(track.pts_90k, track.dts_90k, strict=True)]
+    if min(signed) < -(1 << 31) or max(signed) >= 1 << 31:
+        raise FormatError(f"composition offsets from {min(signed)} to {max(signed)} /90000 s do not fit")
+    return [_run_table(b"ctts", array("I", (value & _LARGEST_U32 for value in signed)), version=1)]
 
 
-def _run_table(kind: bytes, version: int, values: array[int]) -> bytes:
-    """Pairs of a count and a value: runs of equal values, or one pair a sample where values hardly repeat."""
-    starts = [0]
-    if len(set(values)) > 1:
-        starts.extend(compress(count(1), map(ne, values[1:], values)))
-    lengths = array("q", map(sub, chain(starts[1:], [len(values)]), starts))
-    pairs = array("I", bytes(8 * len(starts)))
-    pairs[0::2] = array("I", lengths)
-    if version == 0:
-        pairs[1::2] = array("I", map(values.__getitem__, starts))
+def _differences(minuends: array[int], subtrahends: array[int]) -> array[int] | None:
+    """Element by element, as array("I"); None when one is negative or needs over 32 bits.
+
+    One subtraction of two long numbers with the elements as their 64-bit digits: no digit borrows of its neighbour
+    unless a difference is negative, and then its upper half is not zero. Half an hour of samples takes a
+    millisecond, a loop over them ten.
+    """
+    difference = _long_number(minuends) - _long_number(subtrahends)
+    if difference < 0:
+        return None
+    halves = array("I", difference.to_bytes(8 * len(minuends), "little"))
+    if sys.byteorder == "big":
+        halves.byteswap()
+    if halves[1::2].tobytes() != bytes(4 * len(minuends)):
+        return None
+    return halves[0::2]
+
+
+def _long_number(values: array[int]) -> int:
+    if sys.byteorder == "little":
+        return int.from_bytes(values.tobytes(), "little")
+    return int.from_bytes(values[::-1].tobytes(), "big")
+
+
+def _run_table(kind: bytes, values: array[int], version: int = 0) -> bytes:
+    """Pairs of a count and a value: one when all are equal, else one a sample, for cameras hardly repeat values."""
+    if values == values[:1] * len(values):
+        pairs = array("I", (len(values), values[0]))
     else:
-        pairs[1::2] = array("I", (values[start] & _LARGEST_U32 for start in starts))
-    return build_full(kind, version, 0, struct.pack(">I", len(starts)), _big_endian(pairs))
+        pairs = array("I", bytes(8 * len(values)))
+        pairs[0::2] = array("I", (1,)) * len(values)
+        pairs[1::2] = values
+    return build_full(kind, version, 0, struct.pack(">I", len(pairs) // 2), _big_endian(pairs))
 
 
 def _samples_of_chunks(chunks: Sequence[Chunk]) -> bytes:

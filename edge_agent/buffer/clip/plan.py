@@ -11,6 +11,7 @@ checked without the unit.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from edge_agent.buffer.clip.header import Chunk, Track, build_header
 from edge_agent.buffer.clip.stretch import LARGEST_JOINED_HOLE_90K, Stretch, split_into_stretches
@@ -139,13 +140,12 @@ def _plan_part(selection: _Selection, utc: UtcMap, index: int) -> tuple[Part, by
     return part, header
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """A fragment of a part: whose it is, its number in the stretch, where it lies in the `mdat` body."""
+class _Place(NamedTuple):
+    """A fragment of a part: whose it is, its index in the stretch, where it lies in the `mdat` body."""
 
     segment: SegmentInfo
     entry: FragmentEntry
-    index: int
+    fragment: int
     body_offset: int
 
 
@@ -216,7 +216,7 @@ def _track(selection: _Selection, utc: UtcMap, ranges: Sequence[ByteRange], plac
 
 def _chunks(stretch: Stretch, place: _Place, listed: Sequence[tuple[int, int]]) -> Iterator[Chunk]:
     """One chunk a fragment; two where leading pictures are left out of its middle."""
-    begin, end = stretch.starts[place.index], stretch.starts[place.index + 1]
+    begin, end = stretch.starts[place.fragment], stretch.starts[place.fragment + 1]
     payload = place.body_offset + place.entry.payload_offset - place.entry.offset
     if listed[1][0] <= begin and end <= listed[1][1]:
         yield Chunk(payload, end - begin)

@@ -64,7 +64,7 @@ def write_plan(plans_directory: Path, plan: ClipPlan, headers: Sequence[bytes] =
     make_directory(folder)
     for part, header in zip(plan.parts, headers, strict=True):
         write_file(folder / part.header_file, header)
-    write_file(folder / PLAN_FILE_NAME, plan.to_json())
+    write_file(folder / PLAN_FILE_NAME, plan.model_dump_json(by_alias=True, exclude_none=True).encode())
     return folder / PLAN_FILE_NAME
 
 
