@@ -25,6 +25,8 @@ _ENTRIES: dict[bytes, tuple[Codec, bytes]] = {
     b"hev1": ("hevc", b"hvcC"),
 }
 
+_RECORD_BYTES: dict[Codec, int] = {"h264": 7, "hevc": 23}  # the shortest decoder configuration records
+
 _TFHD_DURATION = 0x08
 _TFHD_SIZE = 0x10
 _TFHD_FLAGS = 0x20
@@ -130,7 +132,10 @@ def _read_sample_entry(moov: bytes, stsd: Box) -> tuple[Codec, bytes, int, int]:
     codec, record_kind = _ENTRIES[entry.kind]
     width_px, height_px = struct.unpack_from(">HH", moov, entry.body_offset + 24)
     record = find(moov, (record_kind,), entry.offset + _SAMPLE_ENTRY_BYTES, entry.end)
-    return codec, moov[record.body_offset : record.end], width_px, height_px
+    extradata = moov[record.body_offset : record.end]
+    if len(extradata) < _RECORD_BYTES[codec] or extradata[0] != 1:
+        raise FormatError(f"{record_kind!r} of {len(extradata)} bytes holds no decoder configuration")
+    return codec, extradata, width_px, height_px
 
 
 def read_movie_fragment(moof: bytes, defaults: SampleDefaults) -> MovieFragment:

@@ -15,10 +15,11 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from edge_agent.buffer.fragment_boxes import read_movie_fragment, read_movie_header
+from edge_agent.buffer.fragment_boxes import MovieFragment, read_movie_fragment, read_movie_header
 from edge_agent.buffer.muxer import mux_fragment, mux_header
 from edge_agent.buffer.segment import FragmentEntry, SegmentInfo, UtcEstimate
 from edge_agent.buffer.segment_contents import SegmentContents
@@ -38,18 +39,29 @@ _DIGEST_BYTES = 32
 _MODE = 0o640
 
 
-_Write = Callable[[int, bytes, int], int]
+@dataclass(frozen=True, slots=True)
+class StorageCalls:
+    """The calls that a disk can refuse; tests give their own."""
+
+    write: Callable[[int, bytes, int], int] = os.pwrite
+    sync: Callable[[int], None] = os.fdatasync
+    cut: Callable[[int, int], None] = os.ftruncate
+
+
+_KERNEL = StorageCalls()
 
 
 class SegmentWriter:
     """The one writer of a segment; `info` may be called from any thread, all else from one."""
 
-    def __init__(self, path: Path, file: str, header: SegmentHeader, config: CodecConfig, write: _Write) -> None:
+    def __init__(
+        self, path: Path, file: str, header: SegmentHeader, config: CodecConfig, calls: StorageCalls
+    ) -> None:
         """Use `create`."""
         self._path = path
         self._config = config
         self._header = header
-        self._write = write
+        self._calls = calls
         movie_boxes = mux_header(config)
         moov = find(movie_boxes, (b"moov",))
         self._movie = read_movie_header(movie_boxes[moov.offset : moov.end])
@@ -67,7 +79,7 @@ class SegmentWriter:
 
     @classmethod
     def create(
-        cls, root: Path, file: str, header: SegmentHeader, config: CodecConfig, write: _Write | None = None
+        cls, root: Path, file: str, header: SegmentHeader, config: CodecConfig, calls: StorageCalls = _KERNEL
     ) -> Self:
         """Create the file and write its header; nothing is durable before the first `sync`.
 
@@ -76,13 +88,13 @@ class SegmentWriter:
             file: path of the new file relative to `root`; its directory must exist.
             header: what the segment says of itself.
             config: codec parameters of every unit that will be appended.
-            write: stands in for `os.pwrite` in tests.
+            calls: the storage.
 
         Raises:
             FormatError: libav refuses the codec parameters.
             RingStorageError: the file exists or the storage refuses; no file is left behind.
         """
-        writer = cls(root / file, file, header, config, write or os.pwrite)
+        writer = cls(root / file, file, header, config, calls)
         writer._create()
         return writer
 
@@ -123,12 +135,14 @@ class SegmentWriter:
             closed_early: closed by a stall or a stop rather than by its length or a key frame.
 
         Raises:
-            FormatError: libav refuses a unit; the file is as before.
+            FormatError: libav refuses a unit, or leaves one out or empty (as it does, silently, with units that hold
+                no NAL unit): trying again will not help; the file is as before.
             RingStorageError: the storage refused; the file is as before, the same units may be appended again.
         """
         boxes = mux_fragment(self._config, units, len(self._contents.entries) + 1)
         moof = read_head(boxes, 0, len(boxes))
         fragment = read_movie_fragment(boxes[: moof.end], self._movie.defaults)
+        _check_whole(fragment, units)
         record = self._record(units, utc, closed_early=closed_early)
         box = record.to_box(boxes)
         self._append_whole(boxes + box)
@@ -164,7 +178,7 @@ class SegmentWriter:
         """One write; a short one is followed by another, which then says what is wrong."""
         written = 0
         while written < len(data):
-            step = self._write(self._descriptor, data[written:] if written else data, offset + written)
+            step = self._calls.write(self._descriptor, data[written:] if written else data, offset + written)
             written += step
 
     def _append_whole(self, data: bytes) -> None:
@@ -180,7 +194,7 @@ class SegmentWriter:
         self._ragged = False
 
     def _cut_back(self) -> None:
-        os.ftruncate(self._descriptor, self._end)
+        self._calls.cut(self._descriptor, self._end)
         self._ragged = False
 
     def sync(self) -> None:
@@ -199,7 +213,7 @@ class SegmentWriter:
         try:
             if self._doubtful:
                 self._rewrite_unsynced()
-            os.fdatasync(self._descriptor)
+            self._calls.sync(self._descriptor)
             if not self._named:
                 fsync_directory(self._path.parent)
         except OSError as error:
@@ -264,3 +278,9 @@ class SegmentWriter:
 
     def _storage_error(self, what: str, error: OSError) -> RingStorageError:
         return RingStorageError(f"cannot {what} {self._path}: {error.strerror} (errno {error.errno})")
+
+
+def _check_whole(fragment: MovieFragment, units: Sequence[AccessUnit]) -> None:
+    written = list(zip(fragment.dts_90k, fragment.pts_90k, strict=True))
+    if written != [(unit.dts_90k, unit.pts_90k) for unit in units] or 0 in fragment.sizes_bytes:
+        raise FormatError(f"libav wrote other samples than the {len(units)} units at {units[0].dts_90k}/90000 s")

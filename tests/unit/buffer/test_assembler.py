@@ -62,13 +62,20 @@ def test_a_stalled_camera_is_flushed_within_a_second_of_its_first_unit() -> None
     assembler.start_stream(stream.config, "start")
     assert list(_feed(assembler, stream.units)) == []
     start_us = stream.units[0].capture_us
-    assert assembler.flush_at_us == start_us + 1_000_000
     assert assembler.poll(start_us + 999_999) == []
     (fragment,) = assembler.poll(start_us + 1_000_000)
     assert fragment.units == stream.units
     assert fragment.closed_early
-    assert assembler.flush_at_us is None
     assert assembler.poll(start_us + 9_000_000) == []
+
+
+def test_the_time_of_the_next_flush_is_told() -> None:
+    stream = make_units(0.4)
+    assembler = Assembler(60)
+    assembler.start_stream(stream.config, "start")
+    before = assembler.flush_at_us
+    assembler.write(stream.units[0], 5)
+    assert (before, assembler.flush_at_us) == (None, 1_000_005)
 
 
 def test_slow_pictures_are_not_kept_for_longer_than_a_second() -> None:
