@@ -1,6 +1,7 @@
 """The manifest: built from a clip's plan, signed by the unit, read by whoever verifies the clip."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from edge_agent.contract.clip import MAX_PLAN_BYTES, ClipPlan, Manifest, ManifestPart, Part
@@ -13,6 +14,11 @@ MANIFEST_FILE_NAME = "manifest.jws"
 
 MAX_MANIFEST_BYTES = MAX_PLAN_BYTES * 4 // 3
 """The largest signed manifest that is read: base64url makes four characters of three bytes."""
+
+
+def manifest_beside(clip: Path) -> Path:
+    """Where the manifest of a clip that was saved as one file lies: `street.manifest.jws` for `street.mp4`."""
+    return clip.with_suffix(".manifest.jws")
 
 
 def build_manifest(plan: ClipPlan, sha256_of_parts: Sequence[str]) -> Manifest:
