@@ -1,0 +1,29 @@
+"""What a demuxer or an encoder hands to the normaliser."""
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class RawPacket:
+    """A packet as it came, stamps unchecked.
+
+    Attributes:
+        data: coded bytes.
+        pts: presentation stamp in the source's time base, if it has one.
+        dts: decode stamp in the source's time base, if it has one.
+        duration: in the source's time base; 0 when unknown.
+        is_key: decoding can begin here, says the source.
+        arrival_us: monotonic time at which it was in hand.
+        capture_us: monotonic time at which the picture was taken, where the source knows it exactly; else None and
+            it is estimated from arrivals.
+        parameter_sets: those that stand before the first slice; the joiner fills them in.
+    """
+
+    data: bytes
+    pts: int | None
+    dts: int | None
+    duration: int
+    is_key: bool
+    arrival_us: int
+    capture_us: int | None = None
+    parameter_sets: tuple[bytes, ...] = ()

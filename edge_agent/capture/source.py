@@ -1,0 +1,55 @@
+"""What every source is, and what it is given."""
+
+import threading
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from edge_agent.capture.timeline import MediaTimeline
+from edge_agent.clock import Clock
+from edge_agent.contract.access_unit import GapCause, StreamSink
+
+
+class Activity:
+    """When an attempt last received anything; the supervisor's watchdog reads it from its own thread."""
+
+    def __init__(self) -> None:
+        self.last_us: int | None = None
+        """Monotonic time of the last packet; None before the first. One reference, swapped whole."""
+
+    def touch(self, monotonic_us: int) -> None:
+        """A packet came."""
+        self.last_us = monotonic_us
+
+
+@dataclass(frozen=True, slots=True)
+class SourceContext:
+    """What a source needs beside its camera's settings.
+
+    Attributes:
+        unit_id: drawn into test pictures.
+        clock: wall, monotonic, sleep.
+        timeline: the run's media time line; one object for all attempts of a run.
+        activity: told of every packet.
+        cause: why the first stream of this attempt begins where it does; the supervisor sets it.
+    """
+
+    unit_id: str
+    clock: Clock
+    timeline: MediaTimeline
+    activity: Activity = field(default_factory=Activity)
+    cause: GapCause = "start"
+
+
+class Source(Protocol):
+    """A camera, or what stands for one."""
+
+    def run(self, sink: StreamSink, stop: threading.Event) -> None:
+        """Make one attempt: open, and write to `sink` until `stop` is set, the source ends or fails.
+
+        `start_stream` and `write` are called from this thread alone; `end_stream` for the attempt's end is the
+        supervisor's.
+
+        Raises:
+            CaptureError: the attempt failed; the supervisor tries again.
+        """
+        ...

@@ -1,0 +1,209 @@
+"""Keeps a camera connected: attempt after attempt, with a watchdog, until it is told to stop."""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from tenacity import RetryCallState, Retrying, wait_random, wait_random_exponential
+
+from edge_agent.capture.attempt import Attempt
+from edge_agent.capture.gate import Gate
+from edge_agent.capture.quality import QualityMeter, QualityWarning
+from edge_agent.capture.source import Activity, Source, SourceContext
+from edge_agent.capture.table import open_source
+from edge_agent.clock import Clock
+from edge_agent.contract.access_unit import AccessUnit, CodecConfig, GapCause, StreamSink
+from edge_agent.errors import CaptureError, EdgeAgentError, SourceFormatError
+from edge_agent.settings import CameraSettings
+
+_log = logging.getLogger(__name__)
+
+_POLL_S = 0.1
+_STOP_GRACE_US = 700_000
+_WATCHDOG_GRACE_S = 2.0
+_HUNG_AFTER_US = 5_000_000
+_STABLE_US = 60_000_000
+_MAX_FAILURES = 16
+
+_RETRY_WAIT = wait_random_exponential(multiplier=1, min=0.2, max=30)
+_FORMAT_WAIT = wait_random(15, 30)
+
+OpenSource = Callable[[CameraSettings, SourceContext], Source]
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureState:
+    """What the camera is doing.
+
+    Attributes:
+        connected: pictures are being written.
+        cause: why there are none; None while connected and before the first attempt ended.
+        detail: the same for people; no credentials.
+        restarts: attempts after the first.
+        last_frame_us: monotonic time at which the last picture was written; None before the first.
+        config: of the stream; None before the first.
+        fps: genuinely measured over the last seconds; None until then.
+        warnings: what the law's minimum asks and the stream does not give.
+        hung: a library call does not return; only a restart of the process helps.
+    """
+
+    connected: bool = False
+    cause: GapCause | None = None
+    detail: str = ""
+    restarts: int = 0
+    last_frame_us: int | None = None
+    config: CodecConfig | None = None
+    fps: float | None = None
+    warnings: tuple[QualityWarning, ...] = ()
+    hung: bool = False
+
+
+class CaptureSupervisor:
+    """Owns a camera's retries, its watchdog and its state."""
+
+    def __init__(
+        self,
+        camera: CameraSettings,
+        context: SourceContext,
+        sink: StreamSink,
+        clock: Clock,
+        open_with: OpenSource = open_source,
+    ) -> None:
+        """Nothing is opened yet.
+
+        Raises:
+            SettingsError: the source cannot be used as it is set.
+        """
+        self._camera = camera
+        self._context = context
+        self._sink = sink
+        self._clock = clock
+        self._open = open_with
+        self._open(camera, context)
+        self._meter = QualityMeter()
+        self._lock = threading.Lock()  # protects `_state`, which the attempt's thread and the supervisor's replace
+        self._state = CaptureState()
+        self._last_frame_us: int | None = None
+
+    def state(self) -> CaptureState:
+        """As it is now; from any thread."""
+        with self._lock:
+            return replace(self._state, last_frame_us=self._last_frame_us)
+
+    def run(self, stop: threading.Event) -> None:
+        """Keep capturing until `stop` is set; returns within a second of that, even when a library hangs.
+
+        Raises:
+            EdgeAgentError: from the sink; never a CaptureError.
+        """
+        failures = 0
+        cause: GapCause = self._context.cause
+        while not stop.is_set():
+            attempt = self._start(cause)
+            error = self._watch(attempt, stop)
+            if error is not None and not isinstance(error, CaptureError):
+                raise error
+            if stop.is_set():
+                return
+            cause = "camera-lost"
+            failures = 1 if self._was_stable(attempt) else min(failures + 1, _MAX_FAILURES)
+            self._clock.wait(stop, self._wait_s(failures, error))
+            self._change(lambda state: replace(state, restarts=state.restarts + 1))
+
+    def _start(self, cause: GapCause) -> Attempt:
+        activity = Activity()
+        source = self._open(self._camera, replace(self._context, activity=activity, cause=cause))
+        return Attempt(self._camera.name, source, Gate(self._sink, self), activity, self._clock.monotonic_us())
+
+    def _watch(self, attempt: Attempt, stop: threading.Event) -> EdgeAgentError | None:
+        """Wait for the attempt's end and end its stream; returns why it ended."""
+        while not self._clock.wait(attempt.done, _POLL_S):
+            if stop.is_set():
+                attempt.stop.set()
+                self._wait_until(attempt.done, _STOP_GRACE_US)
+                break
+            if (silent_s := self._silent_s(attempt)) is not None:
+                return self._abandon(attempt, stop, f"nothing came from the source for {silent_s:.0f} s")
+        error = attempt.error
+        if error is not None:
+            attempt.gate.shut("camera-lost", str(error))
+        elif stop.is_set():
+            attempt.gate.shut("stopped", "recording was stopped")
+        else:
+            attempt.gate.shut("camera-lost", "the source came to its end")
+        return error
+
+    def _silent_s(self, attempt: Attempt) -> float | None:
+        """For how long nothing came, once that is too long for the source's own time-outs to have worked."""
+        settings, last_us = self._camera, attempt.activity.last_us
+        limit_s = settings.stall_timeout_s + _WATCHDOG_GRACE_S
+        if last_us is None:
+            limit_s += 2 * settings.connect_timeout_s  # opening, then finding out what comes
+        age_s = (self._clock.monotonic_us() - (last_us or attempt.start_us)) / 1e6
+        return age_s if age_s > limit_s else None
+
+    def _abandon(self, attempt: Attempt, stop: threading.Event, detail: str) -> EdgeAgentError | None:
+        """Cut off an attempt that is silent, and wait for its thread as long as it takes."""
+        attempt.gate.shut("camera-lost", detail)
+        attempt.stop.set()
+        if not self._wait_until(attempt.done, _HUNG_AFTER_US, stop):
+            if not stop.is_set():
+                self._change(lambda state: replace(state, hung=True))
+                _log.error("camera %s: its library hangs; the recorder has to be restarted", self._camera.name)
+            while not stop.is_set() and not self._clock.wait(attempt.done, _POLL_S):
+                continue
+            self._change(lambda state: replace(state, hung=False))
+        return CaptureError(detail) if attempt.error is None else attempt.error
+
+    def _wait_until(self, event: threading.Event, limit_us: int, stop: threading.Event | None = None) -> bool:
+        end_us = self._clock.monotonic_us() + limit_us
+        while self._clock.monotonic_us() < end_us and not (stop is not None and stop.is_set()):
+            if self._clock.wait(event, _POLL_S):
+                return True
+        return event.is_set()
+
+    def _was_stable(self, attempt: Attempt) -> bool:
+        last_us = attempt.activity.last_us
+        return last_us is not None and last_us - attempt.start_us >= _STABLE_US
+
+    def _wait_s(self, failures: int, error: EdgeAgentError | None) -> float:
+        wait = _FORMAT_WAIT if isinstance(error, SourceFormatError) else _RETRY_WAIT
+        state = RetryCallState(Retrying(), None, (), {})
+        state.attempt_number = failures
+        return float(wait(state))
+
+    def on_start(self, config: CodecConfig) -> None:
+        """A stream began (called by the gate)."""
+        self._meter.start(config)
+        self._change(lambda state: replace(state, config=config))
+        self._judge()
+
+    def on_write(self, unit: AccessUnit) -> None:
+        """A picture was written (called by the gate)."""
+        self._last_frame_us = self._clock.monotonic_us()
+        if not self._state.connected:
+            self._change(lambda state: replace(state, connected=True, cause=None, detail=""))
+            _log.info("camera %s: recording", self._camera.name)
+        if self._meter.add(unit):
+            self._judge()
+
+    def on_end(self, cause: GapCause, detail: str) -> None:
+        """The stream ended (called by the gate)."""
+        known = self._state
+        self._change(lambda state: replace(state, connected=False, cause=cause, detail=detail))
+        if known.connected or known.cause != cause:
+            _log.warning("camera %s: %s: %s", self._camera.name, cause, detail)
+
+    def _judge(self) -> None:
+        warnings = self._meter.warnings
+        if warnings != self._state.warnings:
+            _log.warning(
+                "camera %s: below the legal minimum: %s", self._camera.name, ", ".join(warnings) or "no longer"
+            )
+        fps = self._meter.fps
+        self._change(lambda state: replace(state, fps=fps, warnings=warnings))
+
+    def _change(self, change: Callable[[CaptureState], CaptureState]) -> None:
+        with self._lock:
+            self._state = change(self._state)

@@ -1,0 +1,36 @@
+"""All sources: one line each. A source's libraries are loaded when it is used."""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import cast
+
+from edge_agent.capture.source import Source, SourceContext
+from edge_agent.errors import SettingsError
+from edge_agent.settings import CameraSettings
+
+Factory = Callable[[CameraSettings, SourceContext], Source]
+
+SOURCES: dict[str, str] = {
+    "file": "edge_agent.capture.file:FileSource",
+    "rtsp": "edge_agent.capture.rtsp:RtspSource",
+    "rtsps": "edge_agent.capture.rtsp:RtspSource",
+    "test": "edge_agent.capture.test:PatternSource",
+}
+"""Scheme of `camera.source` → module and factory."""
+
+
+def open_source(settings: CameraSettings, context: SourceContext) -> Source:
+    """Make the source that `settings.source` names; nothing is opened yet.
+
+    Raises:
+        SettingsError: unknown scheme, or an address that this kind of source cannot use.
+    """
+    scheme, colon, _ = settings.source.partition(":")
+    place = SOURCES.get(scheme.lower()) if colon else None
+    if place is None:
+        # The rest of the address may hold a password: only the scheme is repeated.
+        said = f"{scheme}:…" if colon else "an address without a scheme"
+        known = ", ".join(f"{name}:" for name in SOURCES)
+        raise SettingsError(f"camera {settings.name!r}: source: {said} is not known; known sources: {known}")
+    module, _, name = place.partition(":")
+    return cast("Factory", getattr(import_module(module), name))(settings, context)
