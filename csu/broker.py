@@ -31,11 +31,11 @@ from csu.broker_files import (
     hash_password,
     parse_passwords,
 )
-from csu.clock import Clock, SystemClock
-from csu.durable import make_directory, write_file
 from csu.errors import BrokerError
 from csu.mqtt_probe import accepts
+from edge_agent.clock import Clock, SystemClock
 from edge_agent.contract.names import DEFAULT_PREFIX
+from edge_agent.durable import make_directory, write_file
 
 _log = logging.getLogger(__name__)
 

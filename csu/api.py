@@ -1,0 +1,206 @@
+"""The JSON API of the service, on loopback, for its own command line and for integrators on the same machine.
+
+Every request carries `Authorization: Bearer <token>`; the token lies in `api.token` (mode 0600) under the service's
+directory. No cross-origin access: no CORS header is ever sent, and the token is no cookie.
+
+| request | answer |
+|---|---|
+| `GET /v1/service` | `ServiceInfo`, whether the broker is reached, messages of strangers |
+| `GET /v1/units`, `GET /v1/units/{unit_id}` | `UnitRecord` |
+| `POST /v1/units` `{"unit_id", "jwk"}` | what the unit needs: `Enrolment` |
+| `GET /v1/events?unit_id&limit` | events, oldest first |
+| `GET /v1/commands?unit_id&limit`, `GET /v1/commands/{id}` | `CommandRecord`; the latter `{"command", "clip"}` |
+| `POST /v1/commands` `{"unit_id", "cmd", "params", "operator", …}` | `CommandRecord` |
+| `GET /v1/clips?unit_id&limit` | `ClipRecord` |
+| `GET /v1/watch?unit_id` | one JSON object a line, as things happen; empty lines keep it alive |
+
+Errors: `{"error": {"code", "message"}}` with a fitting status.
+"""
+
+import asyncio
+import hmac
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+from pydantic import Field
+
+from csu import stored_clips, stored_commands, stored_units
+from csu.commander import Commander, CommandOrder
+from csu.errors import ContractError, CsuError, CsuSettingsError, RequestRefusedError
+from csu.feed import Feed
+from csu.records import ClipRecord
+from csu.registry import Registry
+from csu.service_info import ServiceInfo
+from edge_agent.contract.commands import Role, ShortText
+from edge_agent.contract.model import ContractModel
+from edge_agent.contract.names import UnitId
+
+_MAX_BODY_BYTES = 65_536
+_MAX_LIST = 1000
+_ALIVE_INTERVAL_S = 15.0
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class EnrolRequest(ContractModel):
+    """Body of `POST /v1/units`."""
+
+    unit_id: UnitId
+    jwk: dict[str, Any]
+
+
+class Enrolment(ContractModel):
+    """What a unit needs to speak to this centre; the password is shown this once."""
+
+    unit_id: str
+    mqtt_url: str
+    topic_prefix: str
+    password: str | None = None
+    """None with a broker that is not the service's own."""
+    upload_url: str
+    command_keys: dict[str, Any]
+
+
+class CommandRequest(ContractModel):
+    """Body of `POST /v1/commands`."""
+
+    unit_id: UnitId
+    cmd: ShortText
+    params: dict[str, Any] = Field(default_factory=dict)
+    operator: ShortText
+    role: Role = "operator"
+    reference: ShortText | None = None
+    purpose: ShortText | None = None
+    lifetime_s: int | None = Field(default=None, ge=1)
+
+
+class Api:
+    """The application; `app` is what an aiohttp runner serves."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        commander: Commander,
+        feed: Feed,
+        enrol: Callable[[EnrolRequest], Awaitable[Enrolment]],
+        describe: Callable[[], dict[str, Any]],
+        token: str,
+    ) -> None:
+        self._registry = registry
+        self._commander = commander
+        self._feed = feed
+        self._enrol = enrol
+        self._describe = describe
+        self._token = token
+        self.app = web.Application(middlewares=[self._guard], client_max_size=_MAX_BODY_BYTES)
+        self.app.add_routes(
+            [
+                web.get("/v1/service", self._service),
+                web.get("/v1/units", self._units),
+                web.post("/v1/units", self._add_unit),
+                web.get("/v1/units/{unit_id}", self._unit),
+                web.get("/v1/events", self._events),
+                web.get("/v1/commands", self._commands),
+                web.post("/v1/commands", self._add_command),
+                web.get("/v1/commands/{command_id}", self._command),
+                web.get("/v1/clips", self._clips),
+                web.get("/v1/watch", self._watch),
+            ]
+        )
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        expected = f"Bearer {self._token}".encode()
+        if not hmac.compare_digest(request.headers.get("Authorization", "").encode(), expected):
+            return _error("not-authorised", "the token in api.token is missing or wrong", 401)
+        try:
+            return await handler(request)
+        except RequestRefusedError as error:
+            return _error(error.code, str(error), error.status)
+        except (ContractError, CsuSettingsError) as error:
+            return _error("parameters-invalid", str(error), 400)
+        except CsuError as error:
+            return _error("unavailable", str(error), 503)
+        except web.HTTPException as error:
+            return _error("refused", error.reason, error.status)
+
+    async def _service(self, _request: web.Request) -> web.Response:
+        return web.json_response(self._describe())
+
+    async def _units(self, _request: web.Request) -> web.Response:
+        return _json(await self._registry.run(stored_units.load_units))
+
+    async def _unit(self, request: web.Request) -> web.Response:
+        unit = await self._registry.run(stored_units.load_unit, request.match_info["unit_id"])
+        return web.json_response(unit.to_object())
+
+    async def _add_unit(self, request: web.Request) -> web.Response:
+        enrolment = await self._enrol(EnrolRequest.from_json(await request.read(), _MAX_BODY_BYTES))
+        return web.json_response(enrolment.to_object(), status=201)
+
+    async def _events(self, request: web.Request) -> web.Response:
+        unit_id, limit = _filter(request)
+        return web.json_response(await self._registry.run(stored_units.recent_events, unit_id, limit))
+
+    async def _commands(self, request: web.Request) -> web.Response:
+        return _json(await self._registry.run(stored_commands.load_commands, *_filter(request)))
+
+    async def _command(self, request: web.Request) -> web.Response:
+        command_id = request.match_info["command_id"]
+        command = await self._registry.run(stored_commands.load_command, command_id)
+        clip = await self._clip_of(command_id) if command.cmd == "clip.request" else None
+        return web.json_response({"command": command.to_object(), "clip": None if clip is None else clip.to_object()})
+
+    async def _clip_of(self, clip_id: str) -> ClipRecord | None:
+        try:
+            return await self._registry.run(stored_clips.load_clip, clip_id)
+        except RequestRefusedError:
+            return None  # nothing was delivered so far
+
+    async def _add_command(self, request: web.Request) -> web.Response:
+        wanted = CommandRequest.from_json(await request.read(), _MAX_BODY_BYTES)
+        await self._registry.run(stored_units.load_unit, wanted.unit_id)
+        order = CommandOrder(**{name: getattr(wanted, name) for name in type(wanted).model_fields})
+        return web.json_response((await self._commander.issue(order)).to_object(), status=201)
+
+    async def _clips(self, request: web.Request) -> web.Response:
+        return _json(await self._registry.run(stored_clips.load_clips, *_filter(request)))
+
+    async def _watch(self, request: web.Request) -> web.StreamResponse:
+        unit_id, _ = _filter(request)
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        with self._feed.watch() as queue:
+            await response.prepare(request)
+            while True:
+                try:
+                    async with asyncio.timeout(_ALIVE_INTERVAL_S):
+                        item = await queue.get()
+                except TimeoutError:
+                    await response.write(b"\n")
+                    continue
+                if item is None:
+                    return response
+                if unit_id in {None, item.get("unit_id")}:
+                    await response.write(json.dumps(item, ensure_ascii=False).encode() + b"\n")
+
+
+def describe_service(info: ServiceInfo, connected: bool, strangers: int) -> dict[str, Any]:
+    """Body of `GET /v1/service`."""
+    return info.to_object() | {"broker_connected": connected, "messages_of_strangers": strangers}
+
+
+def _filter(request: web.Request) -> tuple[str | None, int]:
+    text = request.query.get("limit", "100")
+    if not text.isascii() or not text.isdigit() or len(text) > 6:
+        raise RequestRefusedError("parameters-invalid", f"limit={text!r:.20}: expected a number up to {_MAX_LIST}")
+    return request.query.get("unit_id"), min(_MAX_LIST, int(text))
+
+
+def _json(records: "list[Any]") -> web.Response:
+    return web.json_response([record.to_object() for record in records])
+
+
+def _error(code: str, message: str, status: int) -> web.Response:
+    return web.json_response({"error": {"code": code, "message": message}}, status=status)

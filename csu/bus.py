@@ -1,0 +1,97 @@
+"""The centre's MQTT session: connects again with capped, jittered delays; stores each message before its receipt."""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from csu.backoff import delay_s
+from csu.errors import BrokerError, RegistryError
+from csu.mqtt_connection import BusSettings, Connection, Message
+from edge_agent.clock import Clock
+
+_log = logging.getLogger(__name__)
+
+_FIRST_RETRY_S = 0.2
+_MAX_RETRY_S = 30.0
+
+
+class Bus:
+    """One durable session (`clean_start` off): what units say while the centre is away waits at the broker."""
+
+    def __init__(
+        self,
+        settings: BusSettings,
+        topics: tuple[str, ...],
+        handle: Callable[[Message], Awaitable[None]],
+        on_connected: Callable[[], None],
+        clock: Clock,
+    ) -> None:
+        """Prepare; `run` connects.
+
+        Args:
+            settings: where the broker is.
+            topics: subscriptions.
+            handle: stores one message; the message is acknowledged once it returned.
+            on_connected: called on the event loop whenever publishing works again.
+            clock: for the delays between attempts.
+        """
+        self._settings = settings
+        self._topics = topics
+        self._handle = handle
+        self._on_connected = on_connected
+        self._clock = clock
+        self._connection: Connection | None = None
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether messages can be published now."""
+        return self._connection is not None
+
+    async def publish(self, topic: str, payload: bytes, expiry_s: int) -> None:
+        """Publish at QoS 1; returns once the broker acknowledged.
+
+        Raises:
+            BrokerError: not connected, refused, or no answer.
+        """
+        if self._connection is None:
+            raise BrokerError(f"{self._settings.url}: not connected")
+        await self._connection.publish(topic, payload, expiry_s)
+
+    async def run(self) -> None:
+        """Keep a connection until cancelled."""
+        failures = 0
+        while True:
+            try:
+                failures = await self._run_connection(failures)
+            except (BrokerError, RegistryError) as error:
+                if failures == 0:
+                    _log.warning("MQTT: %s; trying again", error)
+                failures += 1
+            await self._clock.async_sleep(delay_s(failures, _FIRST_RETRY_S, _MAX_RETRY_S))
+
+    async def _run_connection(self, failures: int) -> int:
+        """One connection until it ends; the failures in a row to count on from."""
+        connection = Connection(self._settings)
+        try:
+            await connection.open()
+            for topic in self._topics:
+                await connection.subscribe(topic)
+            self._connection = connection
+            _log.info("MQTT: connected to %s", self._settings.url)
+            self._on_connected()
+            await self._receive(connection)
+        except BrokerError as error:
+            if self._connection is None:
+                raise
+            _log.warning("MQTT: %s; connecting again", error)
+            return 1
+        finally:
+            self._connection = None
+            await connection.close()
+        return failures
+
+    async def _receive(self, connection: Connection) -> None:
+        while True:
+            message = await connection.receive()
+            # A storage failure ends the connection unacknowledged: the broker then delivers again.
+            await self._handle(message)
+            connection.acknowledge(message)

@@ -1,0 +1,43 @@
+"""What happens, as it happens, for whoever watches: bounded queues, a watcher that does not keep up is cut off."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+_MAX_BEHIND = 500
+
+
+class Feed:
+    """Publishes JSON objects `{"kind", "unit_id", "at", …}` to every watcher; used on the event loop only."""
+
+    def __init__(self) -> None:
+        self._watchers: set[asyncio.Queue[dict[str, Any] | None]] = set()
+
+    def publish(self, item: dict[str, Any]) -> None:
+        """Hand an item to every watcher; one whose queue is full gets its end instead."""
+        for queue in list(self._watchers):
+            if queue.full():
+                self._watchers.discard(queue)
+                queue.get_nowait()
+                queue.put_nowait(None)
+            else:
+                queue.put_nowait(item)
+
+    @contextmanager
+    def watch(self) -> Iterator[asyncio.Queue[dict[str, Any] | None]]:
+        """A queue of all items from now on; None in it is its end: too slow, or the service stops."""
+        queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(_MAX_BEHIND)
+        self._watchers.add(queue)
+        try:
+            yield queue
+        finally:
+            self._watchers.discard(queue)
+
+    def close(self) -> None:
+        """End every watcher."""
+        for queue in list(self._watchers):
+            self._watchers.discard(queue)
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(None)

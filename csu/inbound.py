@@ -1,0 +1,110 @@
+"""What units say: read strictly, stored, handed on. What cannot be read is counted and never stops anything."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+from csu import stored_units
+from csu.commander import Commander
+from csu.feed import Feed
+from csu.keys import KeyStore
+from csu.mqtt_connection import Message
+from csu.records import StateTopic
+from csu.registry import Registry
+from edge_agent.clock import Clock
+from edge_agent.contract.errors import ContractError
+from edge_agent.contract.messages import Alarms, Coverage, Event, Health, Position, Reply, Status
+from edge_agent.contract.model import ContractModel
+from edge_agent.contract.names import unit_of_topic
+from edge_agent.contract.times import format_utc
+
+_log = logging.getLogger(__name__)
+
+Owned = TypeVar("Owned", Status, Event, Reply)
+
+_STATES: Mapping[str, type[ContractModel]] = {
+    "up/status": Status,
+    "up/position": Position,
+    "up/health": Health,
+    "up/coverage": Coverage,
+    "up/alarms": Alarms,
+}
+
+
+class Inbound:
+    """Handles one message after another; returns once what it says is on disk."""
+
+    def __init__(
+        self, registry: Registry, commander: Commander, keys: KeyStore, feed: Feed, prefix: str, clock: Clock
+    ) -> None:
+        self._registry = registry
+        self._commander = commander
+        self._keys = keys
+        self._feed = feed
+        self._prefix = prefix
+        self._clock = clock
+        self._complained: set[str] = set()  # bounded: enrolled units times a few hundred names at most
+        self.strangers = 0
+        """Messages of units that are not enrolled, or under no unit's topics, since the start."""
+
+    async def handle(self, message: Message) -> None:
+        """Store one message.
+
+        Raises:
+            RegistryError: it could not be stored; it must not be acknowledged.
+        """
+        parts = unit_of_topic(self._prefix, message.topic)
+        if parts is None or self._keys.unit_jwks(parts[0]) is None:
+            self.strangers += 1
+            return
+        unit_id, name = parts
+        try:
+            await self._take(unit_id, name, message.payload)
+        except ContractError as error:
+            await self._ignore(unit_id, name, str(error))
+
+    async def _take(self, unit_id: str, name: str, payload: bytes) -> None:
+        if name == "up/reply":
+            reply = _own(Reply.from_json(payload), unit_id)
+            self._feed.publish({"kind": "reply"} | reply.to_object())
+            await self._commander.on_reply(reply)
+        elif name == "up/event":
+            await self._take_event(unit_id, _own(Event.from_json(payload), unit_id))
+        elif name in _STATES:
+            await self._take_state(unit_id, name, _STATES[name].from_json(payload))
+        else:
+            raise ContractError(f"topic {name!r:.60} is not one of the contract")
+
+    async def _take_event(self, unit_id: str, event: Event) -> None:
+        body = event.to_object()
+        now_us = self._clock.wall_us()
+        if await self._registry.run(stored_units.save_event, unit_id, event.event_id, body, now_us):
+            self._feed.publish({"kind": "event"} | body)
+
+    async def _take_state(self, unit_id: str, name: str, model: ContractModel) -> None:
+        if isinstance(model, Status):
+            _own(model, unit_id)
+        topic = cast("StateTopic", name.removeprefix("up/"))
+        now_us = self._clock.wall_us()
+        changed = await self._registry.run(stored_units.save_state, unit_id, topic, model.to_object(), now_us)
+        if changed:
+            self._feed.publish(_item(topic, unit_id, now_us, model.to_object()))
+        if changed and isinstance(model, Status) and model.state == "online":
+            await self._commander.on_online(unit_id)
+
+    async def _ignore(self, unit_id: str, name: str, problem: str) -> None:
+        place = f"{unit_id} {name}"
+        if place not in self._complained:
+            self._complained.add(place)
+            _log.warning("%s: a body is ignored, and so are further ones: %s", place, problem)
+        await self._registry.run(stored_units.count_ignored, unit_id)
+
+
+def _own(model: Owned, unit_id: str) -> Owned:
+    if model.unit_id != unit_id:
+        raise ContractError(f"the body speaks for {model.unit_id}, the topic is {unit_id}'s")
+    return model
+
+
+def _item(topic: str, unit_id: str, now_us: int, body: dict[str, Any]) -> dict[str, Any]:
+    return {"kind": topic, "unit_id": unit_id, "at": format_utc(now_us), "body": body}

@@ -1,0 +1,112 @@
+"""The centre's keys: the one that signs commands and receipts, and the public keys of the enrolled units."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from csu.errors import CsuSettingsError, SignatureError
+from edge_agent.contract.jws import SigningKey, TrustedKeys
+from edge_agent.contract.names import UNIT_ID_PATTERN
+from edge_agent.durable import make_directory, write_file
+
+RESERVED_UNIT_IDS = frozenset({"csu"})
+"""Names of the broker's service users."""
+
+
+class KeyStore:
+    """Keys under one directory; reads are from memory, so that they may be made on the event loop.
+
+    `command.jwk` is private (mode 0600); `command-keys.json` is its public set, which units are given;
+    `units/<unit>.jwks` holds a unit's public keys, the present one first. Earlier ones stay: they verify clips that
+    were signed before the unit got a new key.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        """Read the keys, making the signing key at the first call.
+
+        Raises:
+            CsuSettingsError: a key file is damaged or cannot be read or made.
+        """
+        self._units_directory = directory / "units"
+        try:
+            make_directory(self._units_directory, 0o700)
+            self.signing_key = _load_or_create(directory / "command.jwk")
+            write_file(directory / "command-keys.json", json.dumps(self.public_jwks(), indent=2).encode(), 0o644)
+            self._units = {path.stem: _read_set(path) for path in sorted(self._units_directory.glob("*.jwks"))}
+        except OSError as error:
+            raise CsuSettingsError(f"keys under {directory} cannot be read or made: {error}") from error
+
+    def public_jwks(self) -> dict[str, Any]:
+        """The set that units trust: a JWK set (RFC 7517 §5) without private parts."""
+        return {"keys": [self.signing_key.public_jwk()]}
+
+    def units(self) -> list[str]:
+        """Enrolled units, sorted."""
+        return sorted(self._units)
+
+    def unit_jwks(self, unit_id: str) -> dict[str, Any] | None:
+        """A unit's public keys, the present one first; None when it is not enrolled."""
+        entries = self._units.get(unit_id)
+        return None if entries is None else {"keys": entries}
+
+    def upload_keys(self, unit_id: str) -> TrustedKeys | None:
+        """What authorises a unit now: its present key alone; None when it is not enrolled."""
+        entries = self._units.get(unit_id)
+        return None if entries is None else TrustedKeys.from_jwks({"keys": entries[:1]})
+
+    def evidence_keys(self, unit_id: str) -> TrustedKeys | None:
+        """What verifies a unit's manifests: all keys that it had; None when it is not enrolled."""
+        document = self.unit_jwks(unit_id)
+        return None if document is None else TrustedKeys.from_jwks(document)
+
+    def enrol(self, unit_id: str, jwk: Mapping[str, Any]) -> None:
+        """Make a key the present one of a unit, durably; blocks for the write.
+
+        Raises:
+            CsuSettingsError: a bad unit id, or not a public Ed25519 key.
+        """
+        if not re.fullmatch(UNIT_ID_PATTERN, unit_id) or unit_id in RESERVED_UNIT_IDS:
+            raise CsuSettingsError(f"unit id {unit_id!r:.60} cannot be used; it has to match {UNIT_ID_PATTERN}")
+        entry = _public_entry(jwk)
+        entries = [entry, *(old for old in self._units.get(unit_id, []) if old["x"] != entry["x"])]
+        path = self._units_directory / f"{unit_id}.jwks"
+        try:
+            write_file(path, json.dumps({"keys": entries}, indent=2).encode(), 0o644)
+        except OSError as error:
+            raise CsuSettingsError(f"{path} cannot be written: {error}") from error
+        self._units[unit_id] = entries
+
+
+def _public_entry(jwk: Mapping[str, Any]) -> dict[str, Any]:
+    document = jwk["keys"][0] if isinstance(jwk.get("keys"), list) and jwk["keys"] else jwk
+    if not isinstance(document, Mapping):
+        raise CsuSettingsError("the unit's key is not a JWK; make it with: edge-agent identity --config FILE")
+    if "d" in document:
+        raise CsuSettingsError(
+            "this is a private key; it must not leave its unit. Give the output of: edge-agent identity --config FILE"
+        )
+    try:
+        TrustedKeys.from_jwks(document)
+    except SignatureError as error:
+        raise CsuSettingsError(f"the unit's key: {error}; make it with: edge-agent identity --config FILE") from error
+    return {name: document[name] for name in ("kty", "crv", "x", "kid") if name in document}
+
+
+def _load_or_create(path: Path) -> SigningKey:
+    if not path.exists():
+        write_file(path, SigningKey.generate().to_json().encode(), 0o600)
+    try:
+        return SigningKey.from_json(path.read_text(encoding="utf-8"))
+    except (SignatureError, UnicodeDecodeError) as error:
+        raise CsuSettingsError(f"{path}: {error}; restore it from a copy: units trust this key") from error
+
+
+def _read_set(path: Path) -> list[dict[str, Any]]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        TrustedKeys.from_jwks(document)
+        return [dict(entry) for entry in document["keys"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CsuSettingsError(f"{path}: {error}; remove it and enrol the unit again") from error

@@ -1,0 +1,295 @@
+"""`csu serve`: broker, MQTT session, ingest, verification, receipts and API in one process.
+
+Everything that must survive is in the registry, in the broker's store or in the ingest's files; the process may be
+killed at any instant and started again on the same directory.
+"""
+
+import asyncio
+import fcntl
+import json
+import logging
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from csu import stored_units
+from csu.api import Api, Enrolment, EnrolRequest, describe_service
+from csu.broker import Broker
+from csu.bus import Bus
+from csu.commander import Commander
+from csu.errors import CsuSettingsError, ServiceUnreachableError
+from csu.feed import Feed
+from csu.inbound import Inbound
+from csu.ingest import Ingest
+from csu.ingest_server import IngestServer
+from csu.keys import KeyStore
+from csu.mqtt_connection import BusSettings
+from csu.registry import Registry
+from csu.service_info import ServiceInfo, remove_info, token_file, write_info
+from csu.verifier import Verifier
+from edge_agent.clock import Clock
+from edge_agent.contract.jws import TrustedKeys
+from edge_agent.contract.names import DEFAULT_PREFIX
+from edge_agent.durable import make_directory, write_file
+
+_log = logging.getLogger(__name__)
+
+SERVICE_USER = "csu"
+_LOOPBACK = "127.0.0.1"
+_PORTS = "ports.json"
+_PREFIX_PATTERN = r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*"
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignBroker:
+    """A broker that runs already and has a user for the centre; its access rules are its keeper's."""
+
+    url: str
+    username: str | None = None
+    password: str | None = None
+    ca_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSettings:
+    """What `csu serve` is told.
+
+    Attributes:
+        directory: everything of the service lies in it.
+        host: address that broker and ingest listen on; the API is always on loopback.
+        public_host: name under which units reach them; None takes `host`, or this machine's name for 0.0.0.0.
+        mqtt_port: 0 keeps the port of the last start, or chooses one.
+        ingest_port: as `mqtt_port`.
+        api_port: as `mqtt_port`.
+        prefix: of the topics.
+        foreign_broker: None starts an own one.
+    """
+
+    directory: Path
+    host: str = _LOOPBACK
+    public_host: str | None = None
+    mqtt_port: int = 0
+    ingest_port: int = 0
+    api_port: int = 0
+    prefix: str = DEFAULT_PREFIX
+    foreign_broker: ForeignBroker | None = None
+
+    @property
+    def reached_as(self) -> str:
+        """Name in the URLs that units are given."""
+        if self.public_host:
+            return self.public_host
+        return socket.gethostname() if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 -- compared only
+
+
+class Service:
+    """The parts, and their joint start and end."""
+
+    def __init__(self, settings: ServeSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._directory = settings.directory.absolute()
+        self._feed = Feed()
+        self._stop = asyncio.Event()
+
+    def stop(self) -> None:
+        """End `run` in order."""
+        self._stop.set()
+
+    async def run(self, on_ready: Callable[[ServiceInfo], None]) -> None:
+        """Serve until `stop` is called.
+
+        Raises:
+            CsuSettingsError: the directory or a port cannot be used, or another service runs on the directory.
+            BrokerError: the own broker does not start.
+            RegistryError: the database cannot be opened.
+        """
+        async with AsyncExitStack() as stack:
+            try:
+                await asyncio.to_thread(self._prepare, stack)
+            except OSError as error:
+                raise CsuSettingsError(f"--dir {self._directory} cannot be used: {error}") from error
+            await self._run_parts(stack, on_ready)
+
+    def _prepare(self, stack: AsyncExitStack) -> None:
+        make_directory(self._directory, 0o700)
+        lock = (self._directory / "serve.lock").open("ab")
+        stack.callback(lock.close)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CsuSettingsError(f"another csu serve runs on {self._directory}; end it, or choose --dir") from error
+        if not token_file(self._directory).exists():
+            write_file(token_file(self._directory), secrets.token_urlsafe(32).encode(), 0o600)
+        self._token = token_file(self._directory).read_text(encoding="ascii").strip()
+        self._keys = KeyStore(self._directory / "keys")
+        self._ports = _read_ports(self._directory / _PORTS)
+
+    async def _run_parts(self, stack: AsyncExitStack, on_ready: Callable[[ServiceInfo], None]) -> None:
+        registry = await stack.enter_async_context(_opened(Registry(self._directory / "registry.db")))
+        for unit_id in self._keys.units():
+            await registry.run(stored_units.add_unit, unit_id, self._clock.wall_us())
+        self._broker = await self._start_broker(stack)
+        commander = Commander(
+            registry, self._keys.signing_key, self._settings.prefix, self._publish, self._feed, self._clock
+        )
+        inbound = Inbound(registry, commander, self._keys, self._feed, self._settings.prefix, self._clock)
+        topics = (f"{self._settings.prefix}/+/up/#",)
+        self._bus = Bus(self._bus_settings(), topics, inbound.handle, commander.wake, self._clock)
+        verifier = Verifier(registry, commander, self._keys, self._feed, self._clock)
+        ingest_url = await self._start_ingest(stack, verifier)
+        enrol = self._enroller(registry)
+        api = Api(registry, commander, self._feed, enrol, lambda: self._describe(inbound), self._token)
+        api_url = await self._start_api(stack, api)
+        self._info = self._make_info(api_url, ingest_url)
+        await asyncio.to_thread(self._publish_info)
+        stack.callback(remove_info, self._directory)
+        await self._run_tasks((self._bus.run, commander.run, verifier.run), on_ready)
+
+    async def _run_tasks(
+        self, parts: "tuple[Callable[[], Awaitable[None]], ...]", on_ready: Callable[[ServiceInfo], None]
+    ) -> None:
+        """Run the endless parts until the stop; a part that fails ends all, and its error is raised."""
+        tasks = {asyncio.ensure_future(part()) for part in parts}
+        waiter = asyncio.create_task(self._stop.wait(), name="stop")
+        on_ready(self._info)
+        done, _ = await asyncio.wait({*tasks, waiter}, return_when=asyncio.FIRST_COMPLETED)
+        self._feed.close()
+        for task in {*tasks, waiter} - done:
+            task.cancel()
+        await asyncio.wait({*tasks, waiter})
+        for task in done:
+            task.result()
+
+    def _publish(self, topic: str, payload: bytes, expiry_s: int) -> Awaitable[None]:
+        return self._bus.publish(topic, payload, expiry_s)
+
+    async def _start_broker(self, stack: AsyncExitStack) -> Broker | None:
+        if self._settings.foreign_broker is not None:
+            return None
+        broker = Broker(
+            self._directory / "broker",
+            host=self._settings.host,
+            port=self._settings.mqtt_port,
+            prefix=self._settings.prefix,
+            service_users=(SERVICE_USER,),
+            clock=self._clock,
+        )
+        await asyncio.to_thread(broker.start)
+        stack.push_async_callback(asyncio.to_thread, broker.stop)
+        return broker
+
+    def _bus_settings(self) -> BusSettings:
+        foreign = self._settings.foreign_broker
+        if foreign is not None:
+            return BusSettings(foreign.url, SERVICE_USER, foreign.username, foreign.password, foreign.ca_file)
+        broker = self._own_broker()
+        return BusSettings(broker.url, SERVICE_USER, SERVICE_USER, broker.password_of(SERVICE_USER))
+
+    def _own_broker(self) -> Broker:
+        if self._broker is None:
+            raise ServiceUnreachableError("the broker is not the service's own")
+        return self._broker
+
+    async def _start_ingest(self, stack: AsyncExitStack, verifier: Verifier) -> str:
+        ingest = Ingest(self._directory, self._upload_keys, verifier.on_complete, self._clock)
+
+        async def listen(port: int) -> str:
+            server = IngestServer(ingest, self._settings.host, port)
+            url = await server.start()
+            stack.push_async_callback(server.stop)
+            return url
+
+        url = await self._listen("ingest", self._settings.ingest_port, listen)
+        port, path = url.split(":", 2)[2].split("/", 1)
+        public = f"http://{self._settings.reached_as}:{port}/{path}"
+        ingest.add_origin(public)
+        return public
+
+    async def _start_api(self, stack: AsyncExitStack, api: Api) -> str:
+        async def listen(port: int) -> str:
+            runner = web.AppRunner(api.app, access_log=None, shutdown_timeout=1.0, handler_cancellation=True)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            await web.TCPSite(runner, _LOOPBACK, port).start()
+            return f"http://{_LOOPBACK}:{runner.addresses[0][1]}"
+
+        return await self._listen("api", self._settings.api_port, listen)
+
+    async def _listen(self, name: str, asked: int, listen: Callable[[int], Awaitable[str]]) -> str:
+        """Listen on the asked port, else on that of the last start, else on any."""
+        port = asked or self._ports.get(name, 0)
+        try:
+            return await listen(port)
+        except OSError as error:
+            remedy = f"end the program that has it, choose --{name}-port, or remove {self._directory / _PORTS}"
+            problem = f"port {port} for the {name} cannot be used: {error.strerror}"
+            raise CsuSettingsError(f"{problem}; {remedy}") from error
+
+    async def _upload_keys(self, unit_id: str) -> TrustedKeys | None:
+        return self._keys.upload_keys(unit_id)
+
+    def _make_info(self, api_url: str, ingest_url: str) -> ServiceInfo:
+        foreign = self._settings.foreign_broker
+        return ServiceInfo(
+            pid=os.getpid(),
+            started_us=self._clock.wall_us(),
+            api_url=api_url,
+            mqtt_url=foreign.url if foreign else f"mqtt://{self._settings.reached_as}:{self._own_broker().port}",
+            ingest_url=ingest_url,
+            topic_prefix=self._settings.prefix,
+            own_broker=foreign is None,
+        )
+
+    def _publish_info(self) -> None:
+        ports = {"api": _port_of(self._info.api_url), "ingest": _port_of(self._info.ingest_url)}
+        write_file(self._directory / _PORTS, json.dumps(ports).encode())
+        write_info(self._directory, self._info)
+
+    def _describe(self, inbound: Inbound) -> dict[str, Any]:
+        return describe_service(self._info, self._bus.is_connected, inbound.strangers)
+
+    def _enroller(self, registry: Registry) -> Callable[[EnrolRequest], Awaitable[Enrolment]]:
+        async def enrol(request: EnrolRequest) -> Enrolment:
+            await asyncio.to_thread(self._keys.enrol, request.unit_id, request.jwk)
+            password = None
+            if self._broker is not None:
+                password = await asyncio.to_thread(self._broker.add_user, request.unit_id)
+            await registry.run(stored_units.add_unit, request.unit_id, self._clock.wall_us())
+            return Enrolment(
+                unit_id=request.unit_id,
+                mqtt_url=self._info.mqtt_url,
+                topic_prefix=self._info.topic_prefix,
+                password=password,
+                upload_url=self._info.ingest_url,
+                command_keys=self._keys.public_jwks(),
+            )
+
+        return enrol
+
+
+@asynccontextmanager
+async def _opened(registry: Registry) -> AsyncIterator[Registry]:
+    await registry.open()
+    try:
+        yield registry
+    finally:
+        await registry.close()
+
+
+def _port_of(url: str) -> int:
+    return int(url.split(":", 2)[2].split("/", 1)[0])
+
+
+def _read_ports(path: Path) -> dict[str, int]:
+    with suppress(FileNotFoundError, ValueError, AttributeError):
+        document = json.loads(path.read_text(encoding="ascii"))
+        return {name: port for name, port in document.items() if isinstance(port, int)}
+    return {}

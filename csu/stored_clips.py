@@ -1,0 +1,124 @@
+"""Delivered clips in the registry: verdicts, and receipts until the unit's request has ended."""
+
+import json
+import sqlite3
+from dataclasses import dataclass
+from typing import Any
+
+from csu.errors import RequestRefusedError
+from csu.records import FINAL_STATES, ClipRecord
+
+
+@dataclass(frozen=True, slots=True)
+class DueReceipt:
+    """A receipt whose time to be published has come."""
+
+    clip_id: str
+    unit_id: str
+    receipt: str
+    sent: int
+
+
+def add_clip(connection: sqlite3.Connection, clip_id: str, unit_id: str, folder: str, now_us: int) -> bool:
+    """Remember a complete delivery as not verified yet; False when it is known (ingest tells again after a kill)."""
+    added = connection.execute(
+        "INSERT OR IGNORE INTO clips (clip_id, unit_id, folder, completed_us, verdict)"
+        " VALUES (?, ?, ?, ?, 'pending')",
+        (clip_id, unit_id, folder, now_us),
+    )
+    return added.rowcount == 1
+
+
+def pending_clips(connection: sqlite3.Connection) -> list[ClipRecord]:
+    """Clips that wait for their verdict, in the order of their arrival."""
+    rows = connection.execute("SELECT * FROM clips WHERE verdict = 'pending' ORDER BY completed_us")
+    return [_record_of(row) for row in rows]
+
+
+def save_verdict(
+    connection: sqlite3.Connection,
+    clip_id: str,
+    reason: str | None,
+    report: dict[str, Any],
+    receipt: str,
+    now_us: int,
+) -> ClipRecord:
+    """Keep the verdict (`verified` when there is no reason against it) and its receipt, due at once."""
+    connection.execute(
+        "UPDATE clips SET verdict = ?, reason = ?, report = ?, receipt = ?, next_receipt_us = ? WHERE clip_id = ?",
+        ("verified" if reason is None else "failed", reason, json.dumps(report), receipt, now_us, clip_id),
+    )
+    return load_clip(connection, clip_id)
+
+
+def load_clip(connection: sqlite3.Connection, clip_id: str) -> ClipRecord:
+    """One clip.
+
+    Raises:
+        RequestRefusedError: nothing was delivered under this id.
+    """
+    row = connection.execute("SELECT * FROM clips WHERE clip_id = ?", (clip_id,)).fetchone()
+    if row is None:
+        raise RequestRefusedError("unknown-clip", f"no clip {clip_id!r:.60} was delivered here", 404)
+    return _record_of(row)
+
+
+def load_clips(connection: sqlite3.Connection, unit_id: str | None, limit: int) -> list[ClipRecord]:
+    """The last clips, newest first, of one unit or of all."""
+    rows = connection.execute(
+        "SELECT * FROM clips WHERE ?1 IS NULL OR unit_id = ?1 ORDER BY completed_us DESC LIMIT ?2", (unit_id, limit)
+    )
+    return [_record_of(row) for row in rows]
+
+
+def due_receipts(connection: sqlite3.Connection, now_us: int, limit: int = 50) -> list[DueReceipt]:
+    """Receipts to publish now."""
+    rows = connection.execute(
+        "SELECT clip_id, unit_id, receipt, receipts_sent FROM clips WHERE next_receipt_us <= ?"
+        " ORDER BY next_receipt_us LIMIT ?",
+        (now_us, limit),
+    )
+    return [DueReceipt(*row) for row in rows]
+
+
+def next_receipt_us(connection: sqlite3.Connection) -> int | None:
+    """When the next receipt is due; None when none is."""
+    row = connection.execute("SELECT min(next_receipt_us) FROM clips WHERE next_receipt_us IS NOT NULL").fetchone()
+    return None if row[0] is None else int(row[0])
+
+
+def mark_receipt_sent(connection: sqlite3.Connection, clip_id: str, next_us: int | None) -> None:
+    """It was published; None ends the sending."""
+    connection.execute(
+        "UPDATE clips SET receipts_sent = receipts_sent + 1, next_receipt_us = ? WHERE clip_id = ?",
+        (next_us, clip_id),
+    )
+
+
+def postpone_receipt(connection: sqlite3.Connection, clip_id: str, next_us: int) -> None:
+    """It could not be published; try again then."""
+    connection.execute("UPDATE clips SET next_receipt_us = ? WHERE clip_id = ?", (next_us, clip_id))
+
+
+def end_receipts(connection: sqlite3.Connection, clip_id: str) -> None:
+    """The unit's request has ended; no receipt is sent any more."""
+    connection.execute("UPDATE clips SET next_receipt_us = NULL WHERE clip_id = ?", (clip_id,))
+
+
+def is_request_open(connection: sqlite3.Connection, clip_id: str) -> bool | None:
+    """Whether the unit still waits for the receipt; None when the clip was not asked for from here."""
+    row = connection.execute("SELECT state FROM commands WHERE command_id = ?", (clip_id,)).fetchone()
+    return None if row is None else row["state"] not in FINAL_STATES
+
+
+def hasten_receipts(connection: sqlite3.Connection, unit_id: str, now_us: int) -> int:
+    """The unit came back: receipts that it may have missed are due at once; the number of receipts."""
+    return connection.execute(
+        "UPDATE clips SET next_receipt_us = ? WHERE unit_id = ? AND next_receipt_us > ?", (now_us, unit_id, now_us)
+    ).rowcount
+
+
+def _record_of(row: sqlite3.Row) -> ClipRecord:
+    fields = {name: row[name] for name in row.keys() if name in ClipRecord.model_fields}  # noqa: SIM118 -- Row
+    fields["report"] = None if row["report"] is None else json.loads(row["report"])
+    return ClipRecord.from_object(fields)

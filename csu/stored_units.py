@@ -1,0 +1,90 @@
+"""Units in the registry: enrolment, the last state of each topic, events."""
+
+import json
+import sqlite3
+from typing import Any
+
+from csu.errors import RequestRefusedError
+from csu.records import HeardState, StateTopic, UnitRecord
+
+MAX_EVENTS = 50_000
+"""Older events are dropped."""
+
+
+def add_unit(connection: sqlite3.Connection, unit_id: str, now_us: int) -> None:
+    """Remember a unit; one that is known keeps the time of its first enrolment."""
+    connection.execute("INSERT OR IGNORE INTO units (unit_id, enrolled_us) VALUES (?, ?)", (unit_id, now_us))
+
+
+def save_state(
+    connection: sqlite3.Connection, unit_id: str, topic: StateTopic, body: dict[str, Any], now_us: int
+) -> bool:
+    """Keep the last body of a retained topic; whether it differs from the one before."""
+    text = json.dumps(body, sort_keys=True)
+    where = (unit_id, topic)
+    before = connection.execute("SELECT body FROM states WHERE unit_id = ? AND topic = ?", where).fetchone()
+    connection.execute(
+        "INSERT INTO states (unit_id, topic, body, heard_us) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT DO UPDATE SET body = excluded.body, heard_us = excluded.heard_us",
+        (unit_id, topic, text, now_us),
+    )
+    return before is None or before["body"] != text
+
+
+def save_event(
+    connection: sqlite3.Connection, unit_id: str, event_id: str, body: dict[str, Any], now_us: int
+) -> bool:
+    """Keep an event; False when it is known already (brokers deliver twice)."""
+    added = connection.execute(
+        "INSERT OR IGNORE INTO events (unit_id, event_id, body, heard_us) VALUES (?, ?, ?, ?)",
+        (unit_id, event_id, json.dumps(body, sort_keys=True), now_us),
+    )
+    if added.rowcount == 0:
+        return False
+    connection.execute("DELETE FROM events WHERE number <= ?", ((added.lastrowid or 0) - MAX_EVENTS,))
+    return True
+
+
+def recent_events(connection: sqlite3.Connection, unit_id: str | None, limit: int) -> list[dict[str, Any]]:
+    """The last events, oldest first, of one unit or of all."""
+    rows = connection.execute(
+        "SELECT body FROM events WHERE ?1 IS NULL OR unit_id = ?1 ORDER BY number DESC LIMIT ?2", (unit_id, limit)
+    ).fetchall()
+    return [json.loads(row["body"]) for row in reversed(rows)]
+
+
+def count_ignored(connection: sqlite3.Connection, unit_id: str) -> None:
+    """A body under the unit's topics could not be read."""
+    connection.execute("UPDATE units SET ignored = ignored + 1 WHERE unit_id = ?", (unit_id,))
+
+
+def load_unit(connection: sqlite3.Connection, unit_id: str) -> UnitRecord:
+    """One unit.
+
+    Raises:
+        RequestRefusedError: it is not known.
+    """
+    row = connection.execute("SELECT * FROM units WHERE unit_id = ?", (unit_id,)).fetchone()
+    if row is None:
+        raise RequestRefusedError("unknown-unit", f"no unit {unit_id!r:.60} is enrolled here", 404)
+    return _unit_of(connection, row)
+
+
+def load_units(connection: sqlite3.Connection) -> list[UnitRecord]:
+    """All units, by name."""
+    rows = connection.execute("SELECT * FROM units ORDER BY unit_id").fetchall()
+    return [_unit_of(connection, row) for row in rows]
+
+
+def is_online(connection: sqlite3.Connection, unit_id: str) -> bool:
+    """Whether the unit's last status said that it is online."""
+    row = connection.execute("SELECT body FROM states WHERE unit_id = ? AND topic = 'status'", (unit_id,)).fetchone()
+    return row is not None and json.loads(row["body"]).get("state") == "online"
+
+
+def _unit_of(connection: sqlite3.Connection, row: sqlite3.Row) -> UnitRecord:
+    heard = connection.execute("SELECT topic, body, heard_us FROM states WHERE unit_id = ?", (row["unit_id"],))
+    states = {
+        state["topic"]: HeardState(heard_us=state["heard_us"], body=json.loads(state["body"])) for state in heard
+    }
+    return UnitRecord(unit_id=row["unit_id"], enrolled_us=row["enrolled_us"], states=states, ignored=row["ignored"])

@@ -1,0 +1,163 @@
+"""Gives each delivered clip its verdict and signs the receipt, one clip after another, in a process of its own.
+
+Procedure, safe to repeat from any step: the clip is stored as `pending`; verified; verdict and signed receipt are
+stored together; the commander sends the receipt.
+"""
+
+import asyncio
+import hashlib
+import json
+import logging
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from csu import stored_clips
+from csu.backoff import delay_s
+from csu.commander import Commander
+from csu.errors import CsuError, RegistryError
+from csu.feed import Feed
+from csu.keys import KeyStore
+from csu.records import ClipRecord
+from csu.registry import Registry
+from edge_agent.clock import Clock
+from edge_agent.contract.jws import SigningKey
+from edge_agent.contract.manifest import MANIFEST_FILE_NAME
+from edge_agent.contract.messages import Receipt
+
+_log = logging.getLogger(__name__)
+
+_ATTEMPTS = 3
+_BASE_TIMEOUT_S = 120.0
+_BYTES_PER_S = 2_000_000.0
+_MAX_REPORT_BYTES = 4_000_000
+_MAX_REASON_CHARACTERS = 500
+
+
+class _JobFailedError(CsuError):
+    """The verification process itself failed."""
+
+
+class Verifier:
+    """`on_complete` is told of deliveries; `run` verifies them."""
+
+    def __init__(self, registry: Registry, commander: Commander, keys: KeyStore, feed: Feed, clock: Clock) -> None:
+        self._registry = registry
+        self._commander = commander
+        self._keys = keys
+        self._feed = feed
+        self._clock = clock
+        self._wake = asyncio.Event()
+
+    async def on_complete(self, *, unit_id: str, clip_id: str, folder: Path) -> None:
+        """A clip's files are all there; safe to be told again.
+
+        Raises:
+            RegistryError: it could not be remembered, tell again.
+        """
+        now_us = self._clock.wall_us()
+        if await self._registry.run(stored_clips.add_clip, clip_id, unit_id, str(folder), now_us):
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Verify what is pending until cancelled."""
+        failures = 0
+        while True:
+            self._wake.clear()
+            try:
+                for clip in await self._registry.run(stored_clips.pending_clips):
+                    await self._verify(clip)
+                failures = 0
+            except (RegistryError, OSError) as error:
+                failures += 1
+                _log.warning("verification: %s; trying again", error)
+                await self._clock.async_sleep(delay_s(failures, 1.0, 60.0))
+            else:
+                await self._wake.wait()
+
+    async def _verify(self, clip: ClipRecord) -> None:
+        folder = Path(clip.folder)
+        digest = await asyncio.to_thread(_digest, folder / MANIFEST_FILE_NAME)
+        reason, report = await self._judge(clip, folder)
+        receipt = sign_receipt(self._keys.signing_key, clip, digest, reason, self._clock.wall_us())
+        now_us = self._clock.wall_us()
+        record = await self._registry.run(stored_clips.save_verdict, clip.clip_id, reason, report, receipt, now_us)
+        _log.info("clip %s of %s: %s", clip.clip_id, clip.unit_id, record.verdict)
+        self._feed.publish({"kind": "clip"} | record.to_object())
+        self._commander.wake()
+
+    async def _judge(self, clip: ClipRecord, folder: Path) -> tuple[str | None, dict[str, Any]]:
+        """Why the clip fails, None when it does not; and the whole report."""
+        problem = ""
+        for _ in range(_ATTEMPTS):
+            try:
+                return await self._run_job(clip, folder)
+            except _JobFailedError as error:
+                problem = str(error)
+                _log.warning("clip %s: %s", clip.clip_id, error)
+        return f"the verification did not end by itself: {problem}"[:_MAX_REASON_CHARACTERS], {}
+
+    async def _run_job(self, clip: ClipRecord, folder: Path) -> tuple[str | None, dict[str, Any]]:
+        jwks = self._keys.unit_jwks(clip.unit_id)
+        if jwks is None:
+            return f"unit {clip.unit_id} is not enrolled", {}
+        size_bytes = await asyncio.to_thread(_size_of, folder)
+        setpriv = shutil.which("setpriv")
+        guard = [setpriv, "--pdeathsig", "KILL"] if setpriv else []
+        job = await asyncio.create_subprocess_exec(
+            *guard,
+            sys.executable,
+            "-m",
+            "csu.verify_job",
+            str(folder),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+        try:
+            async with asyncio.timeout(_BASE_TIMEOUT_S + size_bytes / _BYTES_PER_S):
+                output, _ = await job.communicate(json.dumps(jwks).encode())
+        except TimeoutError as error:
+            raise _JobFailedError("it took too long") from error
+        finally:
+            if job.returncode is None:
+                job.kill()
+                await job.wait()
+        return _read_outcome(output, job.returncode)
+
+
+def sign_receipt(key: SigningKey, clip: ClipRecord, sha256: str, reason: str | None, now_us: int) -> str:
+    """The centre's signed word on a clip (`contract.messages.Receipt`)."""
+    receipt = Receipt(
+        aud=clip.unit_id,
+        clip_id=clip.clip_id,
+        sha256=sha256,
+        verdict="verified" if reason is None else "failed",
+        reason=reason,
+        iat=now_us // 1_000_000,
+    )
+    return key.sign("receipt", receipt.to_object())
+
+
+def _read_outcome(output: bytes, code: int | None) -> tuple[str | None, dict[str, Any]]:
+    if code != 0:
+        raise _JobFailedError(f"it ended with code {code}")
+    if len(output) > _MAX_REPORT_BYTES:
+        raise _JobFailedError(f"its report has {len(output)} bytes")
+    try:
+        outcome = json.loads(output)
+        reason = outcome["reason"]
+        return (None if reason is None else str(reason)[:_MAX_REASON_CHARACTERS]), dict(outcome["report"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise _JobFailedError(f"its report cannot be read: {error}") from error
+
+
+def _digest(manifest: Path) -> str:
+    """SHA-256 of the manifest's text as it was uploaded."""
+    with manifest.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())

@@ -1,0 +1,24 @@
+"""Verifies one clip in a process of its own: `python -m csu.verify_job FOLDER`, the unit's JWK set on standard input.
+
+Decoding what came from outside is where a crash or an endless loop would come from; here it takes nothing with it.
+Prints one JSON object, `{"reason": text or null, "report": {…}}`.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from csu.verify import verify_clip
+from edge_agent.contract.jws import TrustedKeys
+
+
+def main() -> int:
+    """Verify and print; 0 whatever the verdict, else the job itself failed."""
+    keys = TrustedKeys.from_json(sys.stdin.read())
+    verdict = verify_clip(Path(sys.argv[1]), keys)
+    sys.stdout.write(json.dumps({"reason": verdict.reason, "report": verdict.to_object()}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
