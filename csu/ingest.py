@@ -22,13 +22,13 @@ from pathlib import Path
 
 from aiohttp import web
 
-from csu.clock import Clock
 from csu.errors import ContractError, UploadRefusedError
 from csu.ingest_arrival import Arrivals, ArrivalStore, OnComplete
 from csu.ingest_auth import Authoriser, KeyLookup
 from csu.ingest_body import BodyWriter
 from csu.ingest_store import Upload, UploadStore
 from csu.ingest_turn import Gates
+from edge_agent.clock import Clock
 from edge_agent.contract.manifest import MANIFEST_FILE_NAME, MAX_MANIFEST_BYTES
 from edge_agent.contract.upload import PATCH_CONTENT_TYPE, TUS_VERSION, UploadMetadata, origin_of
 
@@ -121,7 +121,7 @@ class Ingest:
     async def _expire(self) -> None:
         while True:
             before_us = self._clock.wall_us() - round(self._limits.expiry_s * 1e6)
-            for upload in await asyncio.to_thread(lambda: list(self._uploads.idle_since(before_us))):
+            for upload in await asyncio.to_thread(self._uploads.idle_since, before_us):
                 _log.info("upload %s expired", upload.info.upload_id)
                 async with self._gates.turn(upload.info.upload_id):
                     await asyncio.to_thread(self._uploads.remove, upload)
@@ -135,8 +135,6 @@ class Ingest:
             response = _refusal(error.status, str(error))
         except web.HTTPException as error:
             response = _refusal(error.status, error.reason)
-        except ConnectionError:
-            raise
         except OSError as error:
             _log.exception("%s %s: storage", request.method, request.path)
             response = _refusal(507 if error.errno in _DISK_FULL else 500, f"storage: {error.strerror}")

@@ -17,15 +17,15 @@ from typing import Literal, Protocol
 from pydantic import Field
 
 from csu.backoff import delay_s
-from csu.clock import Clock
-from csu.durable import fsync_directory, make_directory, write_file
 from csu.errors import ContractError
 from csu.ingest_auth import KeyLookup
 from csu.ingest_store import Upload, UploadStore
+from edge_agent.clock import Clock
 from edge_agent.contract.manifest import read_manifest
 from edge_agent.contract.model import ContractModel
 from edge_agent.contract.names import HexId, UnitId, Uuid
 from edge_agent.contract.upload import FileName
+from edge_agent.durable import fsync_directory, make_directory, write_file
 
 _MAX_RECORD_BYTES = 8_000_000
 _RETRY_FIRST_S = 1.0
@@ -173,8 +173,7 @@ class Arrivals:
             del self._waiting[clip]
             try:
                 await self._hand_over(*clip)
-            except Exception:
-                # Whatever the centre's own code raised, the other clips still have to be handed over.
+            except Exception:  # noqa: BLE001 -- whatever `on_complete` raised, other clips have to be handed over
                 _log.exception("clip %s of %s: could not be handed over, will be tried again", clip[1], clip[0])
                 failed.append(clip)
         return failed

@@ -3,10 +3,11 @@
 import base64
 import binascii
 import json
-from collections.abc import Awaitable, Callable, Set
+from collections.abc import Awaitable, Callable
+from collections.abc import Set as AbstractSet
 
-from csu.clock import Clock
 from csu.errors import ContractError, SignatureError, UploadRefusedError
+from edge_agent.clock import Clock
 from edge_agent.contract.jws import TrustedKeys
 from edge_agent.contract.upload import CLOCK_LEEWAY_S, MAX_TOKEN_LIFETIME_S, UploadClaims
 
@@ -23,7 +24,7 @@ class Authoriser:
     origin that is known only after a port was bound can be added to it.
     """
 
-    def __init__(self, keys: KeyLookup, origins: Set[str], clock: Clock) -> None:
+    def __init__(self, keys: KeyLookup, origins: AbstractSet[str], clock: Clock) -> None:
         self._keys = keys
         self._origins = origins
         self._clock = clock

@@ -4,17 +4,15 @@ import asyncio
 import os
 from pathlib import Path
 
-from aiohttp import StreamReader
+from aiohttp import StreamReader, web
 
-from csu.clock import Clock
 from csu.errors import UploadRefusedError
 from csu.ingest_turn import Turn
+from edge_agent.clock import Clock
 
 _BLOCK_BYTES = 1 << 20
 _BLOCK_AGE_US = 500_000
 """A slow sender's bytes are written so often."""
-_SYNC_BYTES = 16 << 20
-"""Syncing begins while more is still coming, so that the last sync finds little left to do."""
 
 
 class BodyWriter:
@@ -29,8 +27,6 @@ class BodyWriter:
         self._descriptor = -1
         self._offset = offset
         self._writing: asyncio.Task[None] | None = None
-        self._syncing: asyncio.Task[None] | None = None
-        self._unsynced_bytes = 0
 
     @property
     def offset(self) -> int:
@@ -41,8 +37,9 @@ class BodyWriter:
         """Read the body to its end; whatever happens, what came is written and synced when this returns or raises.
 
         Raises:
-            UploadRefusedError: 413, the body is longer than `allowed_bytes` (what is beyond is not written); 408, 409.
-            OSError: the storage refused, or the connection was lost.
+            UploadRefusedError: 413, the body is longer than `allowed_bytes` and what is beyond was not written; 408
+                and 409 as `Turn.reading`; 400, the connection was lost or the body is malformed.
+            OSError: the storage refused.
         """
         self._descriptor = await asyncio.to_thread(os.open, self._path, os.O_WRONLY | os.O_CLOEXEC)
         try:
@@ -72,7 +69,7 @@ class BodyWriter:
         started_us = 0
         async with turn.reading(idle_s):
             while size_bytes < _BLOCK_BYTES:
-                data = await body.readany()
+                data = await _read(body)
                 if not data:
                     return True
                 block.append(data)
@@ -109,3 +106,10 @@ class BodyWriter:
             os.fdatasync(self._descriptor)
         finally:
             os.close(self._descriptor)
+
+
+async def _read(body: StreamReader) -> bytes:
+    try:
+        return await body.readany()
+    except (OSError, web.RequestPayloadError) as error:
+        raise UploadRefusedError(400, f"the body ended early: {error}; what came before is kept") from error

@@ -1,5 +1,7 @@
 """Serving the ingest on a socket, with the limits that a public upload server needs."""
 
+import asyncio
+import socket
 import ssl
 
 from aiohttp import web
@@ -39,15 +41,25 @@ class IngestServer:
         Raises:
             OSError: the address is not free, or the directory cannot be read.
         """
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self._port, ssl_context=self._ssl)
-        await site.start()
-        port = self._runner.addresses[0][1]
+        # Bound first: an address that is not free is known before any background work has begun.
+        listening = await asyncio.to_thread(self._bind)
+        try:
+            await self._runner.setup()
+            await web.SockSite(self._runner, listening, ssl_context=self._ssl).start()
+        except BaseException:
+            listening.close()
+            await self._runner.cleanup()
+            raise
+        port = listening.getsockname()[1]
         scheme = "https" if self._ssl is not None else "http"
         host = f"[{self._host}]" if ":" in self._host else self._host
         url = f"{scheme}://{host}:{port}{PREFIX}"
         self._ingest.add_origin(url)
         return url
+
+    def _bind(self) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        return socket.create_server((self._host, self._port), family=family, backlog=128)
 
     async def stop(self) -> None:
         """Stop listening, end open requests (what they brought is stored) and background work."""

@@ -16,7 +16,6 @@ import logging
 import os
 import shutil
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,11 +23,11 @@ from uuid import uuid4
 
 from pydantic import Field
 
-from csu.durable import fsync_directory, make_directory, write_file
 from csu.errors import ContractError
 from edge_agent.contract.model import ContractModel
 from edge_agent.contract.names import HexId
 from edge_agent.contract.upload import UploadMetadata
+from edge_agent.durable import fsync_directory, make_directory, write_file
 
 _INFO_NAME = "info.json"
 _DATA_NAME = "data"
@@ -202,9 +201,9 @@ class UploadStore:
         """
         return shutil.disk_usage(self._directory).free - self.missing_bytes()
 
-    def idle_since(self, instant_us: int) -> Iterator[Upload]:
+    def idle_since(self, instant_us: int) -> list[Upload]:
         """Uploads that nothing was added to since then."""
-        yield from (upload for upload in self._all() if upload.last_change_us() < instant_us)
+        return [upload for upload in self._all() if upload.last_change_us() < instant_us]
 
 
 def _offset_or_0(upload: Upload) -> int:

@@ -1,0 +1,112 @@
+"""Both ends of an upload for tests: a clip in a ring, a listener that remembers, an ingest in this process."""
+
+import hashlib
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from csu.ingest import Ingest, IngestLimits
+from csu.ingest_server import IngestServer
+from edge_agent.buffer.clip.store import write_plan
+from edge_agent.clock import SystemClock
+from edge_agent.contract.jws import SigningKey, TrustedKeys
+from edge_agent.contract.messages import Progress
+from edge_agent.settings import UploadSettings
+from tests.support.clips import CLIP_ID, make_part, make_plan
+
+UNIT_ID = "nomad-07"
+CHUNK_BYTES = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A planned clip and what has to arrive of it."""
+
+    clip_id: str
+    plan_file: Path
+    files: dict[str, bytes]
+
+    @property
+    def sha256s(self) -> dict[str, str]:
+        return {name: hashlib.sha256(content).hexdigest() for name, content in self.files.items()}
+
+
+def make_clip(data_dir: Path, sizes: list[int], clip_id: str = CLIP_ID) -> Clip:
+    """A clip of one random part a size, in the ring of camera `main`."""
+    ring = data_dir / "ring" / "main"
+    (ring / "segments").mkdir(parents=True, exist_ok=True)
+    parts, headers, files = [], [], {}
+    for index, size_bytes in enumerate(sizes, start=1):
+        name = f"segments/{clip_id[-4:]}-{index}.mp4"
+        header, content = os.urandom(64), os.urandom(size_bytes)
+        (ring / name).write_bytes(b"before" + content + b"behind")
+        part = make_part(header, [(name, 6, size_bytes)], index)
+        parts.append(part)
+        headers.append(header)
+        files[part.file_name] = header + content
+    plan_file = write_plan(ring / "plans", make_plan(tuple(parts), clip_id), headers)
+    return Clip(clip_id, plan_file, files)
+
+
+@dataclass(slots=True)
+class Heard:
+    """A transfer listener that remembers."""
+
+    progress: list[Progress] = field(default_factory=list)
+    ends: list[tuple[str, ...]] = field(default_factory=list)
+
+    def on_progress(self, clip_id: str, progress: Progress) -> None:
+        self.progress.append(progress)
+
+    def on_delivered(self, clip_id: str, manifest_sha256: str) -> None:
+        self.ends.append(("delivered", clip_id, manifest_sha256))
+
+    def on_refused(self, clip_id: str, code: str, message: str) -> None:
+        self.ends.append(("refused", clip_id, code, message))
+
+    def on_damaged(self, clip_id: str, message: str) -> None:
+        self.ends.append(("damaged", clip_id, message))
+
+
+@dataclass(slots=True)
+class Centre:
+    """An ingest of this process that trusts some units, and what has arrived at it."""
+
+    directory: Path
+    url: str
+    ingest: Ingest
+    keys: dict[str, TrustedKeys]
+    arrived: list[tuple[str, str, Path]]
+
+
+def trusted(key: SigningKey) -> TrustedKeys:
+    return TrustedKeys.from_jwks(key.public_jwk())
+
+
+@asynccontextmanager
+async def running_ingest(
+    directory: Path, keys: dict[str, TrustedKeys], limits: IngestLimits | None = None, port: int = 0
+) -> AsyncIterator[Centre]:
+    """An ingest on a port of its own."""
+    arrived: list[tuple[str, str, Path]] = []
+
+    async def look_up(unit_id: str) -> TrustedKeys | None:
+        return keys.get(unit_id)
+
+    async def on_complete(*, unit_id: str, clip_id: str, folder: Path) -> None:
+        arrived.append((unit_id, clip_id, folder))
+
+    limits = limits or IngestLimits(reserve_bytes=0)
+    ingest = Ingest(directory, look_up, on_complete, SystemClock(), limits=limits)
+    server = IngestServer(ingest, port=port)
+    url = await server.start()
+    try:
+        yield Centre(directory, url, ingest, keys, arrived)
+    finally:
+        await server.stop()
+
+
+def upload_settings(url: str, **more: object) -> UploadSettings:
+    return UploadSettings.model_validate({"url": url, "chunk_bytes": CHUNK_BYTES} | more)
