@@ -13,8 +13,8 @@ run and sample count right, its numbers and decode times rising. The file is rea
 So `good_bytes`, the end of the last good fragment, is where `cut_tail` may cut. Only the file that was being written
 when the recorder died has a torn tail: a closed segment whose last fragment is bad has rotted, and is not to be cut.
 
-Memory stays below a `moof` and one block whatever the file holds; work is bounded too: each place is tried once, and
-behind a bad fragment at most `_MAX_TRIAL_BYTES` are hashed in vain.
+Memory stays below a `moof` and one block whatever the file holds. Work is bounded too: a search ends after
+`_MAX_TRIAL_BYTES` that were read or hashed in vain, and then nothing is to be cut.
 """
 
 import hashlib
@@ -49,7 +49,7 @@ class ScanResult:
     Attributes:
         info: the segment with its good fragments, `closed` always true; None when its header is not whole.
         good_bytes: where the last good fragment, or else the header, ends; 0 without a header; the whole length when
-            bytes behind could not be read, for what cannot be read is not to be cut.
+            bytes could not be read or a search was given up, for what is not known to be bad is not to be cut.
         problem: what is wrong with the file, in words; None when it is good to its last byte.
     """
 
@@ -64,7 +64,8 @@ def scan_segment(path: Path, root: Path, verify: bool = True) -> ScanResult:
     Args:
         path: the file.
         root: the camera's ring directory, to which `SegmentInfo.file` is relative.
-        verify: check digests; without, only box heads, `moof` and `uuid` boxes are read as long as all is good.
+        verify: check digests; without, only box heads, `moof` and `uuid` boxes are read while they agree, and all is
+            verified as soon as they do not: what to leave out is never decided on unverified bytes.
 
     Raises:
         RingStorageError: the file cannot be opened, or its header cannot be read (an I/O error, not a wrong content).
@@ -74,7 +75,11 @@ def scan_segment(path: Path, root: Path, verify: bool = True) -> ScanResult:
     except OSError as error:
         raise RingStorageError(f"cannot open {path}: {error.strerror}") from error
     try:
-        return _Scan(descriptor, os.fstat(descriptor).st_size, verify=verify).run(path.relative_to(root).as_posix())
+        file, size_bytes = path.relative_to(root).as_posix(), os.fstat(descriptor).st_size
+        result = _Scan(descriptor, size_bytes, verify=verify).run(file)
+        if result.problem is None or verify:
+            return result
+        return _Scan(descriptor, size_bytes, verify=True).run(file)
     finally:
         os.close(descriptor)
 
@@ -184,6 +189,7 @@ class _Scan:
         self, offset: int, contents: SegmentContents, header: SegmentHeader, movie: MovieHeader
     ) -> _Found | None:
         """The first good fragment at or behind an offset, digest checked whatever `verify` says."""
+        self._trial_bytes = 0
         for place in self._places(offset):
             try:
                 found = self._fragment(place, movie, verify=True)
