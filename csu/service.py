@@ -10,10 +10,8 @@ import json
 import logging
 import os
 import secrets
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,61 +30,17 @@ from csu.ingest_server import IngestServer
 from csu.keys import KeyStore
 from csu.mqtt_connection import BusSettings
 from csu.registry import Registry
+from csu.serve_settings import LOOPBACK, ServeSettings
 from csu.service_info import ServiceInfo, remove_info, token_file, write_info
 from csu.verifier import Verifier
 from edge_agent.clock import Clock
 from edge_agent.contract.jws import TrustedKeys
-from edge_agent.contract.names import DEFAULT_PREFIX
 from edge_agent.durable import make_directory, write_file
 
 _log = logging.getLogger(__name__)
 
 SERVICE_USER = "csu"
-_LOOPBACK = "127.0.0.1"
 _PORTS = "ports.json"
-_PREFIX_PATTERN = r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*"
-
-
-@dataclass(frozen=True, slots=True)
-class ForeignBroker:
-    """A broker that runs already and has a user for the centre; its access rules are its keeper's."""
-
-    url: str
-    username: str | None = None
-    password: str | None = None
-    ca_file: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ServeSettings:
-    """What `csu serve` is told.
-
-    Attributes:
-        directory: everything of the service lies in it.
-        host: address that broker and ingest listen on; the API is always on loopback.
-        public_host: name under which units reach them; None takes `host`, or this machine's name for 0.0.0.0.
-        mqtt_port: 0 keeps the port of the last start, or chooses one.
-        ingest_port: as `mqtt_port`.
-        api_port: as `mqtt_port`.
-        prefix: of the topics.
-        foreign_broker: None starts an own one.
-    """
-
-    directory: Path
-    host: str = _LOOPBACK
-    public_host: str | None = None
-    mqtt_port: int = 0
-    ingest_port: int = 0
-    api_port: int = 0
-    prefix: str = DEFAULT_PREFIX
-    foreign_broker: ForeignBroker | None = None
-
-    @property
-    def reached_as(self) -> str:
-        """Name in the URLs that units are given."""
-        if self.public_host:
-            return self.public_host
-        return socket.gethostname() if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 -- compared only
 
 
 class Service:
@@ -218,8 +172,8 @@ class Service:
             runner = web.AppRunner(api.app, access_log=None, shutdown_timeout=1.0, handler_cancellation=True)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
-            await web.TCPSite(runner, _LOOPBACK, port).start()
-            return f"http://{_LOOPBACK}:{runner.addresses[0][1]}"
+            await web.TCPSite(runner, LOOPBACK, port).start()
+            return f"http://{LOOPBACK}:{runner.addresses[0][1]}"
 
         return await self._listen("api", self._settings.api_port, listen)
 

@@ -1,0 +1,106 @@
+"""Thin commands to a unit: `csu cancel`, `query`, `coverage`, `check`, `clips`."""
+
+import argparse
+import json
+from typing import Any
+
+from csu.cli.common import FAILED, OK, Context, add_order, ask, local_text, parse_time, table
+from edge_agent.contract.times import parse_utc
+
+_QUERY_LIFETIME_S = 3600
+_CANCEL_LIFETIME_S = 24 * 3600
+_CHECK_LIFETIME_S = 30
+_MAX_PAGES = 1000
+
+
+def add_to(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The subcommands' arguments."""
+    cancel = subcommands.add_parser("cancel", help="end a clip request")
+    _add_unit(cancel)
+    cancel.add_argument("clip", metavar="CLIP", help="the id that csu clip printed")
+    cancel.set_defaults(run=run_cancel)
+    query = subcommands.add_parser("query", help="ask a unit what became of a command")
+    _add_unit(query)
+    query.add_argument("command", metavar="COMMAND", help="its id")
+    query.set_defaults(run=run_query)
+    coverage = subcommands.add_parser("coverage", help="what a camera's ring holds, and its gaps")
+    _add_unit(coverage)
+    coverage.add_argument("camera", metavar="CAMERA")
+    coverage.add_argument("--from", dest="start", default="-24h", metavar="T", help="default: -24h")
+    coverage.add_argument("--to", dest="end", default="now", metavar="T", help="default: now")
+    coverage.add_argument("--zone", metavar="NAME", help="of times without offset (default: this machine's)")
+    coverage.add_argument("--json", action="store_true", help="one JSON object a line")
+    coverage.set_defaults(run=run_coverage)
+    check = subcommands.add_parser("check", help="let a unit run all its probes now")
+    _add_unit(check, _CHECK_LIFETIME_S)
+    check.add_argument("--json", action="store_true", help="as JSON")
+    check.set_defaults(run=run_check)
+    clips = subcommands.add_parser("clips", help="the clips that a unit knows, newest first")
+    _add_unit(clips)
+    clips.set_defaults(run=run_clips)
+
+
+def run_cancel(context: Context) -> int:
+    """End a clip request."""
+    ask(context, "clip.cancel", {"clip_id": context.arguments.clip}, _CANCEL_LIFETIME_S)
+    print(f"clip {context.arguments.clip} is cancelled")
+    return OK
+
+
+def run_query(context: Context) -> int:
+    """Print what the unit says of a command."""
+    result = ask(context, "command.query", {"command_id": context.arguments.command}, _QUERY_LIFETIME_S)
+    print(json.dumps(result, indent=2, ensure_ascii=False))
+    return OK
+
+
+def run_clips(context: Context) -> int:
+    """Print what the unit says of its clips."""
+    print(json.dumps(ask(context, "clip.list", {}, _QUERY_LIFETIME_S), indent=2, ensure_ascii=False))
+    return OK
+
+
+def run_check(context: Context) -> int:
+    """Run the unit's probes; 1 when one is critical."""
+    result = ask(context, "unit.check", {}, _CHECK_LIFETIME_S)
+    probes = {name: probe for name, probe in result.items() if isinstance(probe, dict) and "state" in probe}
+    if context.arguments.json or not probes:
+        print(json.dumps(result, indent=2, ensure_ascii=False))
+    else:
+        rows = [(name, str(probe["state"]), _figures(probe)) for name, probe in sorted(probes.items())]
+        print(table([("PROBE", "STATE", "FIGURES"), *rows]))
+    return FAILED if any(probe["state"] == "critical" for probe in probes.values()) else OK
+
+
+def run_coverage(context: Context) -> int:
+    """Print intervals and gaps, page after page."""
+    arguments = context.arguments
+    now_us = context.clock.wall_us()
+    params: dict[str, Any] = {
+        "camera": arguments.camera,
+        "from": parse_time(arguments.start, arguments.zone, now_us),
+        "to": parse_time(arguments.end, arguments.zone, now_us),
+    }
+    for _ in range(_MAX_PAGES):
+        page = ask(context, "coverage.query", params, _QUERY_LIFETIME_S)
+        for interval in page.get("intervals", ()):
+            print(json.dumps(interval) if arguments.json else _interval_line(interval))
+        if page.get("cursor") is None:
+            return OK
+        params["cursor"] = page["cursor"]
+    return OK
+
+
+def _add_unit(parser: argparse.ArgumentParser, silence_s: float = 120.0) -> None:
+    parser.add_argument("unit", metavar="UNIT")
+    add_order(parser, silence_s)
+
+
+def _figures(probe: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in probe.items() if name != "state" and value is not None)
+
+
+def _interval_line(interval: dict[str, Any]) -> str:
+    start_us, end_us = parse_utc(interval["from"]), parse_utc(interval["to"])
+    state = "held" if interval.get("held") else f"gap ({interval.get('cause') or 'unknown'})"
+    return f"{local_text(start_us)} – {local_text(end_us)}  {(end_us - start_us) / 1e6:9.1f} s  {state}"

@@ -1,0 +1,148 @@
+"""`csu units` and `csu watch`: what the units said last, and what they say now."""
+
+import argparse
+import json
+from typing import Any
+
+from csu.cli.common import OK, Context, add_dir, clock_text, table
+from csu.records import UnitRecord
+from edge_agent.contract.times import parse_utc
+
+_PROBES = ("camera", "storage", "power", "network", "clock", "system")
+
+
+def add_to(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The subcommands' arguments."""
+    units = subcommands.add_parser("units", help="the units and what they said last")
+    add_dir(units)
+    units.add_argument("--json", action="store_true", help="everything, as JSON")
+    units.set_defaults(run=run_units)
+    watch = subcommands.add_parser("watch", help="what units say, as they say it")
+    add_dir(watch)
+    watch.add_argument("unit", metavar="UNIT", nargs="?", help="only this one")
+    watch.add_argument("--json", action="store_true", help="one JSON object a line")
+    watch.set_defaults(run=run_watch)
+
+
+def run_units(context: Context) -> int:
+    """Print a table, or JSON."""
+    units = context.client.units()
+    if context.arguments.json:
+        print(json.dumps([unit.to_object() for unit in units], indent=2, ensure_ascii=False))
+    elif not units:
+        print("no unit is enrolled; see: csu enrol --help")
+    else:
+        now_us = context.clock.wall_us()
+        rows = [_row(unit, now_us) for unit in units]
+        print(table([("UNIT", "STATE", "HEARD", "HEALTH", "ALARMS", "HELD"), *rows]))
+    return OK
+
+
+def run_watch(context: Context) -> int:
+    """Print lines until the service or the person ends it."""
+    for item in context.client.watch(context.arguments.unit):
+        print(json.dumps(item, ensure_ascii=False) if context.arguments.json else line_of(item), flush=True)
+    return OK
+
+
+def _row(unit: UnitRecord, now_us: int) -> tuple[str, ...]:
+    status = unit.states.get("status")
+    heard_us = max((state.heard_us for state in unit.states.values()), default=None)
+    return (
+        unit.unit_id,
+        "never seen" if status is None else str(status.body.get("state")),
+        "-" if heard_us is None else _ago(now_us - heard_us),
+        _health(unit),
+        _alarms(unit),
+        _held(unit),
+    )
+
+
+def _ago(age_us: int) -> str:
+    age_s = max(0, age_us // 1_000_000)
+    for unit_s, name in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if age_s >= unit_s:
+            return f"{age_s // unit_s} {name} ago"
+    return f"{age_s} s ago"
+
+
+def _health(unit: UnitRecord) -> str:
+    """The probes that are not well; `unknown` ones are only told when nothing is known at all."""
+    body = unit.states["health"].body if "health" in unit.states else {}
+    states = {name: str(body[name].get("state")) for name in _PROBES if isinstance(body.get(name), dict)}
+    bad = [f"{name} {state}" for name, state in states.items() if state in {"warning", "critical"}]
+    if bad:
+        return ", ".join(bad)
+    return "ok" if "ok" in states.values() else "unknown"
+
+
+def _alarms(unit: UnitRecord) -> str:
+    body = unit.states["alarms"].body if "alarms" in unit.states else {}
+    return ", ".join(map(_alarm_text, body.get("alarms", ()))) or "-"
+
+
+def _alarm_text(alarm: dict[str, Any]) -> str:
+    camera = f" ({alarm['camera']})" if alarm.get("camera") else ""
+    return f"{alarm['name']}{camera}"
+
+
+def _held(unit: UnitRecord) -> str:
+    body = unit.states["coverage"].body if "coverage" in unit.states else {}
+    return ", ".join(_held_by(camera) for camera in body.get("cameras", ())) or "-"
+
+
+def _held_by(camera: dict[str, Any]) -> str:
+    if camera.get("oldest") is None or camera.get("newest") is None:
+        return f"{camera['camera']}: nothing"
+    held_s = (parse_utc(camera["newest"]) - parse_utc(camera["oldest"])) / 1e6
+    span = f"{held_s / 3600:.1f} h" if held_s >= 3600 else f"{held_s / 60:.1f} min"
+    return f"{camera['camera']}: {span}, {camera['size_bytes'] / 1e6:.0f} MB"
+
+
+def line_of(item: dict[str, Any]) -> str:
+    """One thing that happened, for people."""
+    describe = _DESCRIBE.get(str(item.get("kind")), _describe_state)
+    at = item.get("at") or item.get("replied_at") or item.get("issued_at") or item.get("completed_at")
+    time_text = clock_text(parse_utc(str(at))) if at else "--:--:--"
+    return f"{time_text}  {item.get('unit_id', '-')}  {item.get('kind')}: {describe(item)}"
+
+
+def _describe_event(item: dict[str, Any]) -> str:
+    camera = f" {item['camera']}" if item.get("camera") else ""
+    details = json.dumps(item["details"], ensure_ascii=False) if item.get("details") else ""
+    return f"{item['name']} {item['state']}{camera} {details}".rstrip()
+
+
+def _describe_reply(item: dict[str, Any]) -> str:
+    progress, error = item.get("progress"), item.get("error")
+    words = f"{item['command']} {item['state']}"
+    if progress and progress["total_bytes"]:
+        words += f" {100 * progress['sent_bytes'] // progress['total_bytes']} %"
+    return words + (f" [{error['code']}] {error['message']}" if error else "")
+
+
+def _describe_command(item: dict[str, Any]) -> str:
+    return f"{item['cmd']} {item['state']} (sent {item['sent']} times) {item['command_id']}"
+
+
+def _describe_clip(item: dict[str, Any]) -> str:
+    return f"{item['verdict']} {item['folder']}" + (f": {item['reason']}" if item.get("reason") else "")
+
+
+def _describe_state(item: dict[str, Any]) -> str:
+    body = item.get("body", {})
+    if item.get("kind") == "status":
+        return f"{body.get('state')}, version {body.get('software_version', '-')}"
+    if item.get("kind") == "alarms":
+        return ", ".join(alarm["name"] for alarm in body.get("alarms", ())) or "none"
+    if item.get("kind") == "health":
+        return ", ".join(f"{name} {body[name].get('state')}" for name in _PROBES if isinstance(body.get(name), dict))
+    return "new"
+
+
+_DESCRIBE = {
+    "event": _describe_event,
+    "reply": _describe_reply,
+    "command": _describe_command,
+    "clip": _describe_clip,
+}

@@ -1,0 +1,51 @@
+"""`csu verify`: check a clip against its manifest, offline if need be."""
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from csu.cli.common import FAILED, OK, Context, add_dir
+from csu.cli.enrol import read_key
+from csu.errors import CsuSettingsError
+from edge_agent.contract.jws import TrustedKeys
+
+
+def add_to(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The subcommand's arguments."""
+    parser = subcommands.add_parser("verify", help="check a clip against its manifest")
+    parser.add_argument("clip", type=Path, metavar="FILE|DIR", help="one of its files, or the folder of all")
+    parser.add_argument("--key", metavar="FILE", help="the unit's public key (default: those enrolled under --dir)")
+    parser.add_argument("--json", action="store_true", help="the whole report, as JSON")
+    add_dir(parser)
+    parser.set_defaults(run=run)
+
+
+def run(context: Context) -> int:
+    """Verify and say it; 0 when all of it holds."""
+    arguments = context.arguments
+    if not arguments.clip.exists():
+        raise CsuSettingsError(f"{arguments.clip}: no such file or folder")
+    from csu.verify import verify_clip  # decoders load slowly; the other subcommands do without
+
+    verdict = verify_clip(arguments.clip, _keys_of(arguments))
+    if arguments.json:
+        print(json.dumps(verdict.to_object(), indent=2, ensure_ascii=False))
+    elif verdict.reason is None:
+        print(f"verified: {arguments.clip}")
+    else:
+        print(f"NOT VERIFIED: {verdict.reason}")
+    return OK if verdict.reason is None else FAILED
+
+
+def _keys_of(arguments: argparse.Namespace) -> TrustedKeys:
+    """The given key, or the keys of every unit that is enrolled under `--dir`."""
+    if arguments.key is not None:
+        return TrustedKeys.from_jwks(read_key(arguments.key))
+    entries: list[dict[str, Any]] = []
+    for path in sorted((arguments.dir / "keys" / "units").glob("*.jwks")):
+        entries += read_key(os.fspath(path)).get("keys", [])
+    if not entries:
+        raise CsuSettingsError(f"no unit is enrolled under --dir {arguments.dir}; give its key: --key unit.jwk")
+    return TrustedKeys.from_jwks({"keys": entries})

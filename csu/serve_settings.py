@@ -1,0 +1,51 @@
+"""What `csu serve` is told."""
+
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_agent.contract.names import DEFAULT_PREFIX
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignBroker:
+    """A broker that runs already and has a user for the centre; its access rules are its keeper's."""
+
+    url: str
+    username: str | None = None
+    password: str | None = None
+    ca_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSettings:
+    """What `csu serve` is told.
+
+    Attributes:
+        directory: everything of the service lies in it.
+        host: address that broker and ingest listen on; the API is always on loopback.
+        public_host: name under which units reach them; None takes `host`, or this machine's name for 0.0.0.0.
+        mqtt_port: 0 keeps the port of the last start, or chooses one.
+        ingest_port: as `mqtt_port`.
+        api_port: as `mqtt_port`.
+        prefix: of the topics.
+        foreign_broker: None starts an own one.
+    """
+
+    directory: Path
+    host: str = LOOPBACK
+    public_host: str | None = None
+    mqtt_port: int = 0
+    ingest_port: int = 0
+    api_port: int = 0
+    prefix: str = DEFAULT_PREFIX
+    foreign_broker: ForeignBroker | None = None
+
+    @property
+    def reached_as(self) -> str:
+        """Name in the URLs that units are given."""
+        if self.public_host:
+            return self.public_host
+        return socket.gethostname() if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 -- compared only
