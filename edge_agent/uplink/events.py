@@ -1,0 +1,195 @@
+"""Events and alarms: said once when something breaks, once when it recovers, and kept until the broker has them.
+
+The set of raised alarms and the events that wait are in the link's database and change in one transaction: a restart
+of the link raises nothing twice and forgets nothing. At most `MAX_WAITING` events wait; beyond that the oldest are
+left out and counted (`events-lost`). When the database cannot be written, a few events are kept in memory.
+"""
+
+import asyncio
+import json
+import logging
+import sqlite3
+import uuid
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from edge_agent.contract.event_names import EventName
+from edge_agent.contract.messages import Alarm, Event
+from edge_agent.contract.model import canonical_json
+from edge_agent.contract.names import Topics
+from edge_agent.errors import LedgerError
+from edge_agent.uplink.database import LinkDatabase
+from edge_agent.uplink.outbox import Item
+from edge_agent.uplink.stamps import Stamper
+from edge_agent.uplink.wire import Outgoing
+
+logger = logging.getLogger(__name__)
+
+MAX_WAITING = 1000
+_BATCH = 32
+_MAX_IN_MEMORY = 64
+
+EventState = Literal["raised", "cleared", "occurred"]
+AlarmKey = tuple[str, str | None]
+"""Name and camera."""
+
+
+class Events:
+    """Source of the pump (`outbox.OutboxSource`), and the book of raised alarms."""
+
+    def __init__(self, database: LinkDatabase, stamper: Stamper, topics: Topics, wake: asyncio.Event) -> None:
+        self._database = database
+        self._stamper = stamper
+        self._topic = topics.up("event")
+        self._wake = wake
+        self._raised: dict[AlarmKey, Alarm] = {}
+        self._batch: deque[tuple[int, str]] = deque()
+        self._read_up_to = 0
+        self._memory: deque[str] = deque(maxlen=_MAX_IN_MEMORY)
+
+    async def load(self) -> None:
+        """Read the raised alarms of the link's last life.
+
+        Raises:
+            LedgerError: the database cannot be read.
+        """
+        rows = await self._database.read(
+            lambda connection: connection.execute("SELECT name, camera, since_us, details FROM alarms").fetchall()
+        )
+        for name, camera, since_us, details in rows:
+            alarm = Alarm(name=name, camera=camera or None, since_us=since_us, details=json.loads(details))
+            self._raised[alarm.name, alarm.camera] = alarm
+
+    @property
+    def raised(self) -> tuple[Alarm, ...]:
+        """What is wrong now, longest first."""
+        return tuple(sorted(self._raised.values(), key=lambda alarm: alarm.since_us))
+
+    async def observe(self, seen: Mapping[AlarmKey, dict[str, Any] | None]) -> bool:
+        """Take notice of what was looked at: details where something is wrong, None where all is well.
+
+        Alarms that were not looked at stay as they are.
+
+        Returns:
+            Whether an alarm was raised or cleared.
+        """
+        changed = False
+        for key, details in seen.items():
+            if details is not None and key not in self._raised:
+                await self._raise(key, details)
+                changed = True
+            elif details is None and key in self._raised:
+                await self._clear(key)
+                changed = True
+        return changed
+
+    async def occurred(self, name: EventName, details: dict[str, Any], camera: str | None = None) -> None:
+        """Say that something happened."""
+        body = self._body(name, "occurred", camera, details)
+        await self._keep(body, None)
+
+    async def _raise(self, key: AlarmKey, details: dict[str, Any]) -> None:
+        name, camera = key
+        now_us = self._stamper.clock.wall_us()
+        self._raised[key] = Alarm(name=name, camera=camera, since_us=now_us, details=details)
+        logger.warning("alarm raised: %s%s %s", name, f" of {camera}" if camera else "", details)
+        row = (name, camera or "", now_us, canonical_json(details).decode())
+        body = self._body(name, "raised", camera, details)
+        await self._keep(
+            body, lambda connection: connection.execute("INSERT OR REPLACE INTO alarms VALUES (?,?,?,?)", row)
+        )
+
+    async def _clear(self, key: AlarmKey) -> None:
+        name, camera = key
+        alarm = self._raised.pop(key)
+        lasted_s = (self._stamper.clock.wall_us() - alarm.since_us) / 1e6
+        logger.info("alarm cleared: %s%s after %.0f s", name, f" of {camera}" if camera else "", lasted_s)
+        body = self._body(name, "cleared", camera, {"lasted_s": round(lasted_s, 1)})
+        sql = "DELETE FROM alarms WHERE name = ? AND camera = ?"
+        await self._keep(body, lambda connection: connection.execute(sql, (name, camera or "")))
+
+    def _body(self, name: str, state: EventState, camera: str | None, details: dict[str, Any]) -> str:
+        """The event without its number, which it gets when it is sent."""
+        event = Event(
+            event_id=str(uuid.uuid4()),
+            name=name,
+            state=state,
+            camera=camera,
+            details=details,
+            **(self._stamper.fields_without_number() | {"seq": 0}),
+        )
+        return event.to_json().decode()
+
+    async def _keep(self, body: str, also: Callable[[sqlite3.Connection], object] | None) -> None:
+        def work(connection: sqlite3.Connection) -> None:
+            if also is not None:
+                also(connection)
+            connection.execute("INSERT INTO events (body) VALUES (?)", (body,))
+            _drop_surplus(connection)
+
+        try:
+            await self._database.write(work)
+        except LedgerError as error:
+            logger.warning("an event is kept in memory only: %s", error)
+            self._memory.append(body)
+        self._wake.set()
+
+    async def next(self) -> Item | None:
+        """See `OutboxSource.next`."""
+        if self._memory:
+            body = self._memory.popleft()
+            return Item((self._outgoing(body),), body)
+        if not self._batch:
+            await self._read_batch()
+        if not self._batch:
+            return None
+        number, body = self._batch.popleft()
+        return Item((self._outgoing(body),), number)
+
+    async def sent(self, item: Item) -> None:
+        """See `OutboxSource.sent`."""
+        if isinstance(item.token, int):
+            sql = "DELETE FROM events WHERE number = ?"
+            await self._database.write_relaxed(lambda connection: connection.execute(sql, (item.token,)))
+
+    def lost(self, item: Item) -> None:
+        """See `OutboxSource.lost`."""
+        if isinstance(item.token, str):
+            self._memory.appendleft(item.token)
+        self._batch.clear()
+        self._read_up_to = 0
+
+    async def _read_batch(self) -> None:
+        sql = "SELECT number, body FROM events WHERE number > ? ORDER BY number LIMIT ?"
+        arguments = (self._read_up_to, _BATCH)
+        rows = await self._database.read(lambda connection: connection.execute(sql, arguments).fetchall())
+        if rows:
+            self._read_up_to = rows[-1][0]
+        self._batch.extend(rows)
+
+    def _outgoing(self, body: str) -> Outgoing:
+        event = json.loads(body) | {"seq": self._stamper.counter.take()}
+        return Outgoing(self._topic, canonical_json(event))
+
+
+def _drop_surplus(connection: sqlite3.Connection) -> None:
+    """Leave the oldest out beyond the bound, and count them in one `events-lost` event that stands for all."""
+    (waiting,) = connection.execute("SELECT count(*) FROM events").fetchone()
+    if waiting <= MAX_WAITING:
+        return
+    rows = connection.execute("SELECT number, body FROM events ORDER BY number LIMIT 2").fetchall()
+    lost = sum(_lost_of(json.loads(body)) for _, body in rows)
+    last_number, last_body = rows[-1]
+    summary = json.loads(last_body) | {
+        "name": EventName.EVENTS_LOST.value,
+        "state": "occurred",
+        "details": {"count": lost},
+    }
+    summary.pop("camera", None)
+    connection.execute("DELETE FROM events WHERE number < ?", (last_number,))
+    connection.execute("UPDATE events SET body = ? WHERE number = ?", (canonical_json(summary).decode(), last_number))
+
+
+def _lost_of(event: dict[str, Any]) -> int:
+    return int(event["details"]["count"]) if event["name"] == EventName.EVENTS_LOST else 1

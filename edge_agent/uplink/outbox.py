@@ -1,0 +1,150 @@
+"""What is waiting to be published, by kind, and the pump that publishes it.
+
+Nothing waits in paho: each kind keeps its own (the ledger its replies, the database its events, memory the last body
+of each retained topic), hands one item out at a time, and gets it back when the connection ended before the broker's
+acknowledgement.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Protocol
+
+from edge_agent.errors import ConnectionLostError, LedgerError
+from edge_agent.uplink.session import Session
+from edge_agent.uplink.wire import Outgoing
+
+logger = logging.getLogger(__name__)
+
+WINDOW = 16
+"""Items that are published and not acknowledged yet; below mosquitto's default of 20."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Messages that belong together, and what their source knows them by."""
+
+    messages: tuple[Outgoing, ...]
+    token: object
+
+
+class OutboxSource(Protocol):
+    """One kind of things to publish."""
+
+    async def next(self) -> Item | None:
+        """The next item; None when nothing waits.
+
+        Raises:
+            LedgerError: the database cannot be read.
+        """
+        ...
+
+    async def sent(self, item: Item) -> None:
+        """The broker has answered for all messages of the item; it is not sent again.
+
+        Raises:
+            LedgerError: the database refused; the item may be sent once more later.
+        """
+        ...
+
+    def lost(self, item: Item) -> None:
+        """The connection ended first; the item is to be sent again."""
+        ...
+
+
+class Pump:
+    """Publishes what the sources have, first sources first, within a window."""
+
+    def __init__(self, session: Session, sources: tuple[OutboxSource, ...], wake: asyncio.Event) -> None:
+        """Sources set `wake` when they have something."""
+        self._session = session
+        self._sources = sources
+        self._wake = wake
+        self._window = asyncio.Semaphore(WINDOW)
+        self._refused: set[str] = set()
+
+    async def run(self) -> None:
+        """Publish for ever; ends by cancellation."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self._session.wait_online()
+                await self._window.acquire()
+                found = await self._next()
+                if found is None:
+                    self._window.release()
+                    await self._wake.wait()
+                    continue
+                source, item = found
+                group.create_task(self._send(source, item))
+                # One turn of the loop, so that messages are handed to the connection in this order.
+                await asyncio.sleep(0)  # noqa: TID251 -- no time passes
+
+    async def _next(self) -> tuple[OutboxSource, Item] | None:
+        self._wake.clear()
+        for source in self._sources:
+            try:
+                item = await source.next()
+            except LedgerError as error:
+                logger.warning("cannot read what waits to be published: %s", error)
+                continue
+            if item is not None:
+                return source, item
+        return None
+
+    async def _send(self, source: OutboxSource, item: Item) -> None:
+        try:
+            publications = [self._session.publish(message) for message in item.messages]
+            answers = await asyncio.gather(*publications)
+            self._note_refusals(item, answers)
+            await source.sent(item)
+        except ConnectionLostError:
+            source.lost(item)
+        except LedgerError as error:
+            logger.warning("cannot mark what was published: %s", error)
+        finally:
+            self._window.release()
+            self._wake.set()
+
+    def _note_refusals(self, item: Item, answers: list[bool]) -> None:
+        for message, accepted in zip(item.messages, answers, strict=True):
+            if accepted:
+                self._refused.discard(message.topic)
+            elif message.topic not in self._refused:
+                self._refused.add(message.topic)
+                logger.error("the broker refuses %s: correct its access rules for this unit", message.topic)
+
+
+class RetainedTopics:
+    """The last body of each retained topic."""
+
+    def __init__(self, wake: asyncio.Event) -> None:
+        self._wake = wake
+        self._bodies: dict[str, bytes] = {}
+        self._waiting: dict[str, None] = {}
+
+    def put(self, topic: str, body: bytes) -> None:
+        """Publish a body unless it is the topic's last one."""
+        if self._bodies.get(topic) != body:
+            self._bodies[topic] = body
+            self._waiting[topic] = None
+            self._wake.set()
+
+    def renew(self) -> None:
+        """Publish all again: the broker does not know us."""
+        self._waiting = dict.fromkeys(self._bodies)
+        self._wake.set()
+
+    async def next(self) -> Item | None:
+        """See `OutboxSource.next`."""
+        if not self._waiting:
+            return None
+        topic = next(iter(self._waiting))
+        del self._waiting[topic]
+        return Item((Outgoing(topic, self._bodies[topic], retain=True),), topic)
+
+    async def sent(self, item: Item) -> None:
+        """See `OutboxSource.sent`."""
+
+    def lost(self, item: Item) -> None:
+        """See `OutboxSource.lost`."""
+        self._waiting.update(dict.fromkeys(message.topic for message in item.messages))

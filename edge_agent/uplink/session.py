@@ -1,0 +1,165 @@
+"""The MQTT session: connects for ever, hands messages over in order, publishes with acknowledgement.
+
+The broker keeps our session (`clean_start` is always off), so that what was sent to us while we were away arrives.
+What we publish is kept by its owners (ledger, event outbox, retained topics), not here: whatever was not acknowledged
+when a connection ends is theirs to send again.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from tenacity import wait_exponential_jitter
+from tenacity.wait import wait_base
+
+from edge_agent.clock import Clock
+from edge_agent.errors import BrokerUnavailableError, ConnectionLostError
+from edge_agent.retry import backoff_s
+from edge_agent.uplink.wire import Inbound, Outgoing, Wire, WireEvents, WireFactory, WireOptions
+
+logger = logging.getLogger(__name__)
+
+CLOSE_TIMEOUT_S = 1.0
+FAREWELL_TIMEOUT_S = 1.0
+_STABLE_S = 30.0
+
+
+class SessionListener(Protocol):
+    """Who is told of connections."""
+
+    async def on_online(self, session_present: bool) -> None:
+        """A connection is there and subscribed; the first things to publish are published here."""
+        ...
+
+
+class Session:
+    """One unit's MQTT session over one connection after another."""
+
+    def __init__(
+        self,
+        options: WireOptions,
+        subscription: str,
+        factory: WireFactory,
+        clock: Clock,
+        backoff: wait_base | None = None,
+    ) -> None:
+        """Nothing is connected before `run`.
+
+        Args:
+            options: client id, last will and bounds.
+            subscription: the topic filter that the unit listens to.
+            factory: makes connections.
+            clock: waits between attempts.
+            backoff: between attempts; a second to a minute, jittered, unless given.
+        """
+        self._options = options
+        self._subscription = subscription
+        self._factory = factory
+        self._clock = clock
+        self._backoff = backoff or wait_exponential_jitter(initial=1, max=60, jitter=5)
+        self._generation = 0
+        self._wire: Wire | None = None
+        self._arrived = asyncio.Event()
+        self._closed = asyncio.Event()
+        self._online = asyncio.Event()
+        self._reason = ""
+        self._problem: str | None = None
+
+    @property
+    def is_online(self) -> bool:
+        """Whether a connection is there and subscribed."""
+        return self._online.is_set()
+
+    @property
+    def generation(self) -> int:
+        """Number of the present connection, or of the last one."""
+        return self._generation
+
+    async def wait_online(self) -> None:
+        """Return when there is a connection."""
+        await self._online.wait()
+
+    async def run(self, listener: SessionListener) -> None:
+        """Connect, serve, connect again; returns only by cancellation."""
+        failures = 0
+        while True:
+            began_us = self._clock.monotonic_us()
+            try:
+                await self._serve_one(listener)
+            except BrokerUnavailableError as error:
+                self._report(str(error))
+            if self._clock.monotonic_us() - began_us > _STABLE_S * 1e6:
+                failures = 0
+            failures += 1
+            await self._clock.async_sleep(backoff_s(self._backoff, failures))
+
+    async def _serve_one(self, listener: SessionListener) -> None:
+        self._generation += 1
+        self._closed.clear()
+        events = WireEvents(on_message=self._arrived.set, on_closed=self._on_closed)
+        self._wire = self._factory(self._options, events, self._generation)
+        try:
+            session_present = await self._wire.open()
+            await self._begin(self._wire, listener, session_present)
+            await self._closed.wait()
+            self._report(self._reason)
+        except ConnectionLostError as error:
+            self._report(str(error))
+        except asyncio.CancelledError:
+            await self._say_farewell(self._wire)
+            raise
+        finally:
+            self._online.clear()
+            await self._wire.close(CLOSE_TIMEOUT_S)
+
+    async def _say_farewell(self, wire: Wire) -> None:
+        """An end in order has no last will: its words are published instead."""
+        if not self._online.is_set():
+            return
+        with contextlib.suppress(ConnectionLostError, TimeoutError):
+            async with asyncio.timeout(FAREWELL_TIMEOUT_S):
+                await wire.publish(self._options.will)
+
+    async def _begin(self, wire: Wire, listener: SessionListener, session_present: bool) -> None:
+        # Also when the session is there: it may have been cut between CONNACK and SUBSCRIBE.
+        await wire.subscribe(self._subscription)
+        self._problem = None
+        logger.info("connected to the broker; it %s our session", "had" if session_present else "did not know")
+        self._online.set()
+        await listener.on_online(session_present)
+
+    def _on_closed(self, reason: str) -> None:
+        self._reason = reason
+        self._online.clear()
+        self._closed.set()
+        self._arrived.set()
+
+    def _report(self, problem: str) -> None:
+        if problem != self._problem:
+            logger.warning("no connection to the broker, trying for ever: %s", problem)
+        self._problem = problem
+
+    async def messages(self) -> AsyncIterator[Inbound]:
+        """Everything that arrives, in order; what was left in the inbox of an ended connection is redelivered."""
+        while True:
+            self._arrived.clear()
+            while self._wire is not None and (message := self._wire.take()) is not None:
+                yield message
+            await self._arrived.wait()
+
+    def acknowledge(self, message: Inbound) -> None:
+        """Acknowledge on the connection that the message came by; dropped when that is over."""
+        if self._wire is not None and message.generation == self._generation:
+            self._wire.acknowledge(message)
+
+    async def publish(self, message: Outgoing) -> bool:
+        """Publish at QoS 1 and wait for the acknowledgement; False when the broker refused the message.
+
+        Raises:
+            ConnectionLostError: there is no connection, or it ended before the acknowledgement.
+        """
+        if self._wire is None or not self._online.is_set():
+            raise ConnectionLostError("not connected")
+        return await self._wire.publish(message)
