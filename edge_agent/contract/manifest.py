@@ -1,11 +1,12 @@
 """The manifest: built from a clip's plan, signed by the unit, read by whoever verifies the clip."""
 
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from edge_agent.contract.clip import MAX_PLAN_BYTES, ClipPlan, Manifest, ManifestPart, Part
-from edge_agent.contract.errors import ContractError
+from edge_agent.contract.errors import ContractError, SignatureError
 from edge_agent.contract.jws import SigningKey, TrustedKeys
 from edge_agent.contract.segment_format import CLOCK_SOURCES, ClockSource
 
@@ -81,4 +82,15 @@ def read_manifest(token: str, trusted: TrustedKeys) -> Manifest:
     """
     if len(token) > MAX_MANIFEST_BYTES:
         raise ContractError(f"the manifest has {len(token)} characters, at most {MAX_MANIFEST_BYTES} are read")
-    return Manifest.from_object(trusted.verify("manifest", token.strip()))
+    if not _is_canonical(token):
+        raise SignatureError("the manifest's text is not base64url as it is written")
+    return Manifest.from_object(trusted.verify("manifest", token))
+
+
+def _is_canonical(token: str) -> bool:
+    """No other text stands for the same bytes: decoders let stray characters and unused bits pass (RFC 4648 §3.5)."""
+    try:
+        pieces = [(piece, urlsafe_b64decode(piece + "=" * (-len(piece) % 4))) for piece in token.split(".")]
+    except ValueError:
+        return False
+    return all(urlsafe_b64encode(data).rstrip(b"=") == piece.encode() for piece, data in pieces)

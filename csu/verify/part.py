@@ -1,0 +1,268 @@
+"""One part: container, fragments, sample tables and pictures, against one another and against the manifest."""
+
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from csu.verify.contents import Contents, FoundFragment, name_places, read_contents
+from csu.verify.file_bytes import FileBytes
+from csu.verify.frames import decode_frames
+from csu.verify.tables import ListedChunk, Tables, read_tables
+from csu.verify.verdict import Findings, PartReport
+from edge_agent.contract.boxes import Box
+from edge_agent.contract.clip import FragmentDigest, Manifest, ManifestPart
+from edge_agent.contract.errors import FormatError
+
+_MAX_HEADER_BYTES = 1 << 28
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a manifest says of a part."""
+
+    manifest: Manifest
+    part: ManifestPart
+
+
+def _read_boxes(file: FileBytes) -> tuple[bytes, Box]:
+    """The `moov`, and the head of the `mdat` that fills the rest of the file."""
+    ftyp, _ = file.whole_box(0, file.size_bytes, b"ftyp", _MAX_HEADER_BYTES)
+    moov, moov_bytes = file.whole_box(ftyp.end, file.size_bytes, b"moov", _MAX_HEADER_BYTES)
+    mdat = file.box(moov.end, file.size_bytes)
+    if mdat.kind != b"mdat" or mdat.end != file.size_bytes:
+        raise FormatError(f"offset {mdat.offset}: no mdat that reaches to the end of the file")
+    return moov_bytes, mdat
+
+
+class PartCheck:
+    """The checks of one part file; each adds findings and none raises for what the file holds."""
+
+    def __init__(self, path: Path, index: int, claim: Claim | None, findings: Findings) -> None:
+        self._path = path
+        self._part = f"part {index}"
+        self._index = index
+        self._claim = claim
+        self._findings = findings
+        self._name: Callable[[int], str] = lambda _: self._part
+
+    def run(self, *, decode: bool) -> PartReport:
+        """Check everything; pictures are decoded only when nothing else was wrong with the part."""
+        before = self._findings.errors
+        try:
+            with FileBytes(self._path) as file:
+                report = self._check_file(file)
+        except FormatError as error:
+            self._findings.error(self._part, f"{self._path.name}: {error}")
+            return PartReport(self._path.name, 0)
+        if self._findings.errors > before or not decode:
+            return report
+        return self._check_frames(report)
+
+    def _check_file(self, file: FileBytes) -> PartReport:
+        before = self._findings.errors
+        digest_holds = self._check_whole(file)
+        tables, mdat = self._read_header(file)
+        contents = read_contents(file, mdat.body_offset, mdat.end) if mdat else Contents()
+        self._check_contents(contents)
+        if tables is not None:
+            self._check_tables(tables, contents)
+        if not digest_holds and self._findings.errors == before + 1:
+            end = contents.segments[0].end if contents.segments else 0
+            self._findings.error(
+                f"{self._part}, header of the file or of a segment",
+                f"all fragments are as signed: the change lies in bytes 0 to {end} or in another segment's header",
+            )
+        return PartReport(
+            file_name=self._path.name,
+            length_bytes=file.size_bytes,
+            fragments=len(contents.fragments),
+            samples=len(tables.sizes_bytes) if tables else 0,
+            shown=tables.shown if tables else 0,
+            duration_s=tables.shown_90k / 90_000 if tables else 0.0,
+        )
+
+    def _check_whole(self, file: FileBytes) -> bool:
+        if self._claim is None:
+            return True
+        part = self._claim.part
+        if file.size_bytes != part.length_bytes:
+            self._findings.error(self._part, f"{file.size_bytes} bytes, the manifest says {part.length_bytes}")
+            return False
+        if file.sha256() != part.sha256:
+            self._findings.error(self._part, "its SHA-256 is not the manifest's")
+            return False
+        return True
+
+    def _read_header(self, file: FileBytes) -> tuple[Tables | None, Box | None]:
+        """Sample tables, and where the `mdat` lies; None for what cannot be read."""
+        place = f"{self._part}, header of the file"
+        try:
+            moov_bytes, mdat = _read_boxes(file)
+        except FormatError as error:
+            self._findings.error(place, str(error))
+            return None, self._claimed_mdat(file)
+        if self._claim is not None and mdat.body_offset != self._claim.part.header_bytes:
+            self._findings.error(
+                place, f"{mdat.body_offset} bytes, the manifest says {self._claim.part.header_bytes}"
+            )
+        try:
+            return read_tables(moov_bytes), mdat
+        except FormatError as error:
+            self._findings.error(place, str(error))
+            return None, mdat
+
+    def _claimed_mdat(self, file: FileBytes) -> Box | None:
+        """Where the manifest says that the body lies, so that its fragments are checked in spite of the header."""
+        if self._claim is None or not 16 <= self._claim.part.header_bytes < file.size_bytes:
+            return None
+        offset = self._claim.part.header_bytes - 16
+        return Box(b"mdat", offset, file.size_bytes - offset, 16)
+
+    def _check_contents(self, contents: Contents) -> None:
+        listed = {one.offset: (one.sequence, one.number) for one in self._claim.part.fragments} if self._claim else {}
+        self._name = name_places(self._index, contents, listed)
+        for offset, message in contents.problems:
+            self._findings.error(self._name(offset), message)
+        for fragment in contents.fragments:
+            if fragment.problem is not None:
+                self._findings.error(self._name(fragment.offset), fragment.problem)
+        self._check_segments(contents)
+        if self._claim is not None:
+            self._check_listed(contents, self._claim.part.fragments)
+
+    def _check_segments(self, contents: Contents) -> None:
+        """Each fragment lies behind its own segment's header, and the headers are of one recording."""
+        if not contents.segments:
+            self._findings.error(self._part, "no segment header: nothing says who, where and when")
+        starts = [segment.offset for segment in contents.segments]
+        for fragment in contents.fragments:
+            index, record = bisect_right(starts, fragment.offset) - 1, fragment.record
+            header = contents.segments[index].header if index >= 0 else None
+            if header is None or (header.sequence, header.run_id) != (record.sequence, record.run_id):
+                self._findings.error(self._name(fragment.offset), "it does not lie behind its own segment's header")
+        for segment in contents.segments:
+            self._check_segment_header(segment.header.sequence, segment.header.to_object())
+
+    def _check_segment_header(self, sequence: int, header: dict[str, object]) -> None:
+        if self._claim is None:
+            return
+        manifest, part = self._claim.manifest, self._claim.part
+        expected: dict[str, object] = {
+            "unit_id": manifest.unit_id,
+            "camera": manifest.camera,
+            "deployment_id": part.deployment_id,
+            "boot_id": part.boot_id,
+            "run_id": part.run_id,
+            "codec": part.codec,
+            "width_px": part.width_px,
+            "height_px": part.height_px,
+        }
+        for name, value in expected.items():
+            if header[name] != value:
+                place = f"{self._part}, header of segment {sequence}"
+                self._findings.error(place, f"{name} is {header[name]!r:.60}, the manifest says {value!r:.60}")
+
+    def _check_listed(self, contents: Contents, listed: tuple[FragmentDigest, ...]) -> None:
+        found = {fragment.offset: fragment for fragment in contents.fragments}
+        for one in listed:
+            place = f"{self._part}, segment {one.sequence}, fragment {one.number}"
+            fragment = found.pop(one.offset, None)
+            if fragment is None:
+                self._findings.error(place, f"not found at offset {one.offset}")
+                continue
+            record = fragment.record
+            if (record.sequence, record.number) != (one.sequence, one.number):
+                self._findings.error(place, f"it says of itself segment {record.sequence}, fragment {record.number}")
+            if fragment.sha256 != one.sha256 or fragment.end - fragment.offset != one.length_bytes:
+                self._findings.error(place, "its digest or length is not the one that the manifest lists")
+        for fragment in found.values():
+            self._findings.error(self._name(fragment.offset), "the manifest does not list it")
+
+    def _check_tables(self, tables: Tables, contents: Contents) -> None:
+        place = f"{self._part}, header of the file"
+        if any(segment.stsd != tables.stsd for segment in contents.segments):
+            self._findings.error(place, "its codec parameters are not those of the segments")
+        if tables.movie_90k != tables.shown_90k:
+            self._findings.error(place, "the movie's duration is not that of the edit list")
+        if tables.media_time_90k not in set(tables.pts_90k):
+            self._findings.error(place, "the edit list does not begin with a picture")
+        if self._claim is not None:
+            self._check_claimed_times(tables, self._claim.part, place)
+        _ChunkCheck(tables, contents.fragments, self._name, self._findings).run()
+
+    def _check_claimed_times(self, tables: Tables, part: ManifestPart, place: str) -> None:
+        said = {
+            "samples": (len(tables.sizes_bytes), part.samples),
+            "duration_90k": (tables.shown_90k, part.duration_90k),
+            "preroll_90k": (tables.media_time_90k - tables.pts_90k[0], part.preroll_90k),
+        }
+        for name, (here, claimed) in said.items():
+            if here != claimed:
+                self._findings.error(place, f"{name} is {here}, the manifest says {claimed}")
+
+    def _check_frames(self, report: PartReport) -> PartReport:
+        place = f"{self._part}, pictures"
+        try:
+            frames = decode_frames(self._path)
+        except FormatError as error:
+            self._findings.error(place, str(error))
+            return report
+        if frames.count != report.shown:
+            self._findings.error(place, f"{frames.count} came out of the decoder, {report.shown} are listed")
+        if frames.first_90k != 0 or frames.last_90k >= round(report.duration_s * 90_000):
+            first, last = frames.first_90k, frames.last_90k
+            self._findings.error(place, f"they are shown from {first} to {last}/90000 s, not in the edit list's time")
+        if frames.corrupt:
+            self._findings.add("warning", place, f"{frames.corrupt} of {frames.count} reached the unit damaged")
+        return PartReport(**{**report.to_object(), "decoded": frames.count})
+
+
+class _ChunkCheck:
+    """The sample tables list the fragments' own samples, in place, in order, and in time."""
+
+    def __init__(
+        self, tables: Tables, fragments: list[FoundFragment], name: Callable[[int], str], findings: Findings
+    ) -> None:
+        self._tables = tables
+        self._fragments = fragments
+        self._starts = [fragment.payload_offset for fragment in fragments]
+        self._name = name
+        self._findings = findings
+        self._shift_90k: int | None = None
+
+    def run(self) -> None:
+        listed = [0] * len(self._fragments)
+        for chunk in self._tables.chunks:
+            index = bisect_right(self._starts, chunk.offset) - 1
+            if index < 0:
+                self._findings.error(self._name(chunk.offset), "the sample tables point before the first fragment")
+                continue
+            self._check_chunk(chunk, self._fragments[index])
+            listed[index] += chunk.samples
+        for index, fragment in enumerate(self._fragments):
+            inside = 0 < index < len(self._fragments) - 1
+            if listed[index] > fragment.record.samples or (inside and listed[index] != fragment.record.samples):
+                self._findings.error(
+                    self._name(fragment.offset),
+                    f"the sample tables list {listed[index]} of its {fragment.record.samples} samples",
+                )
+
+    def _check_chunk(self, chunk: ListedChunk, fragment: FoundFragment) -> None:
+        place = self._name(fragment.offset)
+        size_bytes = sum(self._tables.sizes_bytes[chunk.first : chunk.first + chunk.samples])
+        if chunk.offset + size_bytes > fragment.payload_end:
+            self._findings.error(place, "the sample tables point out of its payload")
+        if chunk.offset == fragment.payload_offset:
+            self._check_beginning(chunk, fragment, place)
+            if chunk.samples == fragment.record.samples and chunk.offset + size_bytes != fragment.payload_end:
+                self._findings.error(place, "the sizes in the sample tables do not fill its payload")
+
+    def _check_beginning(self, chunk: ListedChunk, fragment: FoundFragment, place: str) -> None:
+        shift_90k = fragment.record.first_pts_90k - self._tables.pts_90k[chunk.first]
+        if self._shift_90k is None:
+            self._shift_90k = shift_90k
+        if shift_90k != self._shift_90k:
+            self._findings.error(place, "the sample tables give it another time than it says of itself")
+        if fragment.record.is_key and chunk.first not in self._tables.keys:
+            self._findings.error(place, "the sample tables do not list its key frame")
