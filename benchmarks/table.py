@@ -1,0 +1,20 @@
+"""All benchmarks: one line each."""
+
+from collections.abc import Callable, Iterator
+
+from benchmarks import clip, command, memory, recording, start, upload, writes
+from benchmarks.row import Row
+from benchmarks.workspace import Workspace
+
+Benchmark = Callable[[Workspace], Iterator[Row]]
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "clip": clip.run,
+    "recording": recording.run,
+    "upload": upload.run,
+    "command": command.run,
+    "start": start.run,
+    "writes": writes.run,
+    "memory": memory.run,
+}
+"""By name, in the order in which they run."""
