@@ -119,9 +119,12 @@ class Assembler:
 
     def _complete_last(self, next_dts_90k: int) -> None:
         """The last unit in hand lasts until the next one."""
-        if self._units and next_dts_90k > self._units[-1].dts_90k:
-            last = self._units[-1]
-            self._units[-1] = replace(last, duration_90k=next_dts_90k - last.dts_90k)
+        if not self._units:
+            return
+        last = self._units[-1]
+        duration_90k = next_dts_90k - last.dts_90k
+        if duration_90k > 0 and duration_90k != last.duration_90k:
+            self._units[-1] = replace(last, duration_90k=duration_90k)
 
     def _fragment_ends_before(self, unit: AccessUnit, now_us: int) -> bool:
         if not self._units:

@@ -18,6 +18,7 @@ the units stay in the caller's hands until their bytes are on disk. What each op
 Not `cmaf`: it implies `negative_cts_offsets`, which shifts the pictures of a stream with B-frames.
 """
 
+import io
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
@@ -27,7 +28,7 @@ from av.container import OutputContainer
 from av.stream import Stream
 
 from edge_agent.contract.access_unit import TIMESCALE_HZ, AccessUnit, CodecConfig
-from edge_agent.contract.boxes import Box, walk
+from edge_agent.contract.boxes import walk
 from edge_agent.errors import FormatError
 
 _MOVFLAGS = "frag_custom+empty_moov+default_base_moof+skip_trailer+frag_discont"
@@ -45,6 +46,9 @@ class _Pieces:
     def write(self, data: bytes) -> int:
         self._pieces.append(data)
         return len(data)
+
+    def clear(self) -> None:
+        self._pieces.clear()
 
     def joined(self) -> bytes:
         return b"".join(self._pieces)
@@ -67,7 +71,7 @@ def mux_header(config: CodecConfig) -> bytes:
     except (av.FFmpegError, ValueError) as error:
         raise FormatError(f"{config.codec} parameters cannot be muxed: {error}") from error
     data = pieces.joined()
-    _expect(data, (b"ftyp", b"moov"), tuple(walk(data)))
+    _expect(data, (b"ftyp", b"moov"))
     return data
 
 
@@ -87,13 +91,18 @@ def mux_fragment(config: CodecConfig, units: Sequence[AccessUnit], number: int) 
     pieces = _Pieces()
     try:
         with _open(pieces, number) as output:
-            stream = output.add_stream_from_template(_template(config), opaque=True)
+            stream = output.add_stream_from_template(_lean_template(config), opaque=True)
+            stream.codec_context.extradata = config.extradata
             stream.time_base = _TIME_BASE
+            output.start_encoding()
+            pieces.clear()
             for unit in units:
                 output.mux_one(_packet(unit, stream))
     except (av.FFmpegError, ValueError) as error:
         raise FormatError(f"fragment {number} at {units[0].dts_90k}/90000 s cannot be muxed: {error}") from error
-    return _without_header(pieces.joined())
+    data = pieces.joined()
+    _expect(data, (b"moof", b"mdat"))
+    return data
 
 
 def _open(pieces: _Pieces, number: int) -> OutputContainer:
@@ -131,6 +140,12 @@ def _template(config: CodecConfig) -> av.VideoStream:
     return stream
 
 
+@lru_cache(maxsize=_CONFIGS_KEPT)
+def _lean_template(config: CodecConfig) -> av.VideoStream:
+    """As `_template`, but with a decoder's context, which is copied in a third of the time of an encoder's."""
+    return av.open(io.BytesIO(mux_header(config)), "r", format="mp4").streams.video[0]
+
+
 def _packet(unit: AccessUnit, stream: av.VideoStream) -> "av.Packet[Stream]":
     packet = av.Packet(unit.data)
     packet.stream = stream
@@ -142,14 +157,7 @@ def _packet(unit: AccessUnit, stream: av.VideoStream) -> "av.Packet[Stream]":
     return packet
 
 
-def _without_header(data: bytes) -> bytes:
-    boxes = tuple(walk(data))
-    start = next((index for index, box in enumerate(boxes) if box.kind == b"moof"), len(boxes))
-    _expect(data, (b"moof", b"mdat"), boxes[start:])
-    return data[boxes[start].offset :]
-
-
-def _expect(data: bytes, kinds: tuple[bytes, ...], boxes: tuple[Box, ...]) -> None:
-    found = tuple(box.kind for box in boxes)
+def _expect(data: bytes, kinds: tuple[bytes, ...]) -> None:
+    found = tuple(box.kind for box in walk(data))
     if found != kinds:
-        raise FormatError(f"libav wrote {found} in {len(data)} bytes, expected {kinds}")
+        raise FormatError(f"libav wrote boxes {found}, expected {kinds}")

@@ -145,7 +145,9 @@ class FragmentRecord:
     def to_box(self, moof_and_mdat: bytes) -> bytes:
         """The whole `uuid` box that follows the given fragment bytes."""
         fields = self._fields()
-        return build(b"uuid", fields, hashlib.sha256(moof_and_mdat + fields).digest())
+        digest = hashlib.sha256(moof_and_mdat)
+        digest.update(fields)
+        return build(b"uuid", fields, digest.digest())
 
 
 def read_fragment_record(body: bytes, moof_and_mdat: bytes | memoryview | None) -> tuple[FragmentRecord, bytes]:
