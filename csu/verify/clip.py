@@ -73,14 +73,13 @@ def _read_statement(path: Path, trusted: TrustedKeys | None, findings: Findings)
         else:
             findings.add("warning", path.name, "no manifest beside it: origin and completeness were not checked")
         return _Statement("not-checked")
-    statement = _Statement("not-checked")
+    statement = _Statement("not-checked" if trusted is None else "invalid")
     try:
         text = _read_text(manifest_file)
         statement.manifest = _read_unsigned(text)
         if trusted is None:
             findings.add("warning", manifest_file.name, "no key was given: the signature was not checked")
         else:
-            statement.signature = "invalid"
             read_manifest(text, trusted)
             statement.signature = "valid"
     except ContractError as error:

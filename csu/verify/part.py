@@ -139,8 +139,12 @@ class PartCheck:
         for fragment in contents.fragments:
             index, record = bisect_right(starts, fragment.offset) - 1, fragment.record
             header = contents.segments[index].header if index >= 0 else None
-            if header is None or (header.sequence, header.run_id) != (record.sequence, record.run_id):
-                self._findings.error(self._name(fragment.offset), "it does not lie behind its own segment's header")
+            place = f"{self._part}, header of segment {record.sequence}"
+            if header is None:
+                self._findings.error(place, f"missing before fragment {record.number}")
+            elif (header.sequence, header.run_id) != (record.sequence, record.run_id):
+                said = f"segment {header.sequence}, run {header.run_id}"
+                self._findings.error(place, f"what stands before its fragments is the header of {said}")
         for segment in contents.segments:
             self._check_segment_header(segment.header.sequence, segment.header.to_object())
 
@@ -189,7 +193,8 @@ class PartCheck:
             self._findings.error(place, "the edit list does not begin with a picture")
         if self._claim is not None:
             self._check_claimed_times(tables, self._claim.part, place)
-        _ChunkCheck(tables, contents.fragments, self._name, self._findings).run()
+        if not contents.problems:  # else what is missing would be blamed on its neighbours
+            _ChunkCheck(tables, contents.fragments, place, self._name, self._findings).run()
 
     def _check_claimed_times(self, tables: Tables, part: ManifestPart, place: str) -> None:
         said = {
@@ -222,11 +227,17 @@ class _ChunkCheck:
     """The sample tables list the fragments' own samples, in place, in order, and in time."""
 
     def __init__(
-        self, tables: Tables, fragments: list[FoundFragment], name: Callable[[int], str], findings: Findings
+        self,
+        tables: Tables,
+        fragments: list[FoundFragment],
+        place: str,
+        name: Callable[[int], str],
+        findings: Findings,
     ) -> None:
         self._tables = tables
         self._fragments = fragments
         self._starts = [fragment.payload_offset for fragment in fragments]
+        self._place = place
         self._name = name
         self._findings = findings
         self._shift_90k: int | None = None
@@ -236,33 +247,32 @@ class _ChunkCheck:
         for chunk in self._tables.chunks:
             index = bisect_right(self._starts, chunk.offset) - 1
             if index < 0:
-                self._findings.error(self._name(chunk.offset), "the sample tables point before the first fragment")
+                self._findings.error(self._place, f"its tables point to {chunk.offset}, before the first fragment")
                 continue
             self._check_chunk(chunk, self._fragments[index])
             listed[index] += chunk.samples
         for index, fragment in enumerate(self._fragments):
             inside = 0 < index < len(self._fragments) - 1
-            if listed[index] > fragment.record.samples or (inside and listed[index] != fragment.record.samples):
-                self._findings.error(
-                    self._name(fragment.offset),
-                    f"the sample tables list {listed[index]} of its {fragment.record.samples} samples",
-                )
+            samples = fragment.record.samples
+            if listed[index] > samples or (inside and listed[index] != samples):
+                self._error(fragment, f"list {listed[index]} of the {samples} samples")
+
+    def _error(self, fragment: FoundFragment, message: str) -> None:
+        name = self._name(fragment.offset).partition(", ")[2]
+        self._findings.error(self._place, f"its tables {message} of {name}")
 
     def _check_chunk(self, chunk: ListedChunk, fragment: FoundFragment) -> None:
-        place = self._name(fragment.offset)
         size_bytes = sum(self._tables.sizes_bytes[chunk.first : chunk.first + chunk.samples])
         if chunk.offset + size_bytes > fragment.payload_end:
-            self._findings.error(place, "the sample tables point out of its payload")
-        if chunk.offset == fragment.payload_offset:
-            self._check_beginning(chunk, fragment, place)
-            if chunk.samples == fragment.record.samples and chunk.offset + size_bytes != fragment.payload_end:
-                self._findings.error(place, "the sizes in the sample tables do not fill its payload")
-
-    def _check_beginning(self, chunk: ListedChunk, fragment: FoundFragment, place: str) -> None:
+            self._error(fragment, "point out of the payload")
+        if chunk.offset != fragment.payload_offset:
+            return
+        if chunk.samples == fragment.record.samples and chunk.offset + size_bytes != fragment.payload_end:
+            self._error(fragment, "have sizes that do not fill the payload")
+        if fragment.record.is_key and chunk.first not in self._tables.keys:
+            self._error(fragment, "do not list the key frame")
         shift_90k = fragment.record.first_pts_90k - self._tables.pts_90k[chunk.first]
         if self._shift_90k is None:
             self._shift_90k = shift_90k
         if shift_90k != self._shift_90k:
-            self._findings.error(place, "the sample tables give it another time than it says of itself")
-        if fragment.record.is_key and chunk.first not in self._tables.keys:
-            self._findings.error(place, "the sample tables do not list its key frame")
+            self._error(fragment, "contradict the time")

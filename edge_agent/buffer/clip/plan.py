@@ -191,7 +191,7 @@ def _byte_range(extent: _Extent) -> ByteRange:
 def _track(selection: _Selection, utc: UtcMap, ranges: Sequence[ByteRange], places: Sequence[_Place]) -> Track:
     stretch, entry, end = selection.stretch, selection.entry, selection.end
     skipped_end = min(stretch.end_of_leading(entry), end)
-    listed = [(entry, entry + 1), (skipped_end, end)]
+    listed = [(entry, end)] if skipped_end == entry + 1 else [(entry, entry + 1), (skipped_end, end)]
     sizes, dts, pts = stretch.sizes_bytes[:0], stretch.dts_90k[:0], stretch.pts_90k[:0]
     for start, stop in listed:
         sizes.extend(stretch.sizes_bytes[start:stop])
@@ -218,9 +218,6 @@ def _chunks(stretch: Stretch, place: _Place, listed: Sequence[tuple[int, int]]) 
     """One chunk a fragment; two where leading pictures are left out of its middle."""
     begin, end = stretch.starts[place.fragment], stretch.starts[place.fragment + 1]
     payload = place.body_offset + place.entry.payload_offset - place.entry.offset
-    if listed[1][0] <= begin and end <= listed[1][1]:
-        yield Chunk(payload, end - begin)
-        return
     for start, stop in listed:
         first, after = max(begin, start), min(end, stop)
         if first < after:
