@@ -66,6 +66,10 @@ class CameraSettings(_Table):
     segment_s: float = Field(default=60.0, ge=1, le=60)
     connect_timeout_s: float = Field(default=10.0, gt=0, le=120)
     stall_timeout_s: float = Field(default=10.0, gt=0, le=300)
+    tls_verify: bool = True
+    """`rtsps://`: the camera's certificate has to be trusted and be for its host; false: encryption alone."""
+    ca_file: Path | None = None
+    """`rtsps://`: PEM of the authorities that may sign the camera's certificate; None: the system's."""
 
 
 class MqttSettings(_Table):

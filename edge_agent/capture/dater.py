@@ -80,19 +80,27 @@ class Dater:
 
     def settle(self, pictures: list[Picture]) -> None:
         """Learn from the first pictures before they are dated: the least delay, and stamps that came late."""
-        for earlier, later in zip(reversed(pictures[:-1]), reversed(pictures[1:]), strict=True):
-            self._date_backwards(earlier, later)
+        self._date_head(pictures)
         for picture in pictures:
             stamp = picture.dts if picture.pts is None else picture.pts
             if stamp is not None:
                 self._arrival.observe(to_us(stamp), picture.packet.arrival_us)
 
-    def _date_backwards(self, earlier: Picture, later: Picture) -> None:
-        if earlier.dts is None and later.dts is not None:
-            before = later.dts - self.nominal_90k
-            earlier.dts = before if earlier.pts is None else min(before, earlier.pts)
-        if earlier.pts is None and earlier.dts is None and later.pts is not None:
-            earlier.pts = later.pts - self.nominal_90k
+    def _date_head(self, pictures: list[Picture]) -> None:
+        """Date the pictures before the first that has stamps.
+
+        They are shown before all that follow, as a key frame is; their decode stamps follow one another backwards.
+        """
+        shown = [picture.pts for picture in pictures if picture.pts is not None]
+        known = next((index for index, picture in enumerate(pictures) if picture.pts is not None), 0)
+        decoded = next((index for index, picture in enumerate(pictures) if picture.dts is not None), 0)
+        for index, picture in enumerate(pictures[:known]):
+            if picture.dts is None:
+                picture.pts = min(shown[:_REORDER_PICTURES]) - (known - index) * self.nominal_90k
+        base = pictures[decoded].dts if pictures else None
+        for index, picture in enumerate(pictures[:decoded]):
+            if base is not None:
+                picture.dts = base - (decoded - index) * self.nominal_90k
 
     def date(self, picture: Picture) -> Dated:
         """Date the next picture."""

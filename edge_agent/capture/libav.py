@@ -51,6 +51,6 @@ def time_base_of(stream: VideoStream) -> Fraction:
     return stream.time_base or Fraction(1, 90_000)
 
 
-def reason_of(error: av.FFmpegError) -> str:
+def reason_of(error: av.FFmpegError | OSError) -> str:
     """Words of libav for a failure, without the address that its exceptions carry (it may hold a password)."""
     return str(error.strerror or type(error).__name__)

@@ -155,8 +155,9 @@ class Normaliser:
         cause, self._cause = self._cause, None
         if cause is None:
             return
-        placed = self._timeline.place_90k(dated.capture_us) - dated.pts
-        self._shift = max(placed, self._timeline.end_90k - dated.dts)
+        if not self._streaming:  # otherwise nothing is missing, and media time runs on
+            placed = self._timeline.place_90k(dated.capture_us) - dated.pts
+            self._shift = max(placed, self._timeline.end_90k - dated.dts)
         self._streaming = True
         self._keyless_since_us = None
         self._sink.start_stream(self._sets.config, cause)

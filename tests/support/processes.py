@@ -23,15 +23,16 @@ class Processes:
         *,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        stdin: int | IO[bytes] | None = subprocess.DEVNULL,
         stdout: int | IO[bytes] | None = subprocess.DEVNULL,
         stderr: int | IO[bytes] | None = None,
     ) -> subprocess.Popen[bytes]:
-        """Start `command` in a session of its own, without stdin; errors go to the test's stderr unless said."""
+        """Start `command` in a session of its own; no stdin, and errors to the test's stderr, unless said."""
         process = subprocess.Popen(
             [str(part) for part in command],
             env=env,
             cwd=cwd,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=stdout,
             stderr=stderr,
             start_new_session=True,
