@@ -90,8 +90,12 @@ class Normaliser:
             SourceFormatError: no picture at which decoding can begin came for a minute.
         """
         self._activity.touch(packet.arrival_us)
+        if not packet.data:
+            return
         for whole in self._joiner.push(packet):
             self._settle(self._stamped(whole))
+        if not self._streaming:
+            self._check_keyless(packet.arrival_us)
 
     def finish(self) -> None:
         """The packets ended: hand on what was held back."""
@@ -132,8 +136,6 @@ class Normaliser:
             self._start(dated)
         if self._streaming:
             self._write(packet, dated)
-        else:
-            self._check_keyless(packet.arrival_us)
 
     def _fall_silent(self, detail: str) -> None:
         if self._streaming:

@@ -7,8 +7,9 @@ class MediaTimeline:
     """Where the next stream of this run may begin.
 
     While footage is continuous, media time follows the source's clock, over changes of parameters and jumps of that
-    clock too; what comes after a gap is placed by the monotonic clock, so that the gap shows in media time, but never before the end of what was already written (a source whose clock
-    runs fast has overtaken the monotonic one by then; `capture_us` still tells the gap).
+    clock too; what comes after a gap is placed by the monotonic clock, so that the gap shows in media time, but never
+    before the end of what was already written (a source whose clock runs fast has overtaken the monotonic one by
+    then; `capture_us` still tells the gap).
 
     Only one attempt uses it at a time.
     """
