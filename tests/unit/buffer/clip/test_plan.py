@@ -7,13 +7,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from csu.verify.tables import read_tables
 from edge_agent.buffer.clip.plan import PlannedClip, plan_parts
 from edge_agent.buffer.clip.reader import PartReader
 from edge_agent.buffer.segment import SegmentInfo, UtcEstimate
-from edge_agent.contract.access_unit import Codec
-from edge_agent.contract.boxes import walk
+from edge_agent.contract.access_unit import AccessUnit, Codec
+from edge_agent.contract.boxes import find, walk
 from edge_agent.contract.clip import Gap, Interval
 from edge_agent.contract.segment_format import ClockSource, SegmentHeader, read_fragment_record
+from tests import golden_segment
 from tests.builders import CAPTURE_US, RUN_ID, WALL_US, Stream, make_units, shifted
 from tests.support.frames import recorded_frames, shown_frames
 from tests.support.recording import LinearUtc, record, rotated
@@ -302,3 +304,43 @@ def test_the_clock_statement_is_the_weakest_of_the_part(tmp_path: Path) -> None:
     assert (part.clock.source, part.clock.bound_us) == ("kernel", 6_000_000)
     (part,) = plan_parts(segments, LinearUtc(bound_us=None, source="unknown"), asked(1, 7)).parts
     assert (part.clock.source, part.clock.bound_us) == ("unknown", None)
+
+
+def open_groups() -> Stream:
+    """Four groups of I P b b with the next I's leading pictures behind it: I0 P3 b1 b2, I6 b4 b5 P9 b7 b8, …"""
+    order = [0, 3, 1, 2, *(6 * group + shift for group in range(1, 4) for shift in (0, -2, -1, 3, 1, 2))]
+    units = []
+    for index, shown in enumerate(order):
+        is_key = shown % 6 == 0
+        data = bytes([0, 0, 0, 30, 0x65 if is_key else 0x41]) + bytes([index]) * 29
+        pts = 900_000 + 18_000 * (shown + 2)
+        units.append(AccessUnit(data, pts, 900_000 + 18_000 * index, 18_000, is_key, CAPTURE_US + 200_000 * shown))
+    return Stream(golden_segment.CONFIG, tuple(units))
+
+
+@pytest.mark.parametrize(
+    ("from_s", "listed", "shown_s"),
+    [
+        (1.2, [6, 9, 7, 8, 12, 10, 11, 15, 13, 14, 18, 16, 17, 21, 19, 20], 1.2),  # the key frame itself
+        (1.3, [6, 9, 7, 8, 12, 10, 11, 15, 13, 14, 18, 16, 17, 21, 19, 20], 1.4),  # behind it
+        (1.0, [0, 3, 1, 2, 6, 4, 5, 9, 7, 8, 12, 10, 11, 15, 13, 14, 18, 16, 17, 21, 19, 20], 1.0),  # leads it
+        (2.1, [6, 9, 7, 8, 12, 10, 11, 15, 13, 14, 18, 16, 17, 21, 19, 20], 2.2),  # leads the next one
+    ],
+)
+def test_pictures_that_lead_a_key_frame_need_the_one_before(
+    tmp_path: Path, from_s: float, listed: list[int], shown_s: float
+) -> None:
+    stream = open_groups()
+    by_time = {unit.pts_90k: (unit.pts_90k - 900_000) // 18_000 - 2 for unit in stream.units}
+    planned = plan_parts([record(tmp_path, stream)], UTC, asked(from_s, 9))
+    (part,) = planned.parts
+    assert seconds(part.interval)[0] == shown_s
+    data = part_files(tmp_path, planned)[0].read_bytes()
+    moov = find(data, (b"moov",))
+    tables = read_tables(data[moov.offset : moov.end])
+    offsets = [chunk.offset + 34 * index for chunk in tables.chunks for index in range(chunk.samples)]
+    numbers = {unit.data: by_time[unit.pts_90k] for unit in stream.units}
+    assert [numbers[data[offset : offset + 34]] for offset in offsets] == listed
+    first_pts = next(unit.pts_90k for unit in stream.units if by_time[unit.pts_90k] == listed[0])
+    assert tables.media_time_90k - tables.pts_90k[0] == round(900_000 + 18_000 * (shown_s * 5 + 2)) - first_pts
+    assert tables.keys == {listed.index(key) for key in (0, 6, 12, 18) if key in listed}
