@@ -1,9 +1,10 @@
 """Everything that the ring knows of a segment, from its file alone.
 
-A fragment is good when it stands as a whole: `moof mdat uuid` with nothing between, its record's digest, sequence,
-run and sample count right, its numbers and decode times rising. The file is read from the front:
+A fragment is good when it stands as a whole: `moof mdat uuid` with nothing between, its record's digest, header tag,
+sequence, run and sample count right, its numbers and decode times rising. The file is read from the front:
 
-1. `ftyp moov uuid`: when these are not whole there is no segment, and nothing may be cut;
+1. `ftyp moov uuid`: when these are not whole, or no fragment vouches for them and one denies them, there is no
+   segment, and nothing may be cut;
 2. fragments one after another, as long as they are good;
 3. behind a bad one, every place where the bytes `moof` stand is tried. A good fragment with the same sequence and run
    and a higher number shows that the bad bytes are damage in the middle: they are left out, the scan goes on from
@@ -32,6 +33,7 @@ from edge_agent.contract.segment_format import (
     FragmentRecord,
     SegmentHeader,
     read_fragment_record,
+    tag_agrees,
 )
 from edge_agent.durable import fsync_directory
 from edge_agent.errors import FormatError, RingStorageError
@@ -135,6 +137,8 @@ class _Scan:
         self._trial_bytes = 0
         self._uncertain = False
         self._problems: list[str] = []
+        self._header_boxes = b""
+        self._header_denied = False
 
     def run(self, file: str) -> ScanResult:
         try:
@@ -147,6 +151,8 @@ class _Scan:
         good_bytes = self._read_fragments(contents, header, movie)
         if good_bytes < self._size:
             self._problems.append(f"{self._size - good_bytes} bytes behind offset {good_bytes} are no good fragment")
+        if self._header_denied and not contents.entries:
+            return ScanResult(None, 0, "the header is not the one that the fragments were written under")
         info = contents.info(len(contents.entries), closed=True)
         return ScanResult(info, self._size if self._uncertain else good_bytes, "; ".join(self._problems) or None)
 
@@ -158,6 +164,7 @@ class _Scan:
         movie = read_movie_header(self._read(moov.offset, moov.size_bytes))
         if movie.codec != header.codec:
             raise FormatError(f"header says {header.codec}, moov says {movie.codec}")
+        self._header_boxes = self._read(0, own.end)
         return header, movie, own.end
 
     def _read_fragments(self, contents: SegmentContents, header: SegmentHeader, movie: MovieHeader) -> int:
@@ -230,6 +237,9 @@ class _Scan:
         if verify:
             self._trial_bytes += mdat.size_bytes
             self._check_digest(moof.offset, own.offset, body, digest)
+        if not tag_agrees(body, self._header_boxes):
+            self._header_denied = True
+            raise FormatError(f"fragment {record.number} was written under another header")
         entry = FragmentEntry(moof.offset, own.end - moof.offset, mdat.body_offset, record, digest)
         return _Found(entry, fragment)
 

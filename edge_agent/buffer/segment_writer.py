@@ -30,6 +30,7 @@ from edge_agent.contract.segment_format import (
     FRAGMENT_RECORD_BYTES,
     FragmentRecord,
     SegmentHeader,
+    header_tag,
     read_fragment_record,
 )
 from edge_agent.durable import fsync_directory
@@ -66,6 +67,7 @@ class SegmentWriter:
         moov = find(movie_boxes, (b"moov",))
         self._movie = read_movie_header(movie_boxes[moov.offset : moov.end])
         self._head = movie_boxes + header.to_box()
+        self._tag = header_tag(self._head)
         self._lock = threading.Lock()  # protects _contents, _synced, _closed and _info
         self._contents = SegmentContents(file, header, len(self._head), self._movie)
         self._synced = 0
@@ -144,7 +146,7 @@ class SegmentWriter:
         fragment = read_movie_fragment(boxes[: moof.end], self._movie.defaults)
         _check_whole(fragment, units)
         record = self._record(units, utc, closed_early=closed_early)
-        box = record.to_box(boxes)
+        box = record.to_box(boxes, self._tag)
         self._append_whole(boxes + box)
         entry = FragmentEntry(
             offset=self._end,

@@ -20,10 +20,11 @@ The fragment record's body is fixed, 144 bytes, big endian:
         64     8  UTC of that sample as estimated when it was written, µs since 1970
         72     8  bound of that estimate's error, µs; -1 when unknown
         80     4  samples
-        84    28  reserved, 0
+        84    28  header tag: first 28 bytes of the SHA-256 of the segment's `ftyp moov uuid`; 0 when not said
        112    32  SHA-256 of `moof`, `mdat` and the record's bytes 0..111
 
-A torn or zero-filled tail fails the digest; a fragment moved from another segment fails sequence or run.
+A torn or zero-filled tail fails the digest; a fragment moved from another segment fails sequence or run; a header
+that was changed afterwards fails the tags of all its fragments. So no byte of a segment goes unvouched for.
 """
 
 import hashlib
@@ -54,6 +55,8 @@ CLOCK_SOURCES: tuple[ClockSource, ...] = ("unknown", "kernel", "chrony", "gnss")
 
 _FIELDS = struct.Struct(">16sBBBxIQ16sqqqqI28x")
 _DIGEST_OFFSET = 112
+_TAG = slice(84, 112)
+_NO_TAG = bytes(28)
 _KEY_FLAG = 1
 _EARLY_FLAG = 2
 
@@ -142,12 +145,22 @@ class FragmentRecord:
             self.samples,
         )
 
-    def to_box(self, moof_and_mdat: bytes) -> bytes:
-        """The whole `uuid` box that follows the given fragment bytes."""
-        fields = self._fields()
+    def to_box(self, moof_and_mdat: bytes, tag: bytes = _NO_TAG) -> bytes:
+        """The whole `uuid` box that follows the given fragment bytes; `tag` is the segment's `header_tag`."""
+        fields = self._fields()[: _TAG.start] + tag
         digest = hashlib.sha256(moof_and_mdat)
         digest.update(fields)
         return build(b"uuid", fields, digest.digest())
+
+
+def header_tag(header_boxes: bytes) -> bytes:
+    """What each fragment's record says of its segment's `ftyp moov uuid`, 28 bytes."""
+    return hashlib.sha256(header_boxes).digest()[: len(_NO_TAG)]
+
+
+def tag_agrees(body: bytes, header_boxes: bytes) -> bool:
+    """Whether a fragment record's body vouches for these header boxes, or says nothing of them."""
+    return body[_TAG] in {_NO_TAG, header_tag(header_boxes)}
 
 
 def read_fragment_record(body: bytes, moof_and_mdat: bytes | memoryview | None) -> tuple[FragmentRecord, bytes]:
