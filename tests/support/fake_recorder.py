@@ -2,12 +2,12 @@
 
 import asyncio
 import threading
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from edge_agent.buffer.server import RingServer
-from edge_agent.contract.clip import Interval
 from edge_agent.contract.messages import CameraCoverage, CoverageInterval
 from edge_agent.contract.ring_protocol import (
     ClockState,
@@ -100,7 +100,7 @@ def make_intervals(count: int, first: int = 0) -> tuple[CoverageInterval, ...]:
     )
 
 
-def make_state(**changes: Any) -> RecorderState:
+def make_state(**changes: object) -> RecorderState:
     figures: dict[str, Any] = {
         "camera": "main",
         "recording": True,
@@ -121,10 +121,6 @@ def make_state(**changes: Any) -> RecorderState:
         "run_id": "b" * 32,
     }
     return RecorderState.model_validate(figures | changes)
-
-
-def asked_interval(request: PlanRequest) -> Interval:
-    return request.interval
 
 
 class FakeRecorder:
@@ -154,5 +150,5 @@ class FakeRecorder:
         self._thread.join()
         self._loop.close()
 
-    def _await(self, work: Any) -> None:
+    def _await(self, work: Coroutine[object, object, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(20)

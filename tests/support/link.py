@@ -1,6 +1,7 @@
 """A link process between a real broker, a made-up recorder and an ingest."""
 
 import asyncio
+import hashlib
 import json
 import subprocess
 import sys
@@ -13,10 +14,12 @@ from typing import Any
 
 from csu.broker import Broker
 from edge_agent.contract.jws import SigningKey
+from edge_agent.contract.manifest import MANIFEST_FILE_NAME
 from edge_agent.contract.names import DEFAULT_PREFIX, Topics
 from edge_agent.evidence.keys import load_or_create_unit_key
 from tests.support.fake_recorder import FakeRecorder, FakeRing
 from tests.support.operator import Operator
+from tests.support.polling import wait_until
 from tests.support.processes import Processes
 from tests.support.uploads import UNIT_ID, Centre, running_ingest, trusted
 
@@ -31,10 +34,17 @@ class IngestThread:
         self._thread = threading.Thread(target=self._loop.run_forever, name="ingest", daemon=True)
         self._thread.start()
         self._context: AbstractAsyncContextManager[Centre] = running_ingest(directory, {UNIT_ID: trusted(key)})
+        self._listening = True
         self.centre = asyncio.run_coroutine_threadsafe(self._context.__aenter__(), self._loop).result(20)
 
+    def stop_listening(self) -> None:
+        """Nobody is behind the upload URL any more."""
+        if self._listening:
+            self._listening = False
+            asyncio.run_coroutine_threadsafe(self._context.__aexit__(None, None, None), self._loop).result(20)
+
     def end(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._context.__aexit__(None, None, None), self._loop).result(20)
+        self.stop_listening()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -59,6 +69,17 @@ class LinkRig:
     def arrived(self) -> list[tuple[str, str, Path]]:
         return self.ingest.centre.arrived
 
+    def wait_arrival(self, clip_id: str) -> str:
+        """Wait until the ingest has the clip; the digest of its manifest."""
+        found = wait_until(lambda: [folder for _, clip, folder in self.arrived if clip == clip_id], what="arrival")
+        return hashlib.sha256((found[0] / MANIFEST_FILE_NAME).read_bytes()).hexdigest()
+
+    def deliver(self, clip_id: str) -> str:
+        """Wait for the clip and send the receipt; the digest of its manifest."""
+        digest = self.wait_arrival(clip_id)
+        self.operator.send_receipt(clip_id, digest)
+        return digest
+
     def start(self, die_at: str | None = None) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-m", "tests.support.link_main", self.settings_file]
         self.process = self.processes.start([*command, *([die_at] if die_at else [])], cwd=ROOT)
@@ -74,12 +95,14 @@ def write_settings(path: Path, tables: dict[str, dict[str, Any]]) -> None:
     lines: list[str] = []
     for name, table in tables.items():
         lines.append(f"[[{name}]]" if name == "camera" else f"[{name}]")
-        lines += [f"{key} = {json.dumps(str(value) if isinstance(value, Path) else value)}" for key, value in table.items()]
+        lines += [
+            f"{key} = {json.dumps(str(value) if isinstance(value, Path) else value)}" for key, value in table.items()
+        ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 @contextmanager
-def link_rig(directory: Path, processes: Processes, **mqtt: Any) -> Iterator[LinkRig]:
+def link_rig(directory: Path, processes: Processes, **mqtt: object) -> Iterator[LinkRig]:
     """A broker, an operator, a recorder and an ingest; the link is not started yet."""
     data_dir = directory / "data"
     data_dir.mkdir()
@@ -98,7 +121,8 @@ def link_rig(directory: Path, processes: Processes, **mqtt: Any) -> Iterator[Lin
             {
                 "unit": {"id": UNIT_ID, "data_dir": data_dir},
                 "camera": {"name": "main", "source": "test:"},
-                "mqtt": {"url": broker.url, "username": UNIT_ID, "password_file": password_file, "keepalive_s": 5} | mqtt,
+                "mqtt": {"url": broker.url, "username": UNIT_ID, "password_file": password_file, "keepalive_s": 5}
+                | mqtt,
                 "upload": {"url": ingest.centre.url},
                 "trust": {"command_keys_file": keys_file},
                 "position": {"longitude_deg": 4.85, "latitude_deg": 45.76},

@@ -26,7 +26,7 @@ def now_us() -> int:
     return time.time_ns() // 1000
 
 
-def make_claims(unit_id: str, cmd: str, params: dict[str, Any], **changes: Any) -> dict[str, Any]:
+def make_claims(unit_id: str, cmd: str, params: dict[str, Any], **changes: object) -> dict[str, Any]:
     """Claims of a command that would be carried out now."""
     now_s = now_us() // 1_000_000
     claims = {
@@ -45,7 +45,7 @@ def make_claims(unit_id: str, cmd: str, params: dict[str, Any], **changes: Any) 
     return {name: value for name, value in (claims | changes).items() if value is not None}
 
 
-def clip_params(**changes: Any) -> dict[str, Any]:
+def clip_params(**changes: object) -> dict[str, Any]:
     start_us = now_us() - 60_000_000
     return {"camera": "main", "from": format_utc(start_us), "to": format_utc(start_us + 10_000_000)} | changes
 
@@ -120,16 +120,16 @@ class Operator:
 
     # -- writing
 
-    def send(self, cmd: str, params: dict[str, Any], **changes: Any) -> str:
+    def send(self, cmd: str, params: dict[str, Any], **changes: object) -> str:
         """Send a signed command; its id."""
         claims = make_claims(self.topics.unit_id, cmd, params, **changes)
         self.send_claims(claims)
         return str(claims["jti"])
 
-    def send_claims(self, claims: dict[str, Any], **properties: Any) -> None:
+    def send_claims(self, claims: dict[str, Any], **properties: object) -> None:
         self.send_bytes("command", self.key.sign("command", claims).encode(), **properties)
 
-    def send_receipt(self, clip_id: str, sha256: str, verdict: str = "verified", **changes: Any) -> None:
+    def send_receipt(self, clip_id: str, sha256: str, verdict: str = "verified", **changes: object) -> None:
         claims = {
             "schema": "receipt/1",
             "aud": self.topics.unit_id,
@@ -140,7 +140,7 @@ class Operator:
         }
         self.send_bytes("receipt", self.key.sign("receipt", claims | changes).encode())
 
-    def send_bytes(self, name: str, body: bytes, **properties: Any) -> None:
+    def send_bytes(self, name: str, body: bytes, **properties: object) -> None:
         assert self._client is not None
         extra = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho: unannotated
         for key, value in properties.items():
