@@ -144,6 +144,17 @@ class Catalogue:
                 yield sequence
             previous = sequence
 
+    def newest(self, count: int) -> int:
+        """The lowest sequence number of the newest `count` segments; 0 when there are no more than those."""
+        found = -1
+        for index in reversed(range(len(self._sequence))):
+            if self._sequence[index] != found:
+                count -= 1
+                found = self._sequence[index]
+            if count == 0:
+                return found
+        return 0
+
     def size_of(self, sequence: int) -> int:
         """Bytes of a segment's file; 0 when it is not held."""
         return self._sizes.get(sequence, 0)
@@ -170,6 +181,23 @@ class Catalogue:
             previous = (boot, run, end_us)
         if len(self._sequence):
             yield low, len(self._sequence)
+
+    def neighbours(self, sequence: int) -> tuple[int | None, int | None]:
+        """The held segments before and after a sequence number."""
+        low, high = bisect_left(self._sequence, sequence), bisect_right(self._sequence, sequence)
+        before = self._sequence[low - 1] if low > 0 else None
+        after = self._sequence[high] if high < len(self._sequence) else None
+        return before, after
+
+    def bytes_before(self, sequence: int) -> int:
+        """Bytes of all segments with lower numbers."""
+        return sum(size_bytes for number, size_bytes in self._sizes.items() if number < sequence)
+
+    def recent_sums(self, rows: int) -> tuple[int, int]:
+        """Bytes and microseconds of footage of the newest segments, at least so many rows of them."""
+        low = max(len(self._sequence) - rows, 0)
+        length_us = sum(self._end_us[index] - self._start_us[index] for index in range(low, len(self._sequence)))
+        return sum(map(self.size_of, set(self._sequence[low:]))), length_us
 
     def rows_of(self, sequence: int) -> list[Stretch]:
         """The stretches of one segment."""

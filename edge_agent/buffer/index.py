@@ -58,6 +58,12 @@ CREATE TABLE plans (clip_id TEXT PRIMARY KEY, summary BLOB NOT NULL) WITHOUT ROW
 CREATE TABLE pins (clip_id TEXT, sequence INTEGER, PRIMARY KEY (clip_id, sequence)) WITHOUT ROWID;
 """
 
+_READ_SEGMENTS = """
+SELECT sequence, header, header_bytes, contents, codec, extradata, width_px, height_px, frame_rate_fps, stsd
+FROM contents JOIN segments USING (sequence) JOIN configs USING (config)
+WHERE sequence IN (SELECT value FROM json_each(?))
+"""
+
 
 class Index:
     """One ring's index; every method may be called from any thread and may block on the disk.
@@ -69,9 +75,10 @@ class Index:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.is_damaged = False
         self._write_lock = threading.Lock()  # protects _writer
         self._read_lock = threading.Lock()  # protects _reader
-        with _storage_errors(path):
+        with self._errors():
             self._writer = _connect(path)
             try:
                 _prepare(self._writer, path)
@@ -80,17 +87,26 @@ class Index:
                 self._writer.close()
                 raise
 
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            translated = _translated(self.path, error)
+            self.is_damaged |= isinstance(translated, IndexDamagedError)
+            raise translated from error
+
     def close(self) -> None:
         """Close both connections; the WAL is folded in."""
-        with self._read_lock, _storage_errors(self.path):
+        with self._read_lock, self._errors():
             self._reader.close()
-        with self._write_lock, _storage_errors(self.path):
+        with self._write_lock, self._errors():
             self._writer.close()
 
     @contextmanager
     def _writing(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
         """A transaction; `durable`: synced when the block ends."""
-        with self._write_lock, _storage_errors(self.path):
+        with self._write_lock, self._errors():
             connection = self._writer
             connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
             connection.execute("BEGIN IMMEDIATE")
@@ -104,7 +120,7 @@ class Index:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._read_lock, _storage_errors(self.path):
+        with self._read_lock, self._errors():
             yield self._reader
 
     def add_segments(self, infos: Iterable[SegmentInfo]) -> None:
@@ -125,13 +141,8 @@ class Index:
 
     def read_segments(self, sequences: Sequence[int]) -> dict[int, SegmentInfo]:
         """What is known of segments; those that are not indexed, or whose entry is damaged, are left out."""
-        query = (
-            "SELECT sequence, header, header_bytes, contents, codec, extradata, width_px, height_px, frame_rate_fps, stsd"
-            " FROM contents JOIN segments USING (sequence) JOIN configs USING (config)"
-            " WHERE sequence IN (SELECT value FROM json_each(?))"
-        )
         with self._reading() as connection:
-            rows = connection.execute(query, (json.dumps(sequences),)).fetchall()
+            rows = connection.execute(_READ_SEGMENTS, (json.dumps(sequences),)).fetchall()
         infos = [_info_of(row) for row in rows]
         return {info.sequence: info for info in infos if info is not None}
 
@@ -178,6 +189,11 @@ class Index:
         with self._reading() as connection:
             rows = connection.execute("SELECT boot_id, first_us, last_us FROM boots ORDER BY place").fetchall()
         return [BootSpan(*row) for row in rows]
+
+    def add_boot(self, boot_id: str, next_sequence: int, monotonic_us: int) -> None:
+        """A boot began to record, or goes on."""
+        with self._writing() as connection:
+            _extend_boot(connection, boot_id, next_sequence, monotonic_us, monotonic_us)
 
     def anchors(self) -> list[Anchor]:
         """Every clock anchor, by boot and monotonic time."""
@@ -246,15 +262,10 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         raise IndexDamagedError(f"{path}: index of version {version}, this software reads {SCHEMA_VERSION}")
 
 
-@contextmanager
-def _storage_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-            raise IndexDamagedError(f"{path}: {error}") from error
-        raise RingStorageError(f"{path}: {error}") from error
+def _translated(path: Path, error: sqlite3.Error) -> RingStorageError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    kind = IndexDamagedError if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB} else RingStorageError
+    return kind(f"{path}: {error}")
 
 
 def _insert(connection: sqlite3.Connection, info: SegmentInfo) -> None:
@@ -271,7 +282,8 @@ def _insert(connection: sqlite3.Connection, info: SegmentInfo) -> None:
     )
     connection.execute(
         "INSERT OR REPLACE INTO segments SELECT ?, life, config, ? FROM lives, configs"
-        " WHERE boot_id = ? AND run_id = ? AND codec = ? AND extradata = ? AND width_px = ? AND height_px = ? AND frame_rate_fps = ? AND stsd = ?",
+        " WHERE boot_id = ? AND run_id = ? AND codec = ? AND extradata = ? AND width_px = ?"
+        " AND height_px = ? AND frame_rate_fps = ? AND stsd = ?",
         (info.sequence, info.size_bytes, *life, *codec),
     )
     connection.execute("DELETE FROM stretches WHERE sequence = ?", (info.sequence,))
@@ -283,18 +295,18 @@ def _insert(connection: sqlite3.Connection, info: SegmentInfo) -> None:
     connection.execute(
         "INSERT OR REPLACE INTO contents VALUES (?,?,?,?)", (info.sequence, header.to_json(), info.header_bytes, blob)
     )
-    _extend_boot(connection, stretches)
+    for row in stretches:
+        _extend_boot(connection, row.boot_id, row.sequence, row.start_us, row.end_us)
     _raise_next_sequence(connection, info.sequence + 1)
 
 
-def _extend_boot(connection: sqlite3.Connection, stretches: Sequence[Stretch]) -> None:
-    for row in stretches:
-        connection.execute(
-            "INSERT INTO boots SELECT ?, coalesce(max(place), 0) + 1, ?, ? FROM boots WHERE true"
-            " ON CONFLICT (boot_id) DO UPDATE SET"
-            " first_us = min(first_us, excluded.first_us), last_us = max(last_us, excluded.last_us)",
-            (row.boot_id, row.start_us, row.end_us),
-        )
+def _extend_boot(connection: sqlite3.Connection, boot_id: str, place: int, first_us: int, last_us: int) -> None:
+    """Boots are in the order of the lowest sequence number that they used."""
+    connection.execute(
+        "INSERT INTO boots VALUES (?,?,?,?) ON CONFLICT (boot_id) DO UPDATE SET place = min(place, excluded.place),"
+        " first_us = min(first_us, excluded.first_us), last_us = max(last_us, excluded.last_us)",
+        (boot_id, place, first_us, last_us),
+    )
 
 
 def _raise_next_sequence(connection: sqlite3.Connection, sequence: int) -> None:

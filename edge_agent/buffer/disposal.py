@@ -1,0 +1,100 @@
+"""Removing segments so that a cut at any instant leaves nothing half done.
+
+Procedure, and what a power cut after each step leaves:
+
+1. commit, synced: the rows leave the index, the removals are owed  – files that the next start removes
+2. unlink the files                                                 – the same
+3. sync their folders                                               – removals owed of files that are gone
+4. commit: done                                                     – nothing
+
+When the index cannot commit (its own disk is full, too), the files go first: the next start drops the rows of files
+that are gone.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from edge_agent.buffer.index import Index
+from edge_agent.buffer.layout import segment_file
+from edge_agent.durable import fsync_directory
+from edge_agent.errors import RingStorageError
+
+logger = logging.getLogger(__name__)
+
+
+class Disposal:
+    """Removes segments that are out of the catalogue already; any thread may call."""
+
+    def __init__(self, directory: Path, index: Index) -> None:
+        self._directory = directory
+        self._index = index
+        self._lock = threading.Lock()  # one removal at a time; protects _owed
+        self._owed: set[int] = set()
+
+    def remove(self, sequences: Iterable[int]) -> None:
+        """Remove segments; what the storage refuses stays owed and is tried again by `retry`."""
+        numbers = sorted(sequences)
+        if not numbers:
+            return
+        with self._lock:
+            try:
+                self._index.decide_deletion(numbers)
+            except RingStorageError as error:
+                logger.warning("removing files before their index rows: %s", error)
+            self._owed.update(numbers)
+            self._remove_owed()
+
+    def resume(self) -> int:
+        """Finish what an earlier process owed; the number of segments."""
+        with self._lock:
+            self._owed.update(self._index.deletions_owed())
+            count = len(self._owed)
+            self._remove_owed()
+            return count
+
+    def retry(self) -> None:
+        """Try again what the storage refused."""
+        with self._lock:
+            if self._owed:
+                self._remove_owed()
+
+    def owed(self) -> frozenset[int]:
+        """Segments whose files could not be removed yet."""
+        with self._lock:
+            return frozenset(self._owed)
+
+    def _remove_owed(self) -> None:
+        gone = {sequence for sequence in self._owed if self._unlink(self._directory / segment_file(sequence))}
+        folders = {(self._directory / segment_file(sequence)).parent for sequence in gone}
+        try:
+            for folder in folders:
+                _sync_or_remove(folder)
+            self._index.deletions_done(gone)
+        except (OSError, RingStorageError) as error:
+            logger.warning("removals are not recorded as done: %s", error)
+            return
+        self._owed -= gone
+
+    def _unlink(self, path: Path) -> bool:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            logger.warning("cannot remove %s: %s", path, error)
+            return False
+        return True
+
+
+def _sync_or_remove(folder: Path) -> None:
+    """Make removals in a folder durable; an empty folder goes too, unless a new segment came into it meanwhile."""
+    if not folder.exists():
+        return
+    if any(os.scandir(folder)):
+        fsync_directory(folder)
+        return
+    with suppress(OSError):
+        folder.rmdir()
+    fsync_directory(folder.parent)

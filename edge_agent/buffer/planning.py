@@ -1,0 +1,318 @@
+"""Answering a clip request: check, pin, plan, make durable, answer.
+
+Procedure of a plan, and what a power cut after each step leaves:
+
+1. choose segments and pin them, under the ring's lock     – nothing (pins without a plan's file are not kept)
+2. read their tables, compute the parts                    – nothing
+3. write the plan's files (`clip.store`, synced)           – the plan, which pins its segments at the next start
+4. mirror it in the index, answer                          – the same
+
+Repeating a request gives the plan that is there. A request whose end is not recorded yet is reserved: what is there
+is pinned, what comes is pinned as it comes, and the request is made again.
+"""
+
+import logging
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge_agent.buffer.catalogue import MAX_SHORT_GAP_US
+from edge_agent.buffer.clip.plan import PlannedClip, plan_parts
+from edge_agent.buffer.clip.store import list_plans, read_plan, remove_plan, sweep_unfinished, write_plan
+from edge_agent.buffer.coverage import Span, gaps
+from edge_agent.buffer.holdings import Holdings
+from edge_agent.buffer.index import Index
+from edge_agent.buffer.layout import plan_file_name
+from edge_agent.buffer.live_state import LiveState
+from edge_agent.buffer.pins import MAX_PINNED_SHARE, Pin
+from edge_agent.buffer.segment import SegmentInfo
+from edge_agent.contract.clip import ClipPlan, Interval
+from edge_agent.contract.codes import ErrorCode
+from edge_agent.contract.commands import MAX_CLIP_S, MAX_FUTURE_S
+from edge_agent.contract.ring_protocol import PlanRequest, PlanResult
+from edge_agent.contract.times import format_utc
+from edge_agent.errors import ContractError, FormatError, RingRequestError, RingStorageError
+
+logger = logging.getLogger(__name__)
+
+READY_AFTER_US = 2_000_000
+"""The last fragment of an interval is closed and synced so long after its end, as a rule."""
+
+_SUMMARY_BYTES = 16_000
+
+
+class Planner:
+    """Plans and releases clips of one ring; any thread may call, one request is worked off at a time."""
+
+    def __init__(
+        self, holdings: Holdings, index: Index, live: LiveState, plans_directory: Path, unit_id: str, camera: str
+    ) -> None:
+        self._holdings = holdings
+        self._index = index
+        self._live = live
+        self._plans_directory = plans_directory
+        self._unit_id = unit_id
+        self._camera = camera
+        self._lock = threading.Lock()  # one request at a time
+
+    def load(self) -> int:
+        """Take the plans that are on disk into the pins; the highest segment number that they name.
+
+        Raises:
+            RingStorageError: the storage refused.
+        """
+        try:
+            sweep_unfinished(self._plans_directory)
+            clip_ids = list_plans(self._plans_directory)
+        except OSError as error:
+            raise RingStorageError(f"cannot read {self._plans_directory}: {error.strerror}") from error
+        mirrored = self._index.plans()
+        for clip_id in mirrored.keys() - set(clip_ids):
+            self._index.drop_plan(clip_id)
+        highest = 0
+        for clip_id in clip_ids:
+            pin = self._pin_of(clip_id, mirrored.get(clip_id))
+            if pin is not None:
+                with self._holdings.lock:
+                    self._holdings.pins.put(clip_id, pin)
+                highest = max(highest, *pin.sequences, 0)
+        return highest
+
+    def _pin_of(self, clip_id: str, mirrored: tuple[bytes, list[int]] | None) -> Pin | None:
+        if mirrored is not None:
+            try:
+                result = PlanResult.from_json(mirrored[0], _SUMMARY_BYTES)
+            except ContractError:
+                logger.warning("the index's copy of plan %s is unreadable: the plan itself is read", clip_id)
+            else:
+                if result.state == "planned":
+                    return Pin(frozenset(mirrored[1]), None, result)
+        try:
+            plan = read_plan(self._plans_directory / clip_id)
+        except FormatError as error:
+            logger.warning("plan %s pins nothing: %s", clip_id, error)
+            return None
+        sequences = frozenset(piece.sequence for part in plan.parts for piece in part.ranges)
+        reserved = plan.asked if plan.state == "reserved" else None
+        if reserved is not None:
+            sequences = frozenset(self._holdings.overlapping(reserved))
+        return Pin(sequences, reserved, _result_of(plan, plan_file_name(self._camera, clip_id)))
+
+    def plans(self) -> list[str]:
+        """Clips with a plan."""
+        with self._holdings.lock:
+            return self._holdings.pins.clip_ids()
+
+    def release(self, clip_id: str) -> bool:
+        """Remove a plan and its pins; False when there was none.
+
+        Raises:
+            RingStorageError: the storage refused; the plan stays.
+        """
+        with self._lock:
+            try:
+                existed = remove_plan(self._plans_directory, clip_id)
+            except OSError as error:
+                raise RingStorageError(f"cannot remove plan {clip_id}: {error.strerror}") from error
+            with self._holdings.lock:
+                self._holdings.pins.drop(clip_id)
+            self._mirror_dropped(clip_id)
+            return existed
+
+    def plan(self, request: PlanRequest) -> PlanResult:
+        """Plan a clip and pin its segments.
+
+        Raises:
+            RingRequestError: the request is rejected; `code` says why.
+            RingStorageError: the storage refused.
+        """
+        with self._lock:
+            pin = self._holdings.pins.get(request.clip_id)
+            if pin is not None and pin.reserved is None and pin.result is not None:
+                return pin.result
+            _check_interval(request.interval)
+            now_us = self._live.now().utc_us
+            if request.interval.end_us > now_us + MAX_FUTURE_S * 1_000_000:
+                raise RingRequestError(
+                    ErrorCode.INTERVAL_IN_FUTURE,
+                    f"the interval ends at {format_utc(request.interval.end_us)}, now is {format_utc(now_us)};"
+                    f" the unit waits for at most {MAX_FUTURE_S} s",
+                )
+            ready_at_us = self._live.ready_at(request.interval.end_us)
+            try:
+                if ready_at_us is not None:
+                    return self._reserve(request, now_us, ready_at_us)
+                return self._plan(request, now_us)
+            except BaseException:
+                self._restore(request.clip_id, pin)
+                raise
+
+    def _restore(self, clip_id: str, pin: Pin | None) -> None:
+        """A request that failed leaves the pins as they were."""
+        with self._holdings.lock:
+            self._holdings.pins.drop(clip_id)
+            if pin is not None:
+                self._holdings.pins.put(clip_id, pin)
+
+    def _reserve(self, request: PlanRequest, now_us: int, ready_at_us: int) -> PlanResult:
+        sequences = self._pin(request, reserved=True)
+        result = PlanResult(
+            state="reserved",
+            plan_file=plan_file_name(self._camera, request.clip_id),
+            length_bytes=0,
+            parts=0,
+            ready_at_us=ready_at_us,
+        )
+        plan = self._plan_of(request, now_us, PlannedClip((), (), (), None))
+        self._store(plan, (), Pin(sequences, request.interval, result))
+        return result
+
+    def _plan(self, request: PlanRequest, now_us: int) -> PlanResult:
+        self._pin(request, reserved=False)
+        segments = self._segments(request.interval)
+        spans = self._live.timeline()
+        try:
+            clip = plan_parts(segments, self._holdings.clock, request.interval, gaps(spans, request.interval))
+        except FormatError as error:
+            raise RingRequestError(ErrorCode.FOOTAGE_DAMAGED, str(error)) from error
+        if not clip.parts:
+            raise self._nothing(request.interval, spans)
+        plan = self._plan_of(request, now_us, clip)
+        used = frozenset(piece.sequence for part in clip.parts for piece in part.ranges)
+        self._claim(request.clip_id, used)
+        result = _result_of(plan, plan_file_name(self._camera, request.clip_id))
+        result = result.model_copy(update={"overwrite_at_us": self._live.overwrite_at(min(used))})
+        self._store(plan, clip.headers, Pin(used, None, result))
+        return result
+
+    def _pin(self, request: PlanRequest, *, reserved: bool) -> frozenset[int]:
+        """Pin what overlaps the interval, before anything else is done with it."""
+        holdings = self._holdings
+        with holdings.lock:
+            sequences = frozenset(self._wanted(request.interval))
+            info = holdings.open_info()
+            claimed = sequences | {info.sequence} if info is not None else sequences
+            self._check_share(sequences)
+            holdings.pins.put(request.clip_id, Pin(claimed, request.interval if reserved else None))
+        return claimed
+
+    def _claim(self, clip_id: str, used: frozenset[int]) -> None:
+        """Pin exactly what the plan names; all of it must still be there (age spares nothing, the clock may move)."""
+        with self._holdings.lock:
+            self._holdings.pins.put(clip_id, Pin(used))
+            missing = self._holdings.missing(used)
+        if missing:
+            raise RingRequestError(
+                ErrorCode.STORAGE_ERROR, f"{len(missing)} segments were removed while the clip was planned: ask again"
+            )
+
+    def _check_share(self, sequences: frozenset[int]) -> None:
+        """Refuse what would let clips hold more than their share of the ring."""
+        holdings = self._holdings
+        new_bytes = holdings.sizes(number for number in sequences if number not in holdings.pins)
+        pinned_bytes = holdings.pinned_bytes()
+        allowed_bytes = round(self._live.capacity_bytes() * MAX_PINNED_SHARE)
+        if new_bytes and pinned_bytes + new_bytes > allowed_bytes:
+            raise RingRequestError(
+                ErrorCode.STORAGE_ERROR,
+                f"clips that wait hold {pinned_bytes} bytes; with {new_bytes} more they would exceed"
+                f" {allowed_bytes}, half of what the ring may take: fetch or cancel some first",
+            )
+
+    def _wanted(self, interval: Interval) -> list[int]:
+        """Segments that overlap, the one before them where the entry point may lie in it, the one after a gap."""
+        holdings = self._holdings
+        found = holdings.overlapping(interval)
+        if not found:
+            return []
+        clock = holdings.clock
+        first, last = holdings.rows_of(found[0])[0], holdings.rows_of(found[-1])[-1]
+        if clock.utc_us(first.boot_id, first.start_us) > interval.start_us - MAX_SHORT_GAP_US:
+            before = holdings.neighbours(found[0])[0]
+            found[:0] = [] if before is None else [before]
+        if clock.utc_us(last.boot_id, last.end_us) < interval.end_us:
+            after = holdings.neighbours(found[-1])[1]
+            found += [] if after is None else [after]
+        return found
+
+    def _segments(self, interval: Interval) -> list[SegmentInfo]:
+        # The open segment first: if it is closed meanwhile, it is found among the closed ones.
+        info = self._holdings.open_info()
+        segments = self._holdings.read(self._wanted(interval))
+        if info is not None and all(segment.sequence != info.sequence for segment in segments):
+            segments.append(info)
+        return segments
+
+    def _nothing(self, interval: Interval, spans: Sequence[Span]) -> RingRequestError:
+        asked = f"{format_utc(interval.start_us)} to {format_utc(interval.end_us)}"
+        if self._live.is_rebuilding():
+            return RingRequestError(
+                ErrorCode.STORAGE_ERROR, f"nothing found from {asked} yet: the index is being rebuilt; ask again"
+            )
+        if not spans:
+            return RingRequestError(ErrorCode.INTERVAL_EMPTY, "the ring holds no footage yet")
+        if interval.end_us <= spans[0].start_us:
+            oldest = format_utc(spans[0].start_us)
+            return RingRequestError(
+                ErrorCode.INTERVAL_OVERWRITTEN, f"the oldest footage is of {oldest}; asked: {asked}"
+            )
+        causes = ", ".join(dict.fromkeys(gap.cause for gap in gaps(spans, interval))) or "unknown"
+        return RingRequestError(ErrorCode.INTERVAL_EMPTY, f"nothing was recorded from {asked}: {causes}")
+
+    def _plan_of(self, request: PlanRequest, now_us: int, clip: PlannedClip) -> ClipPlan:
+        return ClipPlan(
+            clip_id=request.clip_id,
+            unit_id=self._unit_id,
+            camera=self._camera,
+            state="planned" if clip.parts else "reserved",
+            asked=request.interval,
+            delivered=clip.delivered,
+            gaps=clip.gaps,
+            parts=clip.parts,
+            created_us=now_us,
+            requester=request.requester,
+            software_version=self._live.software_version,
+        )
+
+    def _store(self, plan: ClipPlan, headers: Sequence[bytes], pin: Pin) -> None:
+        try:
+            write_plan(self._plans_directory, plan, headers)
+        except OSError as error:
+            raise RingRequestError(
+                ErrorCode.STORAGE_ERROR, f"the plan of clip {plan.clip_id} cannot be stored: {error.strerror}"
+            ) from error
+        with self._holdings.lock:
+            self._holdings.pins.put(plan.clip_id, pin)
+        if pin.result is not None:
+            self._mirror(plan.clip_id, pin.result, pin.sequences)
+
+    def _mirror(self, clip_id: str, result: PlanResult, sequences: frozenset[int]) -> None:
+        try:
+            self._index.set_plan(clip_id, result.to_json(), sorted(sequences))
+        except RingStorageError as error:
+            logger.warning("plan %s is not mirrored in the index; its file holds: %s", clip_id, error)
+
+    def _mirror_dropped(self, clip_id: str) -> None:
+        try:
+            self._index.drop_plan(clip_id)
+        except RingStorageError as error:
+            logger.warning("the index still names plan %s, which is gone: %s", clip_id, error)
+
+
+def _check_interval(interval: Interval) -> None:
+    if interval.end_us <= interval.start_us:
+        raise RingRequestError(ErrorCode.INTERVAL_INVALID, "the interval's end is not after its beginning")
+    if interval.end_us - interval.start_us > MAX_CLIP_S * 1_000_000:
+        raise RingRequestError(
+            ErrorCode.INTERVAL_INVALID, f"the interval is longer than {MAX_CLIP_S} s: ask for it in pieces"
+        )
+
+
+def _result_of(plan: ClipPlan, plan_file: str) -> PlanResult:
+    return PlanResult(
+        state=plan.state,
+        plan_file=plan_file,
+        length_bytes=plan.length_bytes,
+        parts=len(plan.parts),
+        delivered=plan.delivered,
+    )

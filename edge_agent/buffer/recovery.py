@@ -1,0 +1,247 @@
+"""Opening a ring: whatever state a power cut or a person left, the files are believed and nothing good is lost.
+
+1. The index is opened; a damaged one is moved aside (`damaged/`) and an empty one made.
+2. Removals that were owed are done.
+3. Rows whose file is gone are dropped; the last few files are checked against their rows by length.
+4. Files that the index does not know, newest first up to `AT_ONCE`, are scanned, digests and all, and indexed. The
+   newest file of all may have a torn tail, which is cut off. A file without a good header or fragment goes to
+   `damaged/`; one that holds nothing behind its header is removed.
+5. When more files are unknown (the index was lost) they are left to `Rebuild`, which indexes them while recording
+   goes on.
+
+A month's ring with its index costs the listing of its folders and one pass over the narrow rows.
+"""
+
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edge_agent.buffer.catalogue import Stretch
+from edge_agent.buffer.clock_model import Anchor
+from edge_agent.buffer.disposal import Disposal
+from edge_agent.buffer.holdings import Holdings
+from edge_agent.buffer.index import Index
+from edge_agent.buffer.layout import DAMAGED_FOLDER, INDEX_FILE, list_segment_files, segment_file, sequence_of
+from edge_agent.buffer.sampler import tells_something
+from edge_agent.buffer.segment import SegmentInfo
+from edge_agent.buffer.segment_scan import ScanResult, cut_tail, scan_segment
+from edge_agent.durable import fsync_directory
+from edge_agent.errors import IndexDamagedError, RingStorageError
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = 5
+"""Unknown files that are scanned before recording begins: the segment that was open, and little more."""
+
+_CHECKED_ROWS = 3
+_DAMAGE_MARK = "index.damaged"
+
+
+@dataclass(slots=True)
+class Recovered:
+    """What was found; counts for the log and the tests.
+
+    Attributes:
+        unknown: files still to be indexed, oldest first.
+        next_sequence: the first number that was never used.
+        rows_dropped: rows whose file was gone.
+        files_indexed: files that the index did not know.
+        files_cut: torn tails.
+        files_damaged: files moved to `damaged/`.
+    """
+
+    unknown: list[tuple[int, Path]] = field(default_factory=list)
+    next_sequence: int = 1
+    rows_dropped: int = 0
+    files_indexed: int = 0
+    files_cut: int = 0
+    files_damaged: int = 0
+
+
+Rows = list[tuple[Stretch, int]]
+
+
+def open_index(directory: Path) -> tuple[Index, Rows]:
+    """Open the ring's index and read its narrow rows; an unsound one is moved aside and a new one made.
+
+    Raises:
+        RingStorageError: the storage refused.
+    """
+    path = directory / INDEX_FILE
+    mark = directory / _DAMAGE_MARK
+    if mark.exists():
+        _move_index_aside(directory)
+        mark.unlink()
+    try:
+        return _read_index(path)
+    except IndexDamagedError as error:
+        logger.warning("the index is rebuilt from the files: %s", error)
+        _move_index_aside(directory)
+        return _read_index(path)
+
+
+def _read_index(path: Path) -> tuple[Index, Rows]:
+    index = Index(path)
+    try:
+        return index, list(index.stretches())
+    except BaseException:
+        index.close()
+        raise
+
+
+def mark_index_damaged(directory: Path) -> None:
+    """The next start replaces the index.
+
+    Raises:
+        OSError: the storage refused.
+    """
+    (directory / _DAMAGE_MARK).touch()
+    fsync_directory(directory)
+
+
+def _move_index_aside(directory: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        path = directory / f"{INDEX_FILE}{suffix}"
+        if path.exists():
+            path.replace(directory / DAMAGED_FOLDER / path.name)
+    fsync_directory(directory)
+
+
+def recover(directory: Path, index: Index, rows: Rows, holdings: Holdings, disposal: Disposal) -> Recovered:
+    """Bring index, catalogue and files together; see the module.
+
+    Args:
+        directory: the camera's ring.
+        index: its index.
+        rows: the narrow rows of the index.
+        holdings: filled with what is held.
+        disposal: finishes what was owed.
+
+    Raises:
+        RingStorageError: the storage refused.
+    """
+    found = Recovered()
+    disposal.resume()
+    try:
+        files = list_segment_files(directory)
+    except OSError as error:
+        raise RingStorageError(f"cannot list {directory}: {error.strerror}") from error
+    for sequence in disposal.owed():
+        files.pop(sequence, None)
+    sizes = {row.sequence: size_bytes for row, size_bytes in rows}
+    checked = {number for number in sorted(sizes)[-_CHECKED_ROWS:] if _is_shorter(files.get(number), sizes[number])}
+    known = (sizes.keys() & files.keys()) - checked
+    found.rows_dropped = len(sizes) - len(known)
+    if found.rows_dropped:
+        index.forget(sizes.keys() - known)
+    holdings.load(row for row in rows if row[0].sequence in known)
+    unknown = sorted(files.keys() - known)
+    found.next_sequence = _next_sequence(directory, index, files)
+    indexer = FileIndexer(directory, index, holdings, found, newest=max(files, default=0))
+    at_once = unknown[-AT_ONCE:] if len(unknown) > AT_ONCE else unknown
+    indexer.take([(number, files[number]) for number in at_once])
+    found.unknown = [(number, files[number]) for number in unknown[: len(unknown) - len(at_once)]]
+    if found.rows_dropped or found.files_indexed or found.files_damaged or found.unknown:
+        logger.warning(
+            "ring recovered: %d rows dropped, %d files indexed, %d tails cut, %d files damaged, %d files to index",
+            found.rows_dropped,
+            found.files_indexed,
+            found.files_cut,
+            found.files_damaged,
+            len(found.unknown),
+        )
+    return found
+
+
+def _is_shorter(path: Path | None, size_bytes: int) -> bool:
+    try:
+        return path is None or path.stat().st_size < size_bytes
+    except OSError:
+        return True
+
+
+def _next_sequence(directory: Path, index: Index, files: Iterable[int]) -> int:
+    damaged = (sequence_of(path.name.partition("-")[0]) for path in (directory / DAMAGED_FOLDER).iterdir())
+    highest = max([0, *files, *(number for number in damaged if number is not None)])
+    known = index.next_sequence()
+    if highest + 1 > known:
+        index.raise_next_sequence(highest + 1)
+    return max(highest + 1, known)
+
+
+class FileIndexer:
+    """Indexes files that the index does not know.
+
+    Args:
+        newest: the highest sequence among the files: only that file may have a torn tail.
+    """
+
+    def __init__(self, directory: Path, index: Index, holdings: Holdings, found: Recovered, newest: int) -> None:
+        self._directory = directory
+        self._index = index
+        self._holdings = holdings
+        self._found = found
+        self._newest = newest
+        self._last_anchors: dict[str, Anchor] = {}
+
+    def take(self, files: Sequence[tuple[int, Path]], *, verify: bool = True) -> None:
+        """Scan and index files.
+
+        Raises:
+            RingStorageError: the index cannot be written.
+        """
+        infos = [info for sequence, path in files if (info := self._scan(sequence, path, verify=verify)) is not None]
+        if not infos:
+            return
+        self._index.add_segments(infos)
+        self._index.add_anchors(self._new_anchors(infos))
+        for info in infos:
+            self._holdings.add(info, indexed=True)
+        self._found.files_indexed += len(infos)
+
+    def _scan(self, sequence: int, path: Path, *, verify: bool) -> SegmentInfo | None:
+        try:
+            result = scan_segment(path, self._directory, verify=verify)
+            if not self._is_sound(sequence, path, result):
+                self._put_aside(path, result)
+                return None
+            if sequence == self._newest and result.good_bytes < path.stat().st_size:
+                cut_tail(path, result.good_bytes)
+                self._found.files_cut += 1
+        except (RingStorageError, OSError) as error:
+            logger.warning("%s is left as it is: %s", path, error)
+            return None
+        return result.info
+
+    def _is_sound(self, sequence: int, path: Path, result: ScanResult) -> bool:
+        if result.problem is not None:
+            logger.warning("%s: %s", path, result.problem)
+        info = result.info
+        expected = self._directory / segment_file(sequence)
+        return info is not None and bool(info.fragments) and info.header.sequence == sequence and path == expected
+
+    def _put_aside(self, path: Path, result: ScanResult) -> None:
+        header_bytes = result.info.header_bytes if result.info is not None else 0
+        if path.stat().st_size <= header_bytes:
+            path.unlink()
+        else:
+            target = self._directory / DAMAGED_FOLDER / path.name
+            path.replace(target)
+            os.utime(target)
+            fsync_directory(target.parent)
+            self._found.files_damaged += 1
+        fsync_directory(path.parent)
+
+    def _new_anchors(self, infos: Iterable[SegmentInfo]) -> list[Anchor]:
+        """The clock as the segments' headers believed it, thinned to what tells something new."""
+        kept: list[Anchor] = []
+        for header in (info.header for info in infos):
+            anchor = Anchor(
+                header.boot_id, header.monotonic_us, header.wall_us, header.clock_source, header.clock_bound_us
+            )
+            if tells_something(anchor, self._last_anchors.get(anchor.boot_id)):
+                self._last_anchors[anchor.boot_id] = anchor
+                kept.append(anchor)
+        return kept

@@ -1,0 +1,99 @@
+"""Which segments go, and why: decisions only.
+
+By age: whatever the disk and whoever waits for the footage; law beats convenience, and a clip that is not fetched
+within the limit is lost. By bytes and by free space: oldest first, never what a clip waits for (its share is bounded
+when it is planned), and for free space never the newest `KEPT_SEGMENTS`: a disk that others filled must not leave the
+ring without its last minutes. When a write fails for want of space, every unpinned segment may go, and at the very
+end pinned ones: recording comes first.
+"""
+
+from collections.abc import Callable, Container, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from edge_agent.buffer.catalogue import Catalogue
+
+KEPT_SEGMENTS = 10
+
+_HEADROOM_SHARE = 8
+_HEADROOM_S = 5.0
+
+Reason = Literal["age", "bytes", "free-space", "no-space"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the ring may hold; `max_bytes` None: as much as the file system gives."""
+
+    max_bytes: int | None
+    min_free_bytes: int
+    max_age_us: int
+
+    def headroom_bytes(self, bytes_per_s: float) -> int:
+        """Room below `max_bytes` for what is written until the next look."""
+        return min(round(bytes_per_s * _HEADROOM_S), (self.max_bytes or 0) // _HEADROOM_SHARE)
+
+
+@dataclass(frozen=True, slots=True)
+class Victim:
+    """A segment that goes."""
+
+    sequence: int
+    reason: Reason
+
+
+def expired(catalogue: Catalogue, is_expired: Callable[[int], bool], at_most: int) -> list[Victim]:
+    """Segments beyond the age limit, oldest first; the first that is not ends the search."""
+    found: list[Victim] = []
+    for sequence in catalogue.oldest_first():
+        if len(found) >= at_most or not is_expired(sequence):
+            break
+        found.append(Victim(sequence, "age"))
+    return found
+
+
+def over_limits(
+    catalogue: Catalogue, pinned: Container[int], excess_bytes: int, lacking_bytes: int, at_most: int
+) -> list[Victim]:
+    """Segments to give back.
+
+    Args:
+        catalogue: what the ring holds.
+        pinned: segments that are passed over.
+        excess_bytes: what the ring holds beyond its own limit.
+        lacking_bytes: what the file system lacks of the free space to leave.
+        at_most: how many.
+    """
+    found: list[Victim] = []
+    protected_from = catalogue.newest(KEPT_SEGMENTS)
+    for sequence in _unpinned(catalogue, pinned):
+        reason: Reason = "bytes" if excess_bytes > 0 else "free-space"
+        if len(found) >= at_most or max(excess_bytes, lacking_bytes) <= 0:
+            break
+        if reason == "free-space" and sequence >= protected_from:
+            break
+        found.append(Victim(sequence, reason))
+        excess_bytes -= catalogue.size_of(sequence)
+        lacking_bytes -= catalogue.size_of(sequence)
+    return found
+
+
+def for_a_write(catalogue: Catalogue, pinned: Container[int], wanted_bytes: int) -> list[Victim]:
+    """Segments to give back because a write failed for want of space: unpinned ones, or else the oldest pinned."""
+    found: list[Victim] = []
+    for sequence in _unpinned(catalogue, pinned):
+        if wanted_bytes <= 0:
+            break
+        found.append(Victim(sequence, "no-space"))
+        wanted_bytes -= catalogue.size_of(sequence)
+    if not found:
+        found.extend(Victim(sequence, "no-space") for sequence in _first(catalogue))
+    return found
+
+
+def _unpinned(catalogue: Catalogue, pinned: Container[int]) -> Iterator[int]:
+    return (sequence for sequence in catalogue.oldest_first() if sequence not in pinned)
+
+
+def _first(catalogue: Catalogue) -> list[int]:
+    return [next(catalogue.oldest_first())] if len(catalogue) else []

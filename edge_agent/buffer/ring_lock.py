@@ -1,0 +1,42 @@
+"""One process a ring: an flock(2) on `lock`, with the holder's pid written in it for whoever wants to take over."""
+
+import fcntl
+import os
+from pathlib import Path
+
+from edge_agent.errors import RingBusyError, RingStorageError
+
+_MODE = 0o640
+
+
+class RingLock:
+    """Held from construction to `release`; a killed holder's lock is free at once."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the lock.
+
+        Raises:
+            RingBusyError: another live process holds it.
+            RingStorageError: the file cannot be opened or written.
+        """
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+        except OSError as error:
+            raise RingStorageError(f"cannot open {path}: {error.strerror}") from error
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        except BlockingIOError as error:
+            holder = os.pread(self._descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(self._descriptor)
+            raise RingBusyError(f"{path.parent} is in use by process {holder}") from error
+        except OSError as error:
+            os.close(self._descriptor)
+            raise RingStorageError(f"cannot lock {path}: {error.strerror}") from error
+
+    def release(self) -> None:
+        """Let another process in."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
