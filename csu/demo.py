@@ -1,0 +1,307 @@
+"""`scripts/demo`: a broker, the centre and one unit on this machine; a clip is asked for over MQTT and arrives.
+
+Everything lies in one directory and every process that was started here is ended here. A second run on the same
+directory goes on with what is there: footage, keys and earlier clips.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from csu.cli import main as csu_main
+from csu.cli.enrol import settings_text, write_unit_files
+from csu.client import Client
+from csu.errors import CsuError, CsuSettingsError, ServiceUnreachableError
+from edge_agent.clock import Clock, SystemClock
+from edge_agent.contract.errors import ContractError
+from edge_agent.contract.times import format_utc, parse_utc
+from edge_agent.durable import make_directory, write_file
+
+UNIT_ID = "bench-01"
+CAMERA = "main"
+
+_MARK = "demo.json"
+_READY_TIMEOUT_S = 60.0
+_FOOTAGE_TIMEOUT_S = 120.0
+_POLL_S = 0.2
+_ASK_AGAIN_S = 2.0
+_END_TIMEOUT_S = 10.0
+_BEHIND_S = 2
+"""The asked interval ends so long ago: in the past, and on disk."""
+
+T = TypeVar("T")
+
+
+class DemoError(CsuError):
+    """The demonstration cannot go on; the message says why and where to look."""
+
+
+class Demo:
+    """One demonstration on one directory."""
+
+    def __init__(self, directory: Path, source: str, seconds: int, clock: Clock) -> None:
+        self._directory = directory.absolute()
+        self._source = source
+        self._seconds = seconds
+        self._clock = clock
+        self._start_us = clock.monotonic_us()
+        self._client = Client(self._directory / "csu", clock)
+        self._children: list[tuple[str, subprocess.Popen[bytes], Path]] = []
+        self._reason = ""
+        """What the unit answered last, when it had no footage."""
+
+    @property
+    def _unit_file(self) -> Path:
+        return self._directory / "unit" / "unit.toml"
+
+    def say(self, text: str) -> None:
+        """A step, with the time since the start."""
+        print(f"{(self._clock.monotonic_us() - self._start_us) / 1e6:6.1f} s  {text}", flush=True)
+
+    def run_cycle(self) -> Path:
+        """Start everything, fetch one clip; the folder that it lies in.
+
+        Raises:
+            DemoError: a part did not come up or the clip was not verified.
+            CsuError: as the centre's client raises.
+        """
+        self._prepare()
+        self.say("starting the centre: broker, ingest, registry")
+        self._start("centre", [sys.executable, "-m", "csu", "serve", "--dir", self._directory / "csu"])
+        self._wait("the centre", self._is_centre_ready, _READY_TIMEOUT_S)
+        self._enrol()
+        self.say(f"starting the unit {UNIT_ID}, camera {self._source}")
+        self._start("unit", [sys.executable, "-m", "edge_agent", "run", "--config", self._unit_file])
+        self._wait("the unit to come online", self._is_unit_online, _READY_TIMEOUT_S)
+        self.say(f"{UNIT_ID} is online; waiting for {self._seconds} s of footage")
+        self._wait("footage", self._has_footage, _FOOTAGE_TIMEOUT_S)
+        return self._fetch_clip()
+
+    def wait_for_end(self) -> None:
+        """Block until a child ends by itself.
+
+        Raises:
+            DemoError: one did.
+        """
+        while True:
+            self._check_children()
+            self._clock.sleep(_POLL_S)
+
+    def stop(self) -> None:
+        """End what was started, the last first; by force what does not end."""
+        for name, process, _ in reversed(self._children):
+            if process.poll() is None:
+                process.terminate()
+            try:
+                process.wait(_END_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self.say(f"the {name} does not end; killing it")
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # its own group: what it left behind
+            process.wait()
+        self._children.clear()
+
+    def _prepare(self) -> None:
+        if self._directory.exists() and any(self._directory.iterdir()) and not (self._directory / _MARK).exists():
+            raise CsuSettingsError(f"--dir {self._directory} holds other things; name an empty or a new directory")
+        make_directory(self._directory / "unit")
+        write_file(self._directory / _MARK, b'{"schema":"demo/1"}\n')
+        # The unit's settings are written anew each time, so the ports need not be those of the last run.
+        for kept in ("ports.json", "broker/port"):
+            (self._directory / "csu" / kept).unlink(missing_ok=True)
+        self.say(f"working in {self._directory}")
+
+    def _start(self, name: str, command: Sequence[str | Path]) -> None:
+        log = self._directory / f"{name}.log"
+        # Settings of the caller's own unit must not leak into this one.
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("EDGE_")}
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [str(word) for word in command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=environment,
+            )
+        self._children.append((name, process, log))
+
+    def _wait(self, what: str, probe: Callable[[], bool], timeout_s: float) -> None:
+        deadline_us = self._clock.monotonic_us() + round(timeout_s * 1e6)
+        while not probe():
+            self._check_children()
+            if self._clock.monotonic_us() > deadline_us:
+                logs = ", ".join(str(log) for _, _, log in self._children)
+                raise DemoError(f"waited {timeout_s:.0f} s for {what} in vain{self._reason}; look into {logs}")
+            self._clock.sleep(_POLL_S)
+
+    def _check_children(self) -> None:
+        for name, process, log in self._children:
+            if process.poll() is not None:
+                raise DemoError(f"the {name} ended with code {process.returncode}: {_last_line(log)} (all in {log})")
+
+    def _is_centre_ready(self) -> bool:
+        try:
+            return self._client.info().pid == self._children[0][1].pid and bool(self._client.units() or True)
+        except ServiceUnreachableError:
+            return False
+
+    def _enrol(self) -> None:
+        write_file(self._unit_file, self._base_settings().encode())
+        command = [sys.executable, "-m", "edge_agent", "identity", "--config", str(self._unit_file)]
+        answer = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+        if answer.returncode != 0:
+            raise DemoError(f"the unit has no identity: {answer.stderr.strip()}")
+        enrolment = self._client.enrol(UNIT_ID, json.loads(answer.stdout))
+        write_unit_files(self._unit_file.parent, enrolment)
+        settings = self._base_settings() + "\n" + settings_text(enrolment)
+        write_file(self._unit_file, settings.encode())
+        self.say(f"{UNIT_ID} is enrolled with its own key; its settings are {self._unit_file}")
+
+    def _base_settings(self) -> str:
+        source = json.dumps(self._source)  # TOML basic strings and JSON strings agree on these characters
+        picture = "width = 1280\nheight = 720\nfps = 25\nbitrate_kbps = 4000\n" if self._source == "test:" else ""
+        return (
+            f'[unit]\nid = "{UNIT_ID}"\ndata_dir = "data"\n\n'
+            f'[[camera]]\nname = "{CAMERA}"\nsource = {source}\n{picture}max_bytes = 2000000000\n'
+        )
+
+    def _is_unit_online(self) -> bool:
+        return any(unit.unit_id == UNIT_ID and unit.is_online for unit in self._client.units())
+
+    def _has_footage(self) -> bool:
+        """Ask the unit over MQTT what it holds of the wanted interval."""
+        start_us, end_us = self._interval()
+        try:
+            held_us = self._held_us(start_us, end_us)
+        except ServiceUnreachableError:
+            return False
+        if held_us >= (end_us - start_us) * 0.95:
+            return True
+        self._clock.sleep(_ASK_AGAIN_S)
+        return False
+
+    def _held_us(self, start_us: int, end_us: int) -> int:
+        params = {"camera": CAMERA, "from": format_utc(start_us), "to": format_utc(end_us)}
+        order: dict[str, Any] = {"unit_id": UNIT_ID, "cmd": "coverage.query", "params": params, "lifetime_s": 30}
+        command = self._client.command(order | {"operator": "demo"})
+        *_, (last, _clip) = self._client.follow(command.command_id, silence_s=10.0)
+        self._reason = "" if last.error is None else f" ({last.error.message})"
+        result: dict[str, Any] = (last.reply or {}).get("result") or {}
+        held = [
+            (max(start_us, parse_utc(interval["from"])), min(end_us, parse_utc(interval["to"])))
+            for interval in result.get("intervals", ())
+            if interval.get("held")
+        ]
+        return sum(max(0, to_us - from_us) for from_us, to_us in held)
+
+    def _interval(self) -> tuple[int, int]:
+        end_us = self._clock.wall_us() // 1_000_000 * 1_000_000 - _BEHIND_S * 1_000_000
+        return end_us - self._seconds * 1_000_000, end_us
+
+    def _fetch_clip(self) -> Path:
+        start_us, end_us = self._interval()
+        folder = self._directory / "clips" / format_utc(end_us).replace(":", "").replace("-", "")[:15]
+        words = ["clip", UNIT_ID, "--camera", CAMERA, "--from", format_utc(start_us), "--to", format_utc(end_us)]
+        words += ["--reference", "DEMO-1", "--purpose", "demonstration", "-o", str(folder)]
+        self.say("asking for a clip over MQTT, as an operator would:")
+        print(f"          $ {self._shown(words)}", flush=True)
+        code = csu_main([*words, "--dir", str(self._directory / "csu"), "--operator", "demo"])
+        if code != 0:
+            raise DemoError(f"csu clip ended with code {code}; look into {self._directory}/unit.log and centre.log")
+        self.say(f"the clip lies in {folder}")
+        return folder
+
+    def _shown(self, words: Sequence[str]) -> str:
+        return " ".join(["csu", *(f"'{word}'" if " " in word else word for word in words)])
+
+    def commands_to_try(self, folder: Path) -> str:
+        """What a person may type now, in another terminal."""
+        programs = Path(sys.executable).parent
+        csu, agent = programs / "csu", programs / "edge-agent"
+        return "\n".join(
+            (
+                "",
+                "It keeps running until Ctrl-C. In another terminal:",
+                f"  export CSU_DIR={self._directory / 'csu'}",
+                f"  {csu} units",
+                f"  {csu} watch",
+                f"  {csu} check {UNIT_ID}",
+                f"  {csu} coverage {UNIT_ID} {CAMERA} --from -5m",
+                f"  {csu} clip {UNIT_ID} --camera {CAMERA} --last 20s --reference R --purpose P -o my-clip",
+                f"  {csu} verify {folder}",
+                f"  {agent} status --config {self._unit_file}",
+                "",
+            )
+        )
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing"
+
+
+def _check_source(text: str) -> str:
+    """A file's path made absolute, since the unit runs elsewhere."""
+    kind, colon, rest = text.partition(":")
+    if not colon:
+        raise CsuSettingsError(f"--source {text}: expected file:street.mp4, rtsp://…, or test:")
+    if kind != "file":
+        return text
+    path = Path(rest).expanduser().absolute()
+    if not path.is_file():
+        raise CsuSettingsError(f"--source {text}: no such file")
+    return f"file:{path}"
+
+
+def _seconds(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 600:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected 1 to 600 seconds")
+    return int(text)
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/demo", description=(__doc__ or "").splitlines()[0])
+    add = parser.add_argument
+    add("--dir", type=Path, default=Path("demo-data"), help="working directory (default: %(default)s)")
+    add("--source", default="test:", help="the camera: test:, file:street.mp4, rtsp://… (default: %(default)s)")
+    add("--seconds", type=_seconds, default=10, metavar="N", help="length of the clip (default: %(default)s)")
+    add("--once", action="store_true", help="fetch one clip, then end")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None, clock: Clock | None = None) -> int:
+    """Run the demonstration; 0 when the clip was verified."""
+    arguments = _parse(argv)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        demo = Demo(arguments.dir, _check_source(arguments.source), arguments.seconds, clock or SystemClock())
+        with ExitStack() as stack:
+            stack.callback(demo.stop)
+            folder = demo.run_cycle()
+            if not arguments.once:
+                print(demo.commands_to_try(folder), flush=True)
+                demo.wait_for_end()
+            demo.say("ending the unit and the centre")
+    except KeyboardInterrupt:
+        print("\nended", flush=True)
+        return 0
+    except (CsuError, ContractError, OSError) as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 2 if isinstance(error, CsuSettingsError) else 1
+    return 0
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())
