@@ -151,7 +151,7 @@ def read_movie_fragment(moof: bytes, defaults: SampleDefaults) -> MovieFragment:
     try:
         mfhd, traf = _exactly(moof, 8, len(moof), (b"mfhd", b"traf"))
         tfhd, tfdt, trun = _exactly(moof, traf.body_offset, traf.end, (b"tfhd", b"tfdt", b"trun"))
-        (number,) = struct.unpack_from(">I", moof, mfhd.body_offset + 4)
+        number = _only_field(moof, mfhd, ">I")
         return _read_run(moof, trun, number, _read_base_time(moof, tfdt), _read_track_defaults(moof, tfhd, defaults))
     except struct.error as error:
         raise FormatError(f"moof is torn: {error}") from error
@@ -168,6 +168,14 @@ def _exactly(data: bytes, start: int, end: int, kinds: tuple[bytes, ...]) -> lis
 def _version_and_flags(data: bytes, box: Box) -> tuple[int, int]:
     (word,) = struct.unpack_from(">I", data, box.body_offset)
     return word >> 24, word & 0xFFFFFF
+
+
+def _only_field(data: bytes, box: Box, form: str) -> int:
+    """The one number that a full box holds."""
+    if box.end - box.body_offset != 4 + struct.calcsize(form):
+        raise FormatError(f"{box.kind!r} of {box.size_bytes} bytes has another length than its version says")
+    value: int = struct.unpack_from(form, data, box.body_offset + 4)[0]
+    return value
 
 
 def _read_track_defaults(moof: bytes, tfhd: Box, defaults: SampleDefaults) -> SampleDefaults:
@@ -188,7 +196,7 @@ def _read_track_defaults(moof: bytes, tfhd: Box, defaults: SampleDefaults) -> Sa
 
 def _read_base_time(moof: bytes, tfdt: Box) -> int:
     version, _ = _version_and_flags(moof, tfdt)
-    time_90k: int = struct.unpack_from(">Q" if version == 1 else ">I", moof, tfdt.body_offset + 4)[0]
+    time_90k = _only_field(moof, tfdt, ">Q" if version == 1 else ">I")
     if time_90k >= _MAX_TIME_90K:
         raise FormatError(f"tfdt {time_90k} is beyond any recording")
     return time_90k

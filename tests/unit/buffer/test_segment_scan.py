@@ -3,7 +3,9 @@
 import errno
 import os
 import random
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,7 @@ from edge_agent.buffer import segment_scan
 from edge_agent.buffer.segment import SegmentInfo
 from edge_agent.buffer.segment_scan import ScanResult, cut_tail, scan_segment
 from edge_agent.contract.access_unit import Codec
+from edge_agent.contract.segment_format import FRAGMENT_BOX_BYTES
 from edge_agent.errors import FormatError, RingStorageError
 from tests.builders import make_units
 from tests.support.segments import samples_of, write_segments
@@ -179,6 +182,34 @@ def test_a_fragment_of_another_segment_is_left_out(tmp_path: Path) -> None:
     assert result.good_bytes == first.size_bytes
     assert result.problem is not None
     assert "another header" in result.problem
+
+
+def _retold(data: bytes, info: SegmentInfo, changes: dict[str, Any]) -> bytes:
+    """The segment with other records, which carry no header tag."""
+    told = data[: info.header_bytes]
+    for entry in info.fragments:
+        boxes = data[entry.offset : entry.offset + entry.length_bytes - FRAGMENT_BOX_BYTES]
+        told += boxes + replace(entry.record, **changes).to_box(boxes)
+    return told
+
+
+def test_records_without_a_header_tag_are_read(tmp_path: Path, small: tuple[bytes, SegmentInfo]) -> None:
+    data, info = small
+    result = _scan_bytes(tmp_path, _retold(data, info, {}))
+    assert (result.problem, _numbers(result)) == (None, [1, 2, 3, 4])
+
+
+@pytest.mark.parametrize(
+    "changes", [{"sequence": 2}, {"run_id": "d" * 32}, {"samples": 2}, {"first_pts_90k": 5}, {"is_key": False}]
+)
+@pytest.mark.parametrize("verify", [False, True])
+def test_records_that_do_not_agree_are_no_fragments(
+    tmp_path: Path, small: tuple[bytes, SegmentInfo], changes: dict[str, Any], verify: bool
+) -> None:
+    data, info = small
+    result = _scan_bytes(tmp_path, _retold(data, info, changes), verify=verify)
+    assert (_numbers(result), result.good_bytes) == ([], info.header_bytes)
+    assert result.problem is not None
 
 
 @settings(max_examples=200, deadline=None)
