@@ -13,16 +13,6 @@ _FILES_A_FOLDER = 1000
 _SEGMENT_NAME = re.compile(r"(\d{9,18})\.mp4")
 
 
-def ring_directory(data_dir: Path, camera: str) -> Path:
-    """The ring of a camera under the unit's data directory."""
-    return data_dir / "ring" / camera
-
-
-def socket_path(data_dir: Path, camera: str) -> Path:
-    """The socket of a camera's recorder under the unit's data directory."""
-    return data_dir / "run" / f"{camera}.sock"
-
-
 def plan_file_name(camera: str, clip_id: str) -> str:
     """A plan's file, relative to the unit's data directory."""
     return f"ring/{camera}/{PLANS_FOLDER}/{clip_id}/plan.json"

@@ -29,9 +29,7 @@ from edge_agent.buffer.layout import (
     LOCK_FILE,
     PLANS_FOLDER,
     SEGMENTS_FOLDER,
-    ring_directory,
     segment_file,
-    socket_path,
 )
 from edge_agent.buffer.live_state import LiveState, RingContext
 from edge_agent.buffer.planning import Planner
@@ -58,9 +56,10 @@ from edge_agent.contract.ring_protocol import (
 from edge_agent.contract.segment_format import SegmentHeader
 from edge_agent.durable import make_directory, sweep_temporary_files
 from edge_agent.errors import RingStorageError
+from edge_agent.paths import ring_directory
 from edge_agent.settings import CameraSettings
 
-__all__ = ["Ring", "RingContext", "ring_directory", "socket_path"]
+__all__ = ["Ring", "RingContext"]
 
 logger = logging.getLogger(__name__)
 
