@@ -25,19 +25,21 @@ _STSD_PATH = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd")
 
 @dataclass(frozen=True, slots=True)
 class FoundSegment:
-    """Header bytes of a segment."""
+    """Header bytes of a segment: `boxes` are its `ftyp moov uuid`."""
 
     header: SegmentHeader
     stsd: bytes
+    boxes: bytes
     offset: int
     end: int
 
 
 @dataclass(frozen=True, slots=True)
 class FoundFragment:
-    """One fragment; `problem` says why it is not good."""
+    """One fragment; `body` is its record's, `problem` says why it is not good."""
 
     record: FragmentRecord
+    body: bytes
     sha256: str
     offset: int
     payload_offset: int
@@ -84,12 +86,13 @@ def _read_one(file: FileBytes, offset: int, end: int, contents: Contents) -> int
 
 
 def _read_segment(file: FileBytes, offset: int, end: int) -> FoundSegment:
-    ftyp, _ = file.whole_box(offset, end, b"ftyp", _MAX_BOX_BYTES)
+    ftyp, ftyp_bytes = file.whole_box(offset, end, b"ftyp", _MAX_BOX_BYTES)
     moov, moov_bytes = file.whole_box(ftyp.end, end, b"moov", _MAX_BOX_BYTES)
     own, own_bytes = file.whole_box(moov.end, end, b"uuid", _MAX_BOX_BYTES)
     stsd = find(moov_bytes, _STSD_PATH)
     header = SegmentHeader.from_body(own_bytes[own.head_bytes :])
-    return FoundSegment(header, moov_bytes[stsd.offset : stsd.end], offset, own.end)
+    boxes = b"".join((ftyp_bytes, moov_bytes, own_bytes))
+    return FoundSegment(header, moov_bytes[stsd.offset : stsd.end], boxes, offset, own.end)
 
 
 def _read_fragment(file: FileBytes, offset: int, end: int) -> FoundFragment:
@@ -107,7 +110,7 @@ def _read_fragment(file: FileBytes, offset: int, end: int) -> FoundFragment:
         read_fragment_record(body, file.read(offset, own.offset - offset))
     except FormatError as error:
         problem = str(error)
-    return FoundFragment(record, digest.hex(), offset, mdat.body_offset, mdat.end, own.end, problem)
+    return FoundFragment(record, body, digest.hex(), offset, mdat.body_offset, mdat.end, own.end, problem)
 
 
 def _search(file: FileBytes, start: int, end: int) -> FoundFragment | None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from csu.verify.contents import Contents, FoundFragment, name_places, read_contents
+from csu.verify.contents import Contents, FoundFragment, FoundSegment, name_places, read_contents
 from csu.verify.file_bytes import FileBytes
 from csu.verify.frames import decode_frames
 from csu.verify.tables import ListedChunk, Tables, read_tables
@@ -13,6 +13,7 @@ from csu.verify.verdict import Findings, PartReport
 from edge_agent.contract.boxes import Box
 from edge_agent.contract.clip import FragmentDigest, Manifest, ManifestPart
 from edge_agent.contract.errors import FormatError
+from edge_agent.contract.segment_format import tag_agrees
 
 _MAX_HEADER_BYTES = 1 << 28
 
@@ -68,10 +69,8 @@ class PartCheck:
         if tables is not None:
             self._check_tables(tables, contents)
         if not digest_holds and self._findings.errors == before + 1:
-            end = contents.segments[0].end if contents.segments else 0
             self._findings.error(
-                f"{self._part}, header of the file or of a segment",
-                f"all fragments are as signed: the change lies in bytes 0 to {end} or in another segment's header",
+                f"{self._part}, header of the file", "changed: all segments are as they were recorded"
             )
         return PartReport(
             file_name=self._path.name,
@@ -137,16 +136,21 @@ class PartCheck:
             self._findings.error(self._part, "no segment header: nothing says who, where and when")
         starts = [segment.offset for segment in contents.segments]
         for fragment in contents.fragments:
-            index, record = bisect_right(starts, fragment.offset) - 1, fragment.record
-            header = contents.segments[index].header if index >= 0 else None
-            place = f"{self._part}, header of segment {record.sequence}"
-            if header is None:
-                self._findings.error(place, f"missing before fragment {record.number}")
-            elif (header.sequence, header.run_id) != (record.sequence, record.run_id):
-                said = f"segment {header.sequence}, run {header.run_id}"
-                self._findings.error(place, f"what stands before its fragments is the header of {said}")
+            index = bisect_right(starts, fragment.offset) - 1
+            self._check_owner(fragment, contents.segments[index] if index >= 0 else None)
         for segment in contents.segments:
             self._check_segment_header(segment.header.sequence, segment.header.to_object())
+
+    def _check_owner(self, fragment: FoundFragment, owner: FoundSegment | None) -> None:
+        record = fragment.record
+        place = f"{self._part}, header of segment {record.sequence}"
+        if owner is None:
+            self._findings.error(place, f"missing before fragment {record.number}")
+        elif (owner.header.sequence, owner.header.run_id) != (record.sequence, record.run_id):
+            said = f"segment {owner.header.sequence}, run {owner.header.run_id}"
+            self._findings.error(place, f"what stands before its fragments is the header of {said}")
+        elif fragment.problem is None and not tag_agrees(fragment.body, owner.boxes):
+            self._findings.error(place, "not the one that its fragments were written under")
 
     def _check_segment_header(self, sequence: int, header: dict[str, object]) -> None:
         if self._claim is None:

@@ -167,10 +167,15 @@ def test_one_wrong_byte_is_named_by_segment_and_fragment(clip: SavedClip) -> Non
 def place_of(clip: SavedClip, offset: int) -> str:
     """A pattern for the place that a changed byte is reported at."""
     part = clip.plan.parts[0]
+    if offset < part.header_bytes:
+        return "part 1, header of the file"
     for one in part.fragments:
         if one.offset <= offset < one.offset + one.length_bytes:
-            return f"part 1, segment {one.sequence}, fragment {one.number}(:| )"
-    return "part 1, header of |part 1, after segment "
+            return f"part 1, segment {one.sequence}, fragment {one.number}:"
+    behind = next(one for one in part.fragments if one.offset > offset)
+    return (
+        f"part 1, header of (segment {behind.sequence}|its first segment)|part 1, after segment {behind.sequence - 1}"
+    )
 
 
 def test_every_single_wrong_byte_of_a_part_is_found_and_named(small: SavedClip, tmp_path: Path) -> None:
