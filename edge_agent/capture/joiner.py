@@ -1,6 +1,7 @@
 """Packets become whole access units.
 
-Some sources hand out parameter sets, or single slices, as packets of their own. A packet without a slice is put
+Some sources hand out parameter sets, or single slices, as packets of their own (seen: GStreamer's RTP payloader puts
+parameter sets before every slice of a key picture, and libav's parser cuts there). A packet without a slice is put
 before the next one. A further slice of the same picture (its stamp is missing or repeated, and its slice header says
 so) is put behind the one before it; that takes a hold of one packet, which is kept up only for sources that are seen
 to need it: the first packet of a stream waits for the second, and that decides.
@@ -23,6 +24,7 @@ class Joiner:
         self._held: RawPacket | None = None
         self._splits: bool | None = None
         """Whether this source splits pictures; None until the second packet told."""
+        self._last_pts: int | None = None
 
     def push(self, packet: RawPacket) -> list[RawPacket]:
         """The access units that are whole now: none, one, or at most two."""
@@ -57,10 +59,8 @@ class Joiner:
         return joined
 
     def _same_picture(self, packet: RawPacket) -> bool:
-        held = self._held
-        if packet.pts is None:
-            return True
-        return self._splits is False or (held is not None and packet.pts == held.pts)
+        """Whether its stamp allows a slice to belong to the picture before."""
+        return packet.pts is None or self._last_pts is None or packet.pts == self._last_pts
 
     def _continue(self, packet: RawPacket) -> list[RawPacket]:
         if self._splits is False:
@@ -72,9 +72,12 @@ class Joiner:
             self._held = packet
         else:
             self._held = _join(self._held, packet)
+            if self._held.pts is None:
+                self._held.pts, self._held.dts = packet.pts, packet.dts
         return []
 
     def _begin(self, packet: RawPacket) -> list[RawPacket]:
+        self._last_pts = packet.pts
         held, self._held = self._held, packet
         if held is None:
             if self._splits is not False:
