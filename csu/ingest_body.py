@@ -13,6 +13,8 @@ from edge_agent.clock import Clock
 _BLOCK_BYTES = 1 << 20
 _BLOCK_AGE_US = 500_000
 """A slow sender's bytes are written so often."""
+_SYNC_BYTES = 16 << 20
+"""Syncing begins while more is still coming, so that the last sync, which the sender waits for, has little to do."""
 
 
 class BodyWriter:
@@ -27,6 +29,8 @@ class BodyWriter:
         self._descriptor = -1
         self._offset = offset
         self._writing: asyncio.Task[None] | None = None
+        self._syncing: asyncio.Task[None] | None = None
+        self._sync_begun_at = offset
 
     @property
     def offset(self) -> int:
@@ -85,6 +89,17 @@ class BodyWriter:
             await self._writing
         if block:
             self._writing = asyncio.create_task(asyncio.to_thread(self._write_block, block))
+        await self._sync_now_and_then()
+
+    async def _sync_now_and_then(self) -> None:
+        if self._offset - self._sync_begun_at < _SYNC_BYTES:
+            return
+        if self._syncing is not None and not self._syncing.done():
+            return
+        if self._syncing is not None:
+            await self._syncing
+        self._sync_begun_at = self._offset
+        self._syncing = asyncio.create_task(asyncio.to_thread(os.fdatasync, self._descriptor))
 
     def _write_block(self, block: list[bytes]) -> None:
         for data in block:
@@ -95,11 +110,12 @@ class BodyWriter:
                 view = view[written:]
 
     async def _finish(self) -> None:
-        try:
-            if self._writing is not None:
-                await self._writing
-        finally:
-            await asyncio.to_thread(self._sync_and_close)
+        tasks = [task for task in (self._writing, self._syncing) if task is not None]
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.to_thread(self._sync_and_close)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
 
     def _sync_and_close(self) -> None:
         try:

@@ -26,6 +26,7 @@ from edge_agent.errors import (
 )
 from edge_agent.settings import UploadSettings
 from edge_agent.uplink.blocks import ByteSource, ChunkBody, RunningDigest, TextSource
+from edge_agent.uplink.chunk_size import ChunkSize
 from edge_agent.uplink.progress import ProgressMeter
 from edge_agent.uplink.slots import Slots, Turn
 from edge_agent.uplink.transfer_state import ItemState, TransferState, TransferStore
@@ -72,6 +73,7 @@ class ClipSender:
         self._plan: ClipPlan | None = None
         self._meter = ProgressMeter(0, tools.clock)
         self._sources: dict[int, tuple[PartReader, RunningDigest]] = {}
+        self._chunk_size = ChunkSize(tools.settings.chunk_bytes, tools.clock)
         self._done_bytes = 0
         self._saving: asyncio.Future[None] | None = None
 
@@ -167,14 +169,22 @@ class ClipSender:
             self._begin_measuring(offset)
             while offset < item.source.length_bytes:
                 await turn.step_aside()
-                size_bytes = min(self._tools.settings.chunk_bytes, item.source.length_bytes - offset)
-                offset = await self._tus.append(
-                    location, offset, ChunkBody(item.source, item.digest, offset, size_bytes)
-                )
+                offset = await self._send_chunk(item, location, offset)
                 self._reached(offset, item)
             sha256 = await asyncio.to_thread(item.digest.finish)
             await self.save(item.put_back(ItemState(location=location, sha256=sha256, done=True)))
         self._done_bytes += item.source.length_bytes
+
+    async def _send_chunk(self, item: _Item, location: str, offset: int) -> int:
+        size_bytes = min(self._chunk_size.begin(), item.source.length_bytes - offset)
+        body = ChunkBody(item.source, item.digest, offset, size_bytes)
+        try:
+            reached = await self._tus.append(location, offset, body)
+        except TransferInterruptedError:
+            self._chunk_size.interrupted()
+            raise
+        self._chunk_size.end(reached - offset)
+        return reached
 
     async def _begin(self, item: _Item) -> tuple[str, int]:
         """Where the upload is and how far; created when it is not there."""

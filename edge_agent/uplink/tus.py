@@ -162,7 +162,7 @@ class TusClient:
             raise TransferLostError(told)
         if answer.status == 401:
             self._note_unauthorised(answer, told)
-        if answer.status in _RETRIED or answer.status >= 500:
+        if answer.status in _RETRIED or answer.status >= 500 or answer.status < 300:
             raise TransferInterruptedError(told, self._retry_after_s(answer.headers.get("Retry-After")))
         raise TransferRefusedError(told)
 
