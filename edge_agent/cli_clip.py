@@ -1,0 +1,87 @@
+"""`edge-agent clip`: a clip and its signed manifest, taken on the unit itself."""
+
+import argparse
+import getpass
+import logging
+
+from edge_agent.buffer.access import RingAccess, open_or_ask
+from edge_agent.buffer.clip.reader import read_plan
+from edge_agent.buffer.clip.save import save_clip
+from edge_agent.clock import Clock
+from edge_agent.contract.clip import ClipPlan, Interval, Requester
+from edge_agent.contract.codes import ErrorCode
+from edge_agent.contract.ids import make_uuid7
+from edge_agent.contract.local_time import load_zone, parse_instant
+from edge_agent.contract.ring_protocol import PlanRequest, PlanResult
+from edge_agent.contract.times import format_utc
+from edge_agent.errors import RingRequestError
+from edge_agent.evidence.keys import load_or_create_unit_key
+from edge_agent.paths import ring_directory
+from edge_agent.recorder import find_camera, ring_context
+from edge_agent.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+WAIT_LIMIT_S = 90.0
+_ASK_AGAIN_S = 1.0
+LOCAL_ROLE = "technician"
+
+
+def save_local_clip(options: argparse.Namespace, settings: Settings, clock: Clock) -> int:
+    """Plan, wait for the end of the interval if need be, save, release; prints the files.
+
+    Raises:
+        SettingsError: no such camera.
+        ContractError: a time that cannot be read.
+        RingError: the ring rejects the request or does not answer, the target is taken or refused.
+        EvidenceError: the unit's key cannot be used.
+    """
+    camera = find_camera(settings, options.camera)
+    request = _request(options, settings, clock)
+    data_dir = settings.unit.data_dir
+    key = load_or_create_unit_key(data_dir)
+    with open_or_ask(data_dir, camera, ring_context(settings, clock), clock) as ring:
+        try:
+            result = _plan(ring, request, clock)
+            plan_file = data_dir / result.plan_file
+            plan = read_plan(plan_file)
+            files = save_clip(plan, ring_directory(data_dir, camera.name), plan_file.parent, options.output, key)
+        finally:
+            ring.release(request.clip_id)
+    _print_result(plan)
+    for file in files:
+        print(file)
+    return 0
+
+
+def _request(options: argparse.Namespace, settings: Settings, clock: Clock) -> PlanRequest:
+    zone, now_us = load_zone(settings.unit.timezone), clock.wall_us()
+    requester = Requester(
+        operator=getpass.getuser(), role=LOCAL_ROLE, reference=options.reference, purpose=options.purpose
+    )
+    interval = Interval(
+        start_us=parse_instant(options.start, zone, now_us), end_us=parse_instant(options.end, zone, now_us)
+    )
+    return PlanRequest(clip_id=make_uuid7(now_us), interval=interval, requester=requester)
+
+
+def _plan(ring: RingAccess, request: PlanRequest, clock: Clock) -> PlanResult:
+    """Plan, again and again while the interval's end is not recorded yet."""
+    give_up_us = clock.monotonic_us() + round(WAIT_LIMIT_S * 1e6)
+    result = ring.plan(request)
+    while result.state == "reserved":
+        if clock.monotonic_us() > give_up_us:
+            raise RingRequestError(ErrorCode.NOT_YET, "the end of the interval was not recorded in time")
+        clock.sleep(_ASK_AGAIN_S)
+        result = ring.plan(request)
+    return result
+
+
+def _print_result(plan: ClipPlan) -> None:
+    assert plan.delivered is not None  # noqa: S101 -- a planned clip has parts: narrows the type
+    print(
+        f"clip {plan.clip_id}: {format_utc(plan.delivered.start_us)} to {format_utc(plan.delivered.end_us)},"
+        f" {plan.length_bytes / 1e6:.1f} MB in {len(plan.parts)} part(s)"
+    )
+    for gap in plan.gaps:
+        print(f"gap {format_utc(gap.start_us)} to {format_utc(gap.end_us)}: {gap.cause}")
