@@ -1,9 +1,9 @@
 """How much one PATCH carries.
 
 An ingest syncs before it answers, and the link is idle meanwhile: over a fast link many small requests would spend
-most of their time waiting. Over a slow one a large request would keep an urgent clip waiting. So a request carries what
-the link lately took in two seconds, and never less than the settings say. How much is sent twice after a cut does not
-depend on it: the ingest keeps what came of a request.
+most of their time waiting. Over a slow one a large request would keep an urgent clip waiting. So a request carries
+what the link lately took in two seconds, and never less than the settings say. How much is sent twice after a cut
+does not depend on it: the ingest keeps what came of a request.
 """
 
 from edge_agent.clock import Clock
