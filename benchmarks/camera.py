@@ -22,7 +22,19 @@ def start_camera(workspace: Workspace, directory: Path, minutes: float) -> str:
     url = RtspServer(workspace.processes, "--file", str(footage)).start().url()
     watched = directory / "watched.txt"
     source = ["-rtsp_transport", "tcp", "-i", url]
-    watcher: list[str | Path] = ["ffmpeg", "-v", "error", *source, "-c", "copy", "-f", "framecrc", watched]
+    watcher: list[str | Path] = [
+        "ffmpeg",
+        "-v",
+        "error",
+        *source,
+        "-c",
+        "copy",
+        "-flush_packets",
+        "1",
+        "-f",
+        "framecrc",
+        watched,
+    ]
     workspace.start(watcher, f"{directory.name}-watcher")
     wait_for(lambda: watched if watched.exists() and watched.stat().st_size else None, "the camera")
     time.sleep(1)  # the watcher's first second comes in one burst

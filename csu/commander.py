@@ -19,7 +19,7 @@ from csu.backoff import delay_s
 from csu.errors import BrokerError, RequestRefusedError
 from csu.feed import Feed
 from csu.ids import make_uuid7
-from csu.records import FINAL_STATES, CommandRecord
+from csu.records import CommandRecord
 from csu.registry import Registry
 from csu.stored_clips import DueReceipt
 from csu.stored_commands import DueCommand, NewCommand
@@ -122,6 +122,9 @@ class Commander:
             cmd=order.cmd,
             params=claims.params,
             operator=order.operator,
+            role=order.role,
+            reference=order.reference,
+            purpose=order.purpose,
             token=token,
             issued_us=now_us,
             expires_us=claims.exp * 1_000_000,
@@ -214,11 +217,6 @@ class Commander:
 
     def _announce(self, record: CommandRecord) -> None:
         self._feed.publish({"kind": "command"} | record.to_object())
-
-
-def is_final(record: CommandRecord) -> bool:
-    """Whether nothing more comes of it."""
-    return record.state in FINAL_STATES
 
 
 def _expiry_s(now_us: int, next_us: int) -> int:

@@ -51,6 +51,9 @@ class CommandRecord(ContractModel):
     cmd: str
     params: dict[str, Any]
     operator: str
+    role: str
+    reference: str | None = None
+    purpose: str | None = None
     issued_us: UtcMicros = Field(alias="issued_at")
     expires_us: UtcMicros = Field(alias="expires_at")
     state: CommandState

@@ -43,6 +43,9 @@ class NewCommand:
     cmd: str
     params: dict[str, Any]
     operator: str
+    role: str
+    reference: str | None
+    purpose: str | None
     token: str
     issued_us: int
     expires_us: int
@@ -51,14 +54,18 @@ class NewCommand:
 def add_command(connection: sqlite3.Connection, command: NewCommand) -> CommandRecord:
     """Store a command; it is due at once."""
     connection.execute(
-        "INSERT INTO commands (command_id, unit_id, cmd, params, operator, token, issued_us, expires_us, state,"
-        " next_send_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'waiting', ?)",
+        "INSERT INTO commands (command_id, unit_id, cmd, params, operator, role, reference,"
+        " purpose, token, issued_us, expires_us, state,"
+        " next_send_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', ?)",
         (
             command.command_id,
             command.unit_id,
             command.cmd,
             json.dumps(command.params),
             command.operator,
+            command.role,
+            command.reference,
+            command.purpose,
             command.token,
             command.issued_us,
             command.expires_us,

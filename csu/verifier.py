@@ -13,13 +13,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from csu import stored_clips
+from csu import stored_clips, stored_commands
 from csu.backoff import delay_s
 from csu.commander import Commander
-from csu.errors import CsuError, RegistryError
+from csu.errors import CsuError, RegistryError, RequestRefusedError
 from csu.feed import Feed
 from csu.keys import KeyStore
-from csu.records import ClipRecord
+from csu.records import ClipRecord, CommandRecord
 from csu.registry import Registry
 from edge_agent.clock import Clock
 from edge_agent.contract.jws import SigningKey
@@ -80,12 +80,20 @@ class Verifier:
         folder = Path(clip.folder)
         digest = await asyncio.to_thread(_digest, folder / MANIFEST_FILE_NAME)
         reason, report = await self._judge(clip, folder)
+        reason = reason or mismatch(await self._command_of(clip), report)
         receipt = sign_receipt(self._keys.signing_key, clip, digest, reason, self._clock.wall_us())
         now_us = self._clock.wall_us()
         record = await self._registry.run(stored_clips.save_verdict, clip.clip_id, reason, report, receipt, now_us)
         _log.info("clip %s of %s: %s", clip.clip_id, clip.unit_id, record.verdict)
         self._feed.publish({"kind": "clip"} | record.to_object())
         self._commander.wake()
+
+    async def _command_of(self, clip: ClipRecord) -> CommandRecord | None:
+        try:
+            command = await self._registry.run(stored_commands.load_command, clip.clip_id)
+        except RequestRefusedError:
+            return None  # another centre's, or of a registry that was lost
+        return command if command.unit_id == clip.unit_id else None
 
     async def _judge(self, clip: ClipRecord, folder: Path) -> tuple[str | None, dict[str, Any]]:
         """Why the clip fails, None when it does not; and the whole report."""
@@ -125,6 +133,29 @@ class Verifier:
                 job.kill()
                 await job.wait()
         return _read_outcome(output, job.returncode)
+
+
+def mismatch(command: CommandRecord | None, report: dict[str, Any]) -> str | None:
+    """How a sound clip differs from what was asked for; None when it does not, or was not asked for from here.
+
+    Args:
+        command: the `clip.request`.
+        report: the verification's; its `summary` says what the manifest says.
+    """
+    if command is None:
+        return None
+    summary = report.get("summary", {})
+    asked, requester = summary.get("asked", {}), summary.get("requester", {})
+    pairs = {
+        "camera": (command.params.get("camera"), summary.get("camera")),
+        "from": (command.params.get("from"), asked.get("start_us")),
+        "to": (command.params.get("to"), asked.get("end_us")),
+        "operator": (command.operator, requester.get("operator")),
+        "reference": (command.reference, requester.get("reference")),
+        "purpose": (command.purpose, requester.get("purpose")),
+    }
+    differing = [f"{name}: asked {was!r}, manifest {is_!r}" for name, (was, is_) in pairs.items() if was != is_]
+    return f"not what was asked for: {'; '.join(differing)}"[:_MAX_REASON_CHARACTERS] if differing else None
 
 
 def sign_receipt(key: SigningKey, clip: ClipRecord, sha256: str, reason: str | None, now_us: int) -> str:

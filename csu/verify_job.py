@@ -16,7 +16,10 @@ def main() -> int:
     """Verify and print; 0 whatever the verdict, else the job itself failed."""
     keys = TrustedKeys.from_json(sys.stdin.read())
     verdict = verify_clip(Path(sys.argv[1]), keys)
-    sys.stdout.write(json.dumps({"reason": verdict.reason, "report": verdict.to_object()}))
+    reason = verdict.reason
+    if reason is None and verdict.signature != "valid":
+        reason = "the manifest's signature was not checked"
+    sys.stdout.write(json.dumps({"reason": reason, "report": verdict.to_object()}))
     return 0
 
 

@@ -30,13 +30,14 @@ def run(context: Context) -> int:
     from csu.verify import verify_clip  # decoders load slowly; the other subcommands do without
 
     verdict = verify_clip(arguments.clip, _keys_of(arguments))
+    proven = verdict.ok and verdict.signature == "valid"
     if arguments.json:
         print(json.dumps(verdict.to_object(), indent=2, ensure_ascii=False))
-    elif verdict.reason is None:
-        print(f"verified: {arguments.clip}")
     else:
-        print(f"NOT VERIFIED: {verdict.reason}")
-    return OK if verdict.reason is None else FAILED
+        for finding in verdict.findings:
+            print(f"{finding.severity}: {finding}")
+        print(f"{'verified' if proven else 'NOT VERIFIED'}: {arguments.clip} (signature {verdict.signature})")
+    return OK if proven else FAILED
 
 
 def _keys_of(arguments: argparse.Namespace) -> TrustedKeys:

@@ -55,7 +55,7 @@ class ClockStatement(ContractModel):
     """How far the times of a clip can be trusted."""
 
     source: ClockSource
-    bound_us: int | None
+    bound_us: int | None = None
     """Largest bound of the error over the part, µs; null when nobody vouched for the clock."""
 
 

@@ -2,16 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from edge_agent.contract.codes import ErrorCode
 from edge_agent.contract.commands import MAX_CLIP_S, NEEDS_REFERENCE, ClipRequest, CommandClaims, CoverageQuery
 from edge_agent.contract.model import ContractModel
+from edge_agent.contract.upload import origin_of
 from edge_agent.errors import CommandRejectedError, ContractError
 from edge_agent.settings import UploadSettings
 
 _MAX_QUERY_S = 32 * 24 * 3600
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,22 +20,6 @@ class UnitFacts:
     unit_id: str
     cameras: frozenset[str]
     upload: UploadSettings | None
-
-
-def origin_of(url: str) -> str:
-    """Scheme, host and port of a URL (RFC 6454 §4), such as `https://ingest.example:443`.
-
-    Raises:
-        ContractError: not an http or https URL, or one with a user name.
-    """
-    try:
-        parts = urlsplit(url)
-        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
-    except ValueError as error:
-        raise ContractError(f"{url!r:.100} is not a URL: {error}") from error
-    if port is None or not parts.hostname or parts.username is not None:
-        raise ContractError(f"{url!r:.100} is not an http or https URL without user name")
-    return f"{parts.scheme}://{parts.hostname}:{port}"
 
 
 def check_parameters(claims: CommandClaims, model: type[ContractModel], unit: UnitFacts) -> ContractModel:

@@ -31,7 +31,7 @@ from edge_agent.uplink.wire import Inbound, Outgoing, WireEvents, WireOptions
 logger = logging.getLogger(__name__)
 
 _CONNECT_TIMEOUT_S = 10.0
-_ANSWER_TIMEOUT_S = 20.0
+_ANSWER_TIMEOUT_S = 30.0
 _LOOP_TIMEOUT_S = 1.0
 _MAX_CORRELATION_BYTES = 256
 _WILL_DELAY_S = 5
@@ -117,7 +117,11 @@ class PahoWire:
         awaited: asyncio.Future[bool] = self._loop.create_future()
         self._awaited[packet_id] = awaited
         try:
-            return await awaited
+            async with asyncio.timeout(_ANSWER_TIMEOUT_S):
+                return await awaited
+        except TimeoutError as error:
+            self._sever()
+            raise ConnectionLostError(f"the broker did not answer for {_ANSWER_TIMEOUT_S:g} s") from error
         finally:
             self._awaited.pop(packet_id, None)
 
