@@ -1,0 +1,199 @@
+"""Which body gets which verdict, in the order of the checks."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from edge_agent.clock import FakeClock
+from edge_agent.contract.commands import CommandClaims
+from edge_agent.contract.ids import make_uuid7
+from edge_agent.contract.jws import SigningKey, TrustedKeys
+from edge_agent.errors import CommandRejectedError
+from edge_agent.settings import UploadSettings
+from edge_agent.uplink.admission import UNKNOWN, Admission, Admitted, Refused, Repeated
+from edge_agent.uplink.checks import UnitFacts
+from edge_agent.uplink.database import LinkDatabase
+from edge_agent.uplink.freshness import check_fresh
+from edge_agent.uplink.ledger import Ledger, NewCommand
+from edge_agent.uplink.newest import NewestIat
+from edge_agent.uplink.stamps import ClockBelief
+
+KEY = SigningKey.generate()
+UNIT = UnitFacts(
+    "nomad-07",
+    frozenset({"main"}),
+    UploadSettings(url="https://ingest.example/files/", allowed_origins=("https://second.example:8443",)),
+)
+
+
+def claims_at(clock: FakeClock, **changes: object) -> dict[str, Any]:
+    now_s = clock.wall_us() // 1_000_000
+    claims: dict[str, Any] = {
+        "iss": "csu",
+        "aud": "nomad-07",
+        "jti": make_uuid7(clock.wall_us()),
+        "iat": now_s,
+        "exp": now_s + 600,
+        "sub": "a. moreau",
+        "role": "operator",
+        "cmd": "clip.request",
+        "params": {"camera": "main", "from": "2026-09-01T00:00:00Z", "to": "2026-09-01T00:10:00Z"},
+        "reference": "PV 1",
+        "purpose": "requisition",
+    }
+    return {name: value for name, value in (claims | changes).items() if value is not None}
+
+
+def signed(claims: dict[str, Any]) -> bytes:
+    return KEY.sign("command", claims).encode()
+
+
+@pytest.fixture
+async def admission(ledger: Ledger, clock: FakeClock, database: LinkDatabase) -> Admission:
+    keys = TrustedKeys.from_jwks(KEY.public_jwk())
+    return Admission(UNIT, keys, ledger, clock, ClockBelief(), await NewestIat.load(database))
+
+
+async def refused(admission: Admission, body: bytes) -> Refused:
+    verdict = await admission.judge(body)
+    assert isinstance(verdict, Refused), verdict
+    return verdict
+
+
+async def test_a_good_command_is_admitted(admission: Admission, clock: FakeClock) -> None:
+    verdict = await admission.judge(signed(claims_at(clock)))
+    assert isinstance(verdict, Admitted)
+    assert verdict.durable
+    now_s = clock.wall_us() // 1_000_000
+    check = await admission.judge(signed(claims_at(clock, cmd="unit.check", params={}, exp=now_s + 20)))
+    assert isinstance(check, Admitted)
+    assert not check.durable
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "stored"),
+    [
+        ({"aud": "nomad-08"}, "wrong-unit", False),
+        ({"cmd": "unit.explode"}, "unknown-command", False),
+        ({"role": "technician"}, "not-authorised", True),
+        ({"exp": 1}, "parameters-invalid", True),
+        ({"exp": 4_000_000_000}, "parameters-invalid", True),
+        ({"params": {}}, "parameters-invalid", True),
+        ({"reference": None}, "parameters-invalid", True),
+        ({"purpose": None}, "parameters-invalid", True),
+        ({"params": {"camera": "attic", "from": "2026-09-01T00:00:00Z", "to": "2026-09-01T00:10:00Z"}},
+         "unknown-camera", True),
+        ({"params": {"camera": "main", "from": "2026-09-01T00:10:00Z", "to": "2026-09-01T00:10:00Z"}},
+         "interval-invalid", True),
+        ({"params": {"camera": "main", "from": "2026-09-01T00:00:00Z", "to": "2026-09-03T00:00:00Z"}},
+         "interval-invalid", True),
+        ({"params": {"camera": "main", "from": "2026-09-01T00:00:00Z", "to": "2026-09-01T00:10:00Z",
+                     "upload": "https://ingest.example.evil/files/"}}, "origin-not-allowed", True),
+        ({"params": {"camera": "main", "from": "2026-09-01T00:00:00Z", "to": "2026-09-01T00:10:00Z",
+                     "upload": "http://ingest.example/files/"}}, "origin-not-allowed", True),
+        ({"cmd": "unit.check", "params": {}}, "parameters-invalid", False),
+    ],
+)  # fmt: skip
+async def test_a_signed_command_is_refused_with_its_code(
+    admission: Admission, clock: FakeClock, changes: dict[str, Any], code: str, stored: bool
+) -> None:
+    claims = claims_at(clock, **changes)
+    verdict = await refused(admission, signed(claims))
+    assert (verdict.code, verdict.command_id, verdict.is_signed) == (code, claims["jti"], True)
+    assert (verdict.body_sha256 is not None) is stored
+
+
+async def test_bodies_that_nobody_signed(admission: Admission, clock: FakeClock, ledger: Ledger) -> None:
+    claims = claims_at(clock)
+    stranger = SigningKey.generate()
+    head, payload, _ = signed(claims).split(b".")
+    bodies = {
+        b"": "malformed",
+        b"\xff\xfe": "malformed",
+        b"a.b": "malformed",
+        b"x" * 16_001: "too-large",
+        json.dumps(claims).encode(): "unsigned",
+        head + b"." + payload + b".": "unsigned",
+        stranger.sign("command", claims).encode(): "signature-invalid",
+        KEY.sign("receipt", claims).encode(): "signature-invalid",
+        head + b"." + payload + b".AAAA": "signature-invalid",
+        KEY.sign("command", {"jti": claims["jti"]}).encode(): "malformed",
+    }
+    for body, code in bodies.items():
+        verdict = await refused(admission, body)
+        assert (verdict.code, verdict.is_signed) == (code, False), body[:40]
+    spoofed = stranger.sign("command", claims).encode()
+    assert (await refused(admission, spoofed)).command_id == claims["jti"]
+    await ledger.store(NewCommand(CommandClaims.from_object(claims), "0" * 64))
+    assert (await refused(admission, spoofed)).command_id == UNKNOWN
+
+
+@hypothesis_settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(body=st.one_of(st.binary(max_size=200), st.from_regex(rb"[A-Za-z0-9_-]{1,30}(\.[A-Za-z0-9_-]{0,40}){2}")))
+async def test_garbage_is_refused(admission: Admission, body: bytes) -> None:
+    assert not (await refused(admission, body)).is_signed
+
+
+async def test_the_same_body_is_a_repetition_however_late(
+    admission: Admission, clock: FakeClock, ledger: Ledger
+) -> None:
+    body = signed(claims := claims_at(clock))
+    first = await admission.judge(body)
+    assert isinstance(first, Admitted)
+    await ledger.store(NewCommand(first.claims, first.body_sha256))
+    clock.advance(3600)
+    assert isinstance(await admission.judge(body), Repeated)
+    other = await refused(admission, signed(claims | {"sub": "b. petit"}))
+    assert (other.code, other.body_sha256) == ("id-reused", None)
+    late = await refused(admission, signed(claims | {"jti": make_uuid7(1)}))
+    assert (late.code, late.body_sha256) == ("expired", None)
+
+
+def fresh(iat_s: int, now_s: int, belief: ClockBelief, newest_iat_s: int = 0) -> str | None:
+    """The code of a command that lives ten minutes; None when it is fresh."""
+    claims = CommandClaims.from_object(claims_at(FakeClock(), iat=iat_s, exp=iat_s + 600))
+    try:
+        check_fresh(claims, now_s * 1_000_000, belief, newest_iat_s, ephemeral=False)
+    except CommandRejectedError as error:
+        return error.code
+    return None
+
+
+NOW_S = 1_790_000_000
+
+
+@pytest.mark.parametrize(
+    ("iat_offset_s", "belief", "expected"),
+    [
+        (0, ClockBelief("chrony", 5_000), None),
+        (29, ClockBelief("chrony", 0), None),
+        (40, ClockBelief("chrony", 0), "not-yet-valid"),
+        (40, ClockBelief("chrony", 20_000_000), None),
+        (-599, ClockBelief("chrony", 0), None),
+        (-601, ClockBelief("chrony", 0), "expired"),
+        (-601, ClockBelief("chrony", 20_000_000), None),
+        (0, ClockBelief(), None),
+        (200, ClockBelief(), None),
+        (400, ClockBelief(), "clock-unknown"),
+        (-601, ClockBelief(), "expired"),
+    ],
+)
+def test_freshness(iat_offset_s: int, belief: ClockBelief, expected: str | None) -> None:
+    assert fresh(NOW_S + iat_offset_s, NOW_S, belief) == expected
+
+
+def test_a_clock_that_fell_back_revives_no_old_command() -> None:
+    old_s = NOW_S - 86_400
+    assert fresh(old_s, old_s, ClockBelief(), newest_iat_s=NOW_S) == "clock-unknown"
+    assert fresh(3600, 3600, ClockBelief()) == "clock-unknown"
+
+
+async def test_the_newest_iat_survives_a_restart(
+    admission: Admission, clock: FakeClock, database: LinkDatabase
+) -> None:
+    await admission.judge(signed(claims_at(clock)))
+    assert (await NewestIat.load(database)).iat_s == clock.wall_us() // 1_000_000

@@ -1,0 +1,203 @@
+"""What is published, in what order, and what happens to it when the connection ends first."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from edge_agent.clock import FakeClock
+from edge_agent.contract.event_names import EventName
+from edge_agent.contract.messages import Progress
+from edge_agent.contract.names import Topics
+from edge_agent.uplink import events as events_module
+from edge_agent.uplink.database import LinkDatabase
+from edge_agent.uplink.events import Events
+from edge_agent.uplink.fake_wire import FakeBroker
+from edge_agent.uplink.ledger import Ledger, Step, fail
+from edge_agent.uplink.outbox import Pump, RetainedTopics
+from edge_agent.uplink.replies import LooseReply, Replies
+from edge_agent.uplink.session import Session
+from edge_agent.uplink.stamps import Stamper
+from edge_agent.uplink.states import State
+from edge_agent.uplink.wire import Inbound, Outgoing, WireOptions
+from tests.support.polling import until
+from tests.unit.uplink.test_ledger import new_command
+
+
+class NobodyToGreet:
+    async def on_online(self, session_present: bool) -> None:
+        """Nothing is published at a connection's begin."""
+
+
+@dataclass
+class Out:
+    """The outgoing half of a link on a broker in memory."""
+
+    broker: FakeBroker
+    retained: RetainedTopics
+    replies: Replies
+    events: Events
+
+    def bodies(self, name: str) -> list[dict[str, object]]:
+        return [
+            json.loads(message.payload) for message in self.broker.published if message.topic.endswith(f"/{name}")
+        ]
+
+
+@pytest.fixture
+def out(ledger: Ledger, database: LinkDatabase, stamper: Stamper, topics: Topics, wake: asyncio.Event) -> Out:
+    replies = Replies(ledger, stamper, topics, wake)
+    return Out(FakeBroker(), RetainedTopics(wake), replies, Events(database, stamper, topics, wake))
+
+
+@asynccontextmanager
+async def running(out: Out, wake: asyncio.Event) -> AsyncIterator[Session]:
+    session = Session(WireOptions("nomad-07", Outgoing("w", b"")), "down/#", out.broker.factory, FakeClock())
+    pump = Pump(session, (out.retained, out.replies, out.events), wake)
+    tasks = {asyncio.create_task(session.run(NobodyToGreet())), asyncio.create_task(pump.run())}
+    try:
+        yield session
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+async def test_only_the_last_body_of_a_retained_topic_is_published(out: Out, wake: asyncio.Event) -> None:
+    out.retained.put("t/health", b"1")
+    out.retained.put("t/health", b"2")
+    async with running(out, wake):
+        await until(lambda: bool(out.broker.published), what="a publication")
+        out.retained.put("t/health", b"2")
+        out.retained.put("t/alarms", b"3")
+        await until(lambda: len(out.broker.published) == 2, what="the other topic")
+        out.retained.renew()
+        await until(lambda: len(out.broker.published) == 4, what="both again")
+    assert [message.payload for message in out.broker.published[:4]] == [b"2", b"3", b"2", b"3"]
+    assert all(message.retain for message in out.broker.published[:4])
+
+
+async def test_what_the_broker_did_not_acknowledge_is_published_again(
+    out: Out, wake: asyncio.Event, ledger: Ledger, clock: FakeClock
+) -> None:
+    entry = await ledger.store(new_command(clock), fail("unknown-camera", "no", State.REJECTED, False))
+    await out.replies.load()
+    out.retained.put("t/health", b"{}")
+    await out.events.occurred(EventName.COMMAND_REFUSED, {"code": "malformed"})
+    out.replies.queue_loose(LooseReply("unknown", "unknown", "rejected"))
+    out.broker.withhold = True
+    async with running(out, wake):
+        await until(lambda: len(out.broker.withheld) == 4, what="four publications")
+        out.broker.withhold = False
+        out.broker.cut()
+        await until(lambda: len(out.broker.published) == 4, what="four publications again")
+        assert out.broker.wire is not None
+    assert await ledger.unsent_ids() == []
+    assert {body["command_id"] for body in out.bodies("reply")} == {entry.command_id, "unknown"}
+    assert [body["name"] for body in out.bodies("event")] == ["command-refused"]
+
+
+async def test_a_reply_is_the_one_that_stands_when_it_is_sent(
+    out: Out, wake: asyncio.Event, ledger: Ledger, clock: FakeClock
+) -> None:
+    entry = await ledger.store(new_command(clock))
+    out.replies.queue(entry.command_id)
+    planned = await ledger.advance(entry, Step(State.PLANNED, result={"clip": {}}))
+    assert planned is not None
+    running_entry = await ledger.advance(planned, Step(State.RUNNING))
+    assert running_entry is not None
+    out.replies.set_progress(entry.command_id, Progress(sent_bytes=1, total_bytes=4))
+    async with running(out, wake):
+        await until(lambda: bool(out.bodies("reply")), what="a reply")
+        failed = await ledger.advance(running_entry, fail("upload-refused", "413: too much"))
+        assert failed is not None
+        out.replies.set_progress(entry.command_id, Progress(sent_bytes=2, total_bytes=4))
+        await until(lambda: len(out.bodies("reply")) == 2, what="the end")
+    first, last = out.bodies("reply")[:2]
+    assert (first["state"], first["progress"]) == ("running", {"sent_bytes": 1, "total_bytes": 4})
+    assert (last["state"], last.get("progress")) == ("failed", None)
+    assert first["clock_bound_ms"] == 5
+    assert first["seq"] != last["seq"]
+
+
+async def test_a_topic_that_the_broker_denies_blocks_nothing(out: Out, wake: asyncio.Event) -> None:
+    out.broker.denied.add("t/position")
+    out.retained.put("t/position", b"{}")
+    out.retained.put("t/health", b"{}")
+    async with running(out, wake):
+        await until(
+            lambda: [message.topic for message in out.broker.published] == ["t/health"], what="the other topic"
+        )
+
+
+async def test_an_oversized_result_is_left_out_and_said_to_be(
+    out: Out, wake: asyncio.Event, ledger: Ledger, clock: FakeClock
+) -> None:
+    entry = await ledger.store(new_command(clock, "clip.list"), Step(State.DONE, result={"clips": ["x" * 20_000]}))
+    out.replies.queue(entry.command_id)
+    async with running(out, wake):
+        await until(lambda: bool(out.bodies("reply")), what="a reply")
+    assert out.broker.published[0].payload.count(b"left_out_bytes") == 1
+    assert len(out.broker.published[0].payload) < 1000
+
+
+@pytest.mark.parametrize(
+    ("topic", "taken"),
+    [
+        ("csu/v1/nomad-07/up/reply/desk", True),
+        ("csu/v1/nomad-08/up/reply", False),
+        ("csu/v1/nomad-07/up/#", False),
+        ("csu/v1/nomad-07/up/+/x", False),
+        ("csu/v1/nomad-07/down/command", False),
+        ("csu/v1/nomad-07/up/" + "x" * 300, False),
+        (None, False),
+    ],
+)
+def test_response_topics(out: Out, topic: str | None, taken: bool) -> None:
+    message = Inbound("t", b"", 1, 1, 1, response_topic=topic)
+    assert out.replies.response_topic_of(message) == (topic if taken else None)
+
+
+async def test_alarms_are_raised_once_and_cleared_once_over_restarts(
+    out: Out, database: LinkDatabase, stamper: Stamper, topics: Topics, wake: asyncio.Event
+) -> None:
+    key = (EventName.CAMERA_LOST.value, "main")
+    assert await out.events.observe({key: {"cause": "camera-lost"}})
+    assert not await out.events.observe({key: {"cause": "camera-lost"}})
+    assert not await out.events.observe({})
+    reborn = Events(database, stamper, topics, wake)
+    await reborn.load()
+    assert [(alarm.name, alarm.camera) for alarm in reborn.raised] == [key]
+    assert not await reborn.observe({key: {"cause": "camera-lost"}})
+    assert await reborn.observe({key: None})
+    assert reborn.raised == ()
+    out.events = reborn
+    async with running(out, wake):
+        await until(lambda: len(out.bodies("event")) == 2, what="two events")
+    assert [body["state"] for body in out.bodies("event")] == ["raised", "cleared"]
+
+
+async def test_events_beyond_the_bound_are_counted(
+    out: Out, wake: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events_module, "MAX_WAITING", 5)
+    for number in range(20):
+        await out.events.occurred(EventName.COMMAND_REFUSED, {"number": number})
+    async with running(out, wake):
+        await until(lambda: len(out.bodies("event")) == 5, what="five events")
+    first, *others = out.bodies("event")
+    assert (first["name"], first["details"]) == ("events-lost", {"count": 16})
+    assert [body["details"] for body in others] == [{"number": number} for number in range(16, 20)]
+
+
+async def test_events_live_in_memory_when_the_database_cannot_be_written(
+    out: Out, database: LinkDatabase, wake: asyncio.Event
+) -> None:
+    await database.read(lambda connection: connection.execute("PRAGMA query_only=1"))
+    await out.events.observe({(EventName.STORAGE_ERROR.value, "main"): {"detail": "read-only"}})
+    async with running(out, wake):
+        await until(lambda: bool(out.bodies("event")), what="the event")
+    assert out.bodies("event")[0]["name"] == "storage-error"

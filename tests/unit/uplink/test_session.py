@@ -1,0 +1,116 @@
+"""The session over connections that fail, end and come back."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from edge_agent.clock import FakeClock
+from edge_agent.errors import ConnectionLostError
+from edge_agent.uplink.fake_wire import FakeBroker
+from edge_agent.uplink.session import Session
+from edge_agent.uplink.wire import Inbound, Outgoing, WireOptions
+from tests.support.polling import until
+
+WILL = Outgoing("csu/v1/nomad-07/up/status", b"offline", retain=True)
+COMMAND = "csu/v1/nomad-07/down/command"
+
+
+class Presence:
+    """Remembers whether the broker had the session, a connection each."""
+
+    def __init__(self) -> None:
+        self.seen: list[bool] = []
+
+    async def on_online(self, session_present: bool) -> None:
+        self.seen.append(session_present)
+
+
+@asynccontextmanager
+async def running(broker: FakeBroker, presence: Presence | None = None) -> AsyncIterator[Session]:
+    options = WireOptions("nomad-07", WILL)
+    session = Session(options, "csu/v1/nomad-07/down/#", broker.factory, FakeClock())
+    task = asyncio.create_task(session.run(presence or Presence()))
+    try:
+        yield session
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def collect(session: Session, into: list[Inbound], acknowledge: bool) -> None:
+    async for message in session.messages():
+        into.append(message)
+        if acknowledge:
+            session.acknowledge(message)
+
+
+async def test_it_connects_again_for_ever_and_tells_whether_the_session_was_there() -> None:
+    broker, presence = FakeBroker(), Presence()
+    broker.refusals.extend(["no such host", "refused", "Not authorized"])
+    async with running(broker, presence) as session:
+        await until(lambda: session.is_online, what="online")
+        broker.cut()
+        await until(lambda: broker.connections == 2, what="a second connection")
+        broker.forget()
+        broker.cut()
+        await until(lambda: broker.connections == 3, what="a third connection")
+        await until(lambda: len(presence.seen) == 3, what="three greetings")
+    assert presence.seen == [False, True, False]
+    assert len(broker.subscriptions) == 3
+
+
+async def test_an_end_in_order_publishes_the_will_itself() -> None:
+    broker = FakeBroker()
+    async with running(broker) as session:
+        await until(lambda: session.is_online, what="online")
+    assert broker.published[-1] == WILL
+    assert broker.wire is None
+
+
+async def test_messages_come_in_order_and_are_acknowledged_in_order() -> None:
+    broker, seen = FakeBroker(), list[Inbound]()
+    async with running(broker) as session:
+        reader = asyncio.create_task(collect(session, seen, acknowledge=True))
+        for number in range(50):
+            broker.send(COMMAND, b"%d" % number)
+        await until(lambda: len(broker.acknowledged) == 50, what="50 acknowledgements")
+        reader.cancel()
+    assert broker.acknowledged == [b"%d" % number for number in range(50)]
+
+
+async def test_what_was_not_acknowledged_comes_again() -> None:
+    broker, seen = FakeBroker(), list[Inbound]()
+    async with running(broker) as session:
+        reader = asyncio.create_task(collect(session, seen, acknowledge=False))
+        broker.send(COMMAND, b"x")
+        await until(lambda: len(seen) == 1, what="the message")
+        broker.cut()
+        await until(lambda: len(seen) == 2, what="the message again")
+        session.acknowledge(seen[0])  # of a connection that is over
+        assert broker.acknowledged == []
+        session.acknowledge(seen[1])
+        assert broker.acknowledged == [b"x"]
+        reader.cancel()
+
+
+async def test_publishing_without_connection_is_refused() -> None:
+    broker = FakeBroker()
+    broker.refusals.extend(["down"] * 10_000)
+    async with running(broker) as session:
+        with pytest.raises(ConnectionLostError):
+            await session.publish(Outgoing("csu/v1/nomad-07/up/reply", b"x"))
+
+
+async def test_a_publication_that_is_under_way_ends_with_the_connection() -> None:
+    broker = FakeBroker()
+    broker.withhold = True
+    async with running(broker) as session:
+        await until(lambda: session.is_online, what="online")
+        publication = asyncio.create_task(session.publish(Outgoing("csu/v1/nomad-07/up/reply", b"x")))
+        await until(lambda: bool(broker.withheld), what="the publication")
+        broker.withhold = False
+        broker.cut()
+        with pytest.raises(ConnectionLostError):
+            await publication
