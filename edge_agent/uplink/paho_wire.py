@@ -198,6 +198,7 @@ class PahoWire:
         will_properties.WillDelayInterval = _WILL_DELAY_S
         client.will_set(will.topic, will.payload, 1, will.retain, will_properties)
         client.on_socket_register_write = _nothing
+        client.on_socket_open = _send_at_once
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
@@ -249,6 +250,12 @@ class PahoWire:
 
 def _nothing(*_arguments: object) -> None:
     """Its presence alone keeps paho from writing in the caller's thread."""
+
+
+def _send_at_once(_client: mqtt.Client, _data: object, connection: object) -> None:
+    """No Nagle delay: an acknowledgement followed by a small reply waited 40 ms for the peer's delayed ACK."""
+    if isinstance(connection, socket.socket):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _properties(packet_type: int) -> Properties:

@@ -74,15 +74,18 @@ class TransferStore:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._swept = False  # later on, a temporary file may be another clip's write that is under way
 
     def open(self) -> None:
-        """Make the directory, remove what an interrupted write left.
+        """Make the directory; the first call removes what an interrupted write of an earlier process left.
 
         Raises:
             OSError: the storage refused.
         """
         make_directory(self._directory)
-        sweep_temporary_files(self._directory)
+        if not self._swept:
+            self._swept = True
+            sweep_temporary_files(self._directory)
 
     def list(self) -> list[str]:
         """Clip ids of what is there."""

@@ -1,6 +1,7 @@
 """A supervision centre of few words: what a unit publishes, and signed commands to it."""
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -70,6 +71,7 @@ class Operator:
         subscribed = threading.Event()
         client.on_connect = lambda c, *_: c.subscribe(self.topics.up("#"), 1)
         client.on_subscribe = lambda *_: subscribed.set()
+        client.on_socket_open = lambda _c, _d, sock: sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client.on_message = self._remember
         parts = urlsplit(self.broker_url)
         client.connect(parts.hostname or "", parts.port or 1883, clean_start=True)
