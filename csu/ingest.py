@@ -112,6 +112,7 @@ class Ingest:
 
     async def _background(self, _app: web.Application) -> AsyncIterator[None]:
         await asyncio.to_thread(self._uploads.load)
+        await self._arrivals.load()
         tasks = [asyncio.create_task(self._arrivals.run()), asyncio.create_task(self._expire())]
         yield
         for task in tasks:
@@ -122,10 +123,16 @@ class Ingest:
         while True:
             before_us = self._clock.wall_us() - round(self._limits.expiry_s * 1e6)
             for upload in await asyncio.to_thread(self._uploads.idle_since, before_us):
-                _log.info("upload %s expired", upload.info.upload_id)
-                async with self._gates.turn(upload.info.upload_id):
-                    await asyncio.to_thread(self._uploads.remove, upload)
+                await self._expire_one(upload)
             await self._clock.async_sleep(_EXPIRY_CHECK_S)
+
+    async def _expire_one(self, upload: Upload) -> None:
+        _log.info("upload %s expired", upload.info.upload_id)
+        try:
+            async with self._gates.turn(upload.info.upload_id):
+                await asyncio.to_thread(self._uploads.remove, upload)
+        except (OSError, UploadRefusedError) as error:
+            _log.warning("upload %s: not removed, tried again in an hour: %s", upload.info.upload_id, error)
 
     @web.middleware
     async def _answer_errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:

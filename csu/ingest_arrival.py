@@ -137,7 +137,6 @@ class Arrivals:
 
     async def run(self) -> None:
         """Hand over what arrives, for ever; what could not be handed over is tried again."""
-        await self._look_at_what_is_there()
         failures = 0
         while True:
             await self._wake.wait()
@@ -149,7 +148,13 @@ class Arrivals:
                 for clip in failed:
                     self.look_at(*clip)
 
-    async def _look_at_what_is_there(self) -> None:
+    async def load(self) -> None:
+        """Take up, before `run`, what arrived and was not handed over.
+
+        Raises:
+            OSError: the directory cannot be made or read.
+            ContractError: a record is damaged, which no cut can do.
+        """
         for arrival in await asyncio.to_thread(self._store.load):
             self._noted[arrival.unit_id, arrival.clip_id] = arrival
             self.look_at(arrival.unit_id, arrival.clip_id)

@@ -33,6 +33,7 @@ FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]
 """It becomes a file name at the centre, so nothing that leads elsewhere is let through."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_URL_CHARACTERS = re.compile(r"[!-~]+")
 _INDEX = re.compile(r"\d{1,4}")
 
 
@@ -96,6 +97,8 @@ def origin_of(url: str) -> str:
     Raises:
         ContractError: not an absolute http or https URL, or one with a user name or password in it.
     """
+    if not _URL_CHARACTERS.fullmatch(url):
+        raise ContractError(f"{url!r:.200} is not a URL: blanks and letters beyond ASCII have to be percent-encoded")
     try:
         parts = urlsplit(url)
         scheme, host, port = parts.scheme.lower(), parts.hostname, parts.port

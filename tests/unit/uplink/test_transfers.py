@@ -1,6 +1,7 @@
 """Transfers against a real ingest on the loopback."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,12 +11,34 @@ import pytest
 from edge_agent.clock import SystemClock
 from edge_agent.contract.jws import SigningKey
 from edge_agent.contract.manifest import read_manifest
+from edge_agent.errors import SettingsError
 from edge_agent.settings import UploadSettings
 from edge_agent.uplink.transfers import Transfers
 from tests.support.polling import until
-from tests.support.uploads import UNIT_ID, Centre, Heard, make_clip, running_ingest, trusted, upload_settings
+from tests.support.uploads import (
+    CHUNK_BYTES,
+    UNIT_ID,
+    Centre,
+    Clip,
+    Heard,
+    make_clip,
+    running_ingest,
+    trusted,
+    upload_settings,
+)
 
 KEY = SigningKey.generate()
+
+
+class HeldClock(SystemClock):
+    """The clock of this machine; waits before retries end only by `kick`, but for the first `short` ones."""
+
+    def __init__(self, short: int = 0) -> None:
+        self._short = short
+
+    async def async_sleep(self, seconds: float) -> None:
+        self._short -= 1
+        await super().async_sleep(0.0 if seconds == 0 or self._short >= 0 else 3600.0)
 
 
 @pytest.fixture
@@ -26,10 +49,11 @@ async def centre(tmp_path: Path) -> AsyncIterator[Centre]:
 
 @asynccontextmanager
 async def running_transfers(
-    data_dir: Path, settings: UploadSettings, key: SigningKey = KEY
+    data_dir: Path, settings: UploadSettings, clock: SystemClock | None = None
 ) -> AsyncIterator[tuple[Transfers, Heard]]:
     heard = Heard()
-    transfers = Transfers(data_dir, settings, key, UNIT_ID, SystemClock(), heard)
+    transfers = Transfers(data_dir, settings, KEY, UNIT_ID, clock or SystemClock())
+    transfers.listen(heard)
     task = asyncio.create_task(transfers.run())
     try:
         yield transfers, heard
@@ -39,20 +63,189 @@ async def running_transfers(
         assert task.cancelled()
 
 
-def arrived_files(folder: Path) -> dict[str, bytes]:
+async def new_clip(tmp_path: Path, *sizes: int) -> Clip:
+    return await asyncio.to_thread(make_clip, tmp_path / "unit", list(sizes), str(uuid.uuid4()))
+
+
+async def names(directory: Path) -> list[str]:
+    return await asyncio.to_thread(lambda: sorted(path.name for path in directory.glob("*")))
+
+
+async def submit(transfers: Transfers, clip: Clip, url: str) -> None:
+    await transfers.submit(clip.clip_id, clip.plan_file, url, "normal")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 async def test_a_clip_arrives_whole_with_its_manifest(tmp_path: Path, centre: Centre) -> None:
-    clip = await asyncio.to_thread(make_clip, tmp_path / "unit", [200_000, 70_000])
+    clip = await new_clip(tmp_path, 200_000, 70_000)
     async with running_transfers(tmp_path / "unit", upload_settings(centre.url)) as (transfers, heard):
-        await transfers.submit(clip.clip_id, clip.plan_file, centre.url, "normal")
+        await submit(transfers, clip, centre.url)
         await until(lambda: heard.ends and centre.arrived, what="delivery")
     (unit_id, clip_id, folder) = centre.arrived[0]
     assert (unit_id, clip_id) == (UNIT_ID, clip.clip_id)
-    files = await asyncio.to_thread(arrived_files, folder)
+    files = await asyncio.to_thread(contents, folder)
     token = files.pop("manifest.jws").decode()
     assert files == clip.files
     manifest = read_manifest(token, trusted(KEY))
     assert {part.file_name: part.sha256 for part in manifest.parts} == clip.sha256s
     assert heard.progress[-1].sent_bytes == heard.progress[-1].total_bytes == sum(map(len, clip.files.values()))
+
+
+async def test_an_end_is_reported_again_until_it_is_let_go(tmp_path: Path, centre: Centre) -> None:
+    clip = await new_clip(tmp_path, 1000)
+    settings = upload_settings(centre.url)
+    async with running_transfers(tmp_path / "unit", settings) as (transfers, heard):
+        await submit(transfers, clip, centre.url)
+        await until(lambda: heard.ends, what="delivery")
+        await submit(transfers, clip, centre.url)
+        await until(lambda: len(heard.ends) == 2, what="delivery again")
+    async with running_transfers(tmp_path / "unit", settings) as (transfers, heard_later):
+        await until(lambda: heard_later.ends, what="delivery again")
+        assert heard_later.ends[0] == heard.ends[0] == heard.ends[1]
+        await transfers.cancel(clip.clip_id)
+    assert await names(tmp_path / "unit" / "link" / "transfers") == []
+    assert len(centre.arrived) == 1
+    async with running_transfers(tmp_path / "unit", settings) as (transfers, heard_last):
+        await transfers.cancel(clip.clip_id)
+        assert heard_last.ends == []
+
+
+async def test_submitted_while_nothing_runs_is_taken_up_later(tmp_path: Path, centre: Centre) -> None:
+    clip = await new_clip(tmp_path, 1000)
+    settings = upload_settings(centre.url)
+    await submit(Transfers(tmp_path / "unit", settings, KEY, UNIT_ID, SystemClock()), clip, centre.url)
+    async with running_transfers(tmp_path / "unit", settings) as (_, heard):
+        await until(lambda: heard.ends, what="delivery")
+
+
+async def test_a_foreign_origin_is_refused_before_anything_is_sent(tmp_path: Path, centre: Centre) -> None:
+    clip = await new_clip(tmp_path, 1000)
+    async with running_transfers(tmp_path / "unit", upload_settings("https://ingest.csu.example/")) as (
+        transfers,
+        heard,
+    ):
+        await submit(transfers, clip, centre.url)
+        await until(lambda: heard.ends, what="refusal")
+    assert heard.ends[0][:3] == ("refused", clip.clip_id, "origin-not-allowed")
+    assert await names(centre.directory / "ingest") == []
+
+
+async def test_an_allowed_origin_beside_the_own_is_taken(tmp_path: Path, centre: Centre) -> None:
+    clip = await new_clip(tmp_path, 1000)
+    settings = upload_settings("https://ingest.csu.example/", allowed_origins=[centre.url])
+    async with running_transfers(tmp_path / "unit", settings) as (transfers, heard):
+        await submit(transfers, clip, centre.url)
+        await until(lambda: heard.ends, what="delivery")
+    assert heard.ends[0][0] == "delivered"
+
+
+async def test_a_unit_that_is_not_enrolled_hears_the_words_of_the_ingest(tmp_path: Path, centre: Centre) -> None:
+    centre.keys.clear()
+    clip = await new_clip(tmp_path, 1000)
+    clock = HeldClock(short=5)
+    async with running_transfers(tmp_path / "unit", upload_settings(centre.url), clock) as (transfers, heard):
+        await submit(transfers, clip, centre.url)
+        await until(lambda: heard.ends, what="refusal")
+    assert heard.ends[0][:3] == ("refused", clip.clip_id, "upload-refused")
+    assert "not enrolled" in heard.ends[0][3]
+
+
+async def test_footage_that_is_gone_is_damaged(tmp_path: Path, centre: Centre) -> None:
+    clip = await new_clip(tmp_path, 5 * CHUNK_BYTES)
+    segments = tmp_path / "unit" / "ring" / "main" / "segments"
+    await asyncio.to_thread(lambda: [path.write_bytes(b"short") for path in segments.iterdir()])
+    async with running_transfers(tmp_path / "unit", upload_settings(centre.url)) as (transfers, heard):
+        await submit(transfers, clip, centre.url)
+        await until(lambda: heard.ends, what="damage")
+        assert heard.ends[0][:2] == ("damaged", clip.clip_id)
+        await transfers.cancel(clip.clip_id)
+    assert await names(centre.directory / "ingest") == []
+
+
+async def test_a_plan_that_is_gone_is_damaged(tmp_path: Path, centre: Centre) -> None:
+    async with running_transfers(tmp_path / "unit", upload_settings(centre.url)) as (transfers, heard):
+        await transfers.submit(str(uuid.uuid4()), Path("ring/main/plans/none/plan.json"), centre.url, "urgent")
+        await until(lambda: heard.ends, what="damage")
+    assert heard.ends[0][0] == "damaged"
+
+
+async def test_a_damaged_state_is_reported_and_stops_nothing(tmp_path: Path, centre: Centre) -> None:
+    clip = await new_clip(tmp_path, 1000)
+    directory = tmp_path / "unit" / "link" / "transfers"
+    await asyncio.to_thread(directory.mkdir, parents=True)
+    await asyncio.to_thread((directory / "odd.json").write_text, "{")
+    async with running_transfers(tmp_path / "unit", upload_settings(centre.url)) as (transfers, heard):
+        await submit(transfers, clip, centre.url)
+        await until(lambda: len(heard.ends) == 2, what="both ends")
+    assert {(end[0], end[1]) for end in heard.ends} == {("refused", "odd"), ("delivered", clip.clip_id)}
+
+
+async def test_cancelling_in_mid_transfer_removes_both_ends(tmp_path: Path, centre: Centre) -> None:
+    clip = await new_clip(tmp_path, 100 * CHUNK_BYTES)
+    async with running_transfers(tmp_path / "unit", upload_settings(centre.url)) as (transfers, heard):
+        await submit(transfers, clip, centre.url)
+        await until(lambda: heard.progress, what="first bytes")
+        await transfers.cancel(clip.clip_id)
+        assert await names(tmp_path / "unit" / "link" / "transfers") == []
+        assert await names(centre.directory / "ingest") == []
+    assert heard.ends == []
+
+
+async def test_an_upload_that_the_ingest_lost_is_made_anew(tmp_path: Path, centre: Centre) -> None:
+    clip = await new_clip(tmp_path, 3 * CHUNK_BYTES)
+    settings = upload_settings(centre.url)
+    store = tmp_path / "unit" / "link" / "transfers" / f"{clip.clip_id}.json"
+    lost = '"location":"' + centre.url + 'f00d"'
+    await submit(Transfers(tmp_path / "unit", settings, KEY, UNIT_ID, SystemClock()), clip, centre.url)
+    text = (await asyncio.to_thread(store.read_text)).replace('"parts":[{', '"parts":[{' + lost + ",")
+    assert lost in text
+    await asyncio.to_thread(store.write_text, text)
+    async with running_transfers(tmp_path / "unit", settings, HeldClock(short=5)) as (_, heard):
+        await until(lambda: heard.ends, what="delivery")
+    assert heard.ends[0][0] == "delivered"
+
+
+async def test_a_kick_ends_the_wait(tmp_path: Path) -> None:
+    clip = await new_clip(tmp_path, 1000)
+    async with running_ingest(tmp_path / "csu", {UNIT_ID: trusted(KEY)}) as centre:
+        url = centre.url
+    port = int(url.rsplit(":", 1)[1].split("/")[0])
+    async with running_transfers(tmp_path / "unit", upload_settings(url), HeldClock()) as (transfers, heard):
+        await submit(transfers, clip, url)
+        await until(transfers.troubles, what="trouble")
+        async with running_ingest(tmp_path / "csu", {UNIT_ID: trusted(KEY)}, port=port):
+            transfers.kick()
+            await until(lambda: heard.ends, what="delivery")
+        assert transfers.troubles() == {}
+
+
+async def test_an_urgent_clip_overtakes(tmp_path: Path, centre: Centre) -> None:
+    slow = await new_clip(tmp_path, 400 * CHUNK_BYTES)
+    urgent = await new_clip(tmp_path, CHUNK_BYTES)
+    async with running_transfers(tmp_path / "unit", upload_settings(centre.url, concurrent=1)) as (transfers, heard):
+        await transfers.submit(slow.clip_id, slow.plan_file, centre.url, "background")
+        await until(lambda: heard.progress, what="first bytes")
+        await transfers.submit(urgent.clip_id, urgent.plan_file, centre.url, "urgent")
+        await until(lambda: len(heard.ends) == 2, what="both ends")
+    assert [end[1] for end in heard.ends] == [urgent.clip_id, slow.clip_id]
+
+
+async def test_the_manifest_is_signed_once(tmp_path: Path, centre: Centre) -> None:
+    clip = await new_clip(tmp_path, 1000)
+    settings = upload_settings(centre.url)
+    await submit(Transfers(tmp_path / "unit", settings, KEY, UNIT_ID, SystemClock()), clip, centre.url)
+    kept = tmp_path / "unit" / "link" / "transfers" / f"{clip.clip_id}.jws"
+    await asyncio.to_thread(kept.write_bytes, b"signed.before.thekill")
+    async with running_transfers(tmp_path / "unit", settings) as (_, heard):
+        await until(lambda: heard.ends and centre.arrived, what="delivery")
+    files = await asyncio.to_thread(contents, centre.arrived[0][2])
+    assert files["manifest.jws"] == b"signed.before.thekill"
+
+
+async def test_tls_files_that_cannot_be_used_are_told_at_start(tmp_path: Path) -> None:
+    settings = upload_settings("https://ingest.csu.example/", ca_file=tmp_path / "missing.pem")
+    with pytest.raises(SettingsError, match="ca_file"):
+        await Transfers(tmp_path, settings, KEY, UNIT_ID, SystemClock()).run()
