@@ -16,7 +16,6 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_agent.buffer.catalogue import MAX_SHORT_GAP_US
 from edge_agent.buffer.clip.plan import PlannedClip, plan_parts
 from edge_agent.buffer.clip.store import list_plans, read_plan, remove_plan, sweep_unfinished, write_plan
 from edge_agent.buffer.coverage import Span, gaps
@@ -220,20 +219,25 @@ class Planner:
             )
 
     def _wanted(self, interval: Interval) -> list[int]:
-        """Segments that overlap, the one before them where the entry point may lie in it, the one after a gap."""
+        """Closed segments that overlap; the one before, where the entry point may lie; the one after a gap."""
         holdings = self._holdings
         found = holdings.overlapping(interval)
+        info = holdings.open_info()
         if not found:
-            return []
-        clock = holdings.clock
+            return [] if info is None else self._before(info.sequence, info.header.run_id)
         first, last = holdings.rows_of(found[0])[0], holdings.rows_of(found[-1])[-1]
-        if clock.utc_us(first.boot_id, first.start_us) > interval.start_us - MAX_SHORT_GAP_US:
-            before = holdings.neighbours(found[0])[0]
-            found[:0] = [] if before is None else [before]
-        if clock.utc_us(last.boot_id, last.end_us) < interval.end_us:
+        found[:0] = self._before(first.sequence, first.run_id)
+        if holdings.clock.utc_us(last.boot_id, last.end_us) < interval.end_us:
             after = holdings.neighbours(found[-1])[1]
             found += [] if after is None else [after]
         return found
+
+    def _before(self, sequence: int, run_id: str) -> list[int]:
+        """The segment before, if of the same run: a segment that was cut hard does not begin with a key frame."""
+        before = self._holdings.neighbours(sequence)[0]
+        if before is None or self._holdings.rows_of(before)[-1].run_id != run_id:
+            return []
+        return [before]
 
     def _segments(self, interval: Interval) -> list[SegmentInfo]:
         # The open segment first: if it is closed meanwhile, it is found among the closed ones.
