@@ -8,7 +8,7 @@ Not thread-safe: the ring's lock protects it.
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, get_args
 
 from edge_agent.buffer.segment import SegmentInfo
@@ -90,74 +90,76 @@ class Catalogue:
         self._boot = array("I")
         self._run = array("I")
         self._cause = array("B")
+        self._size_bytes = array("Q")  # of the whole segment, in its first row; 0 in others
         self._names: list[str] = []
         self._numbers: dict[str, int] = {}
-        self._sizes: dict[int, int] = {}
+        self._segments = 0
         self._merged: list[Stretch] | None = None
         self._ranges: dict[int, list[tuple[int, int]]] | None = None
         self.size_bytes = 0
 
     def __len__(self) -> int:
         """Number of segments."""
-        return len(self._sizes)
+        return self._segments
 
     def __contains__(self, sequence: int) -> bool:
         """Whether the segment is held."""
-        return sequence in self._sizes
+        low, high = self._rows(sequence)
+        return low < high
 
-    def add(self, stretches: Iterable[Stretch], sequence: int, size_bytes: int) -> None:
-        """Add a segment behind all others, or replace the one of this sequence."""
-        if self._sequence and sequence <= self._sequence[-1]:
-            self.remove(sequence)
-        at = bisect_right(self._sequence, sequence)
-        for place, row in enumerate(stretches, at):
-            self._sequence.insert(place, row.sequence)
+    def _rows(self, sequence: int) -> tuple[int, int]:
+        return bisect_left(self._sequence, sequence), bisect_right(self._sequence, sequence)
+
+    def add(self, stretches: Sequence[Stretch], sequence: int, size_bytes: int) -> None:
+        """Add a segment in its place, usually behind all others; the one of this sequence is replaced."""
+        self.remove(sequence)
+        low, _ = self._rows(sequence)
+        for place, row in enumerate(stretches, low):
+            self._sequence.insert(place, sequence)
             self._start_us.insert(place, row.start_us)
             self._end_us.insert(place, row.end_us)
             self._boot.insert(place, self._number_of(row.boot_id))
             self._run.insert(place, self._number_of(row.run_id))
             self._cause.insert(place, _CAUSES.index(row.cause))
-        self._sizes[sequence] = size_bytes
-        self.size_bytes += size_bytes
+            self._size_bytes.insert(place, size_bytes if place == low else 0)
+        if stretches:
+            self._segments += 1
+            self.size_bytes += size_bytes
         self._merged = self._ranges = None
 
     def remove(self, sequence: int) -> None:
         """Forget a segment; one that is not there is fine."""
-        size_bytes = self._sizes.pop(sequence, None)
-        if size_bytes is None:
+        low, high = self._rows(sequence)
+        if low == high:
             return
-        self.size_bytes -= size_bytes
-        low, high = bisect_left(self._sequence, sequence), bisect_right(self._sequence, sequence)
-        for column in (self._sequence, self._start_us, self._end_us, self._boot, self._run, self._cause):
+        self._segments -= 1
+        self.size_bytes -= self._size_bytes[low]
+        columns = (self._sequence, self._start_us, self._end_us, self._boot, self._run, self._cause, self._size_bytes)
+        for column in columns:
             del column[low:high]
         self._merged = self._ranges = None
 
-    def sequences(self) -> list[int]:
-        """Every segment, oldest first."""
-        return sorted(self._sizes)
-
     def oldest_first(self) -> Iterator[int]:
-        """As `sequences`, one after another without a copy; the catalogue must not change meanwhile."""
+        """Every segment, without a copy; the catalogue must not change meanwhile."""
         previous = -1
         for sequence in self._sequence:
             if sequence != previous:
                 yield sequence
             previous = sequence
 
-    def newest(self, count: int) -> int:
-        """The lowest sequence number of the newest `count` segments; 0 when there are no more than those."""
-        found = -1
+    def newest(self, count: int) -> list[int]:
+        """The newest segments, at most so many, rising."""
+        found: dict[int, None] = {}
         for index in reversed(range(len(self._sequence))):
-            if self._sequence[index] != found:
-                count -= 1
-                found = self._sequence[index]
-            if count == 0:
-                return found
-        return 0
+            if len(found) == count and self._sequence[index] not in found:
+                break
+            found[self._sequence[index]] = None
+        return sorted(found)
 
     def size_of(self, sequence: int) -> int:
         """Bytes of a segment's file; 0 when it is not held."""
-        return self._sizes.get(sequence, 0)
+        low, high = self._rows(sequence)
+        return self._size_bytes[low] if low < high else 0
 
     def merged(self) -> list[Stretch]:
         """Stretches of a run joined where no gap lies between; each has the sequence and cause of its first."""
@@ -184,24 +186,24 @@ class Catalogue:
 
     def neighbours(self, sequence: int) -> tuple[int | None, int | None]:
         """The held segments before and after a sequence number."""
-        low, high = bisect_left(self._sequence, sequence), bisect_right(self._sequence, sequence)
+        low, high = self._rows(sequence)
         before = self._sequence[low - 1] if low > 0 else None
         after = self._sequence[high] if high < len(self._sequence) else None
         return before, after
 
     def bytes_before(self, sequence: int) -> int:
         """Bytes of all segments with lower numbers."""
-        return sum(size_bytes for number, size_bytes in self._sizes.items() if number < sequence)
+        return sum(self._size_bytes[: self._rows(sequence)[0]])
 
     def recent_sums(self, rows: int) -> tuple[int, int]:
         """Bytes and microseconds of footage of the newest segments, at least so many rows of them."""
         low = max(len(self._sequence) - rows, 0)
         length_us = sum(self._end_us[index] - self._start_us[index] for index in range(low, len(self._sequence)))
-        return sum(map(self.size_of, set(self._sequence[low:]))), length_us
+        return sum(self._size_bytes[low:]), length_us
 
     def rows_of(self, sequence: int) -> list[Stretch]:
         """The stretches of one segment."""
-        low, high = bisect_left(self._sequence, sequence), bisect_right(self._sequence, sequence)
+        low, high = self._rows(sequence)
         return [self._row(index) for index in range(low, high)]
 
     def last(self) -> Stretch | None:
@@ -210,8 +212,7 @@ class Catalogue:
 
     def boots(self) -> list[str]:
         """Ids of the boots that have footage, in the order of recording."""
-        found: dict[int, None] = dict.fromkeys(self._boot)
-        return [self._names[number] for number in found]
+        return [self._names[number] for number in self._boot_ranges()]
 
     def overlapping(self, boot_id: str, start_us: int, end_us: int) -> list[int]:
         """Sequences of a boot with footage in `[start_us, end_us)` of its monotonic clock, rising."""

@@ -110,6 +110,22 @@ class Holdings:
             if pending:
                 self._catalogue.add(pending, pending[0].sequence, size_bytes)
 
+    def holds(self, sequence: int) -> bool:
+        """Whether a closed segment is held."""
+        with self._lock:
+            return sequence in self._catalogue
+
+    def newest(self, count: int) -> list[int]:
+        """The newest closed segments, rising."""
+        with self._lock:
+            return self._catalogue.newest(count)
+
+    def forget(self, sequences: Iterable[int]) -> None:
+        """Segments are not held any more."""
+        with self._lock:
+            for sequence in sequences:
+                self._catalogue.remove(sequence)
+
     def set_open(self, writer: SegmentWriter) -> None:
         """A segment was opened."""
         with self._lock:

@@ -72,6 +72,12 @@ class Intake:
             return self._size_bytes
 
     @property
+    def is_empty(self) -> bool:
+        """Nothing waits."""
+        with self._changed:
+            return not self._items
+
+    @property
     def is_stopped(self) -> bool:
         """`stop` was called."""
         with self._changed:

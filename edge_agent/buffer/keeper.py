@@ -14,14 +14,13 @@ import shutil
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from edge_agent.buffer.catalogue import Catalogue
 from edge_agent.buffer.clock_model import PLAUSIBLE_FROM_US
 from edge_agent.buffer.disposal import Disposal
 from edge_agent.buffer.holdings import Holdings
 from edge_agent.buffer.index import Index
-from edge_agent.buffer.layout import DAMAGED_FOLDER
+from edge_agent.buffer.layout import DAMAGED_FOLDER, segment_file
 from edge_agent.buffer.pins import Pins
 from edge_agent.buffer.recovery import FileIndexer, mark_index_damaged
 from edge_agent.buffer.retention import Limits, Victim, expired, for_a_write, over_limits
@@ -70,7 +69,7 @@ class Keeper:
         self._boot_id = boot_id
         self._limits = limits
         self._max_age_us = limits.max_age_us
-        self._unknown: list[tuple[int, Path]] = []
+        self._unknown: list[int] = []
         self._indexer: FileIndexer | None = None
         self._sampled_us = clock.monotonic_us()
         self._swept_us = clock.monotonic_us()
@@ -90,11 +89,11 @@ class Keeper:
         """Files that a rebuild has still to read."""
         return len(self._unknown)
 
-    def rebuild(self, unknown: list[tuple[int, Path]], indexer: FileIndexer) -> None:
+    def rebuild(self, unknown: list[int], indexer: FileIndexer) -> None:
         """Index these files, oldest first, a few a round; call it before `start`."""
         self._unknown = unknown
         self._indexer = indexer
-        self._holdings.add_unknown_bytes(_total_bytes(path for _, path in unknown))
+        self._holdings.add_unknown_bytes(self._total_bytes(unknown))
 
     def start(self, on_fatal: Callable[[BaseException], None]) -> None:
         """Begin the thread; `on_fatal` is told of a defect that ends it."""
@@ -247,7 +246,7 @@ class Keeper:
         if not self._unknown or self._indexer is None:
             return
         batch = self._unknown[:_REBUILD_FILES]
-        batch_bytes = _total_bytes(path for _, path in batch)
+        batch_bytes = self._total_bytes(batch)
         self._indexer.take(batch, verify=False)
         self._unknown = self._unknown[_REBUILD_FILES:]
         self._holdings.add_unknown_bytes(-batch_bytes)
@@ -269,12 +268,11 @@ class Keeper:
             if PLAUSIBLE_FROM_US < set_aside_us < now.utc_us - self._max_age_us:
                 path.unlink()
 
-
-def _total_bytes(paths: Iterable[Path]) -> int:
-    total_bytes = 0
-    for path in paths:
-        try:
-            total_bytes += path.stat().st_size
-        except FileNotFoundError:
-            continue
-    return total_bytes
+    def _total_bytes(self, sequences: Iterable[int]) -> int:
+        total_bytes = 0
+        for sequence in sequences:
+            try:
+                total_bytes += (self._directory / segment_file(sequence)).stat().st_size
+            except FileNotFoundError:
+                logger.warning("segment %d went away before it was indexed", sequence)
+        return total_bytes

@@ -1,5 +1,6 @@
 """Where things lie in a camera's ring directory, and under which names."""
 
+import os
 import re
 from pathlib import Path
 
@@ -29,15 +30,18 @@ def sequence_of(name: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def list_segment_files(directory: Path) -> dict[int, Path]:
-    """Every segment file of a ring by its sequence number.
+def list_segments(directory: Path) -> set[int]:
+    """Sequence numbers of the segment files of a ring; files that lie elsewhere than they should are not among them.
 
     Raises:
         OSError: a folder cannot be read.
     """
-    found: dict[int, Path] = {}
-    for path in (directory / SEGMENTS_FOLDER).glob("*/*.mp4"):
-        sequence = sequence_of(path.name)
-        if sequence is not None:
-            found[sequence] = path
+    found: set[int] = set()
+    for folder in os.scandir(directory / SEGMENTS_FOLDER):
+        if not folder.is_dir(follow_symlinks=False):
+            continue
+        for name in os.listdir(folder):  # noqa: PTH208 -- a month of segments as Path objects takes 20 MB
+            sequence = sequence_of(name)
+            if sequence is not None and segment_file(sequence) == f"{SEGMENTS_FOLDER}/{folder.name}/{name}":
+                found.add(sequence)
     return found

@@ -14,7 +14,7 @@ A month's ring with its index costs the listing of its folders and one pass over
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from edge_agent.buffer.clock_model import Anchor
 from edge_agent.buffer.disposal import Disposal
 from edge_agent.buffer.holdings import Holdings
 from edge_agent.buffer.index import Index
-from edge_agent.buffer.layout import DAMAGED_FOLDER, INDEX_FILE, list_segment_files, segment_file, sequence_of
+from edge_agent.buffer.layout import DAMAGED_FOLDER, INDEX_FILE, list_segments, segment_file, sequence_of
 from edge_agent.buffer.sampler import tells_something
 from edge_agent.buffer.segment import SegmentInfo
 from edge_agent.buffer.segment_scan import ScanResult, cut_tail, scan_segment
@@ -52,7 +52,7 @@ class Recovered:
         files_damaged: files moved to `damaged/`.
     """
 
-    unknown: list[tuple[int, Path]] = field(default_factory=list)
+    unknown: list[int] = field(default_factory=list)
     next_sequence: int = 1
     rows_dropped: int = 0
     files_indexed: int = 0
@@ -60,35 +60,35 @@ class Recovered:
     files_damaged: int = 0
 
 
-Rows = list[tuple[Stretch, int]]
+@dataclass(frozen=True, slots=True)
+class OpenedRing:
+    """The parts of a ring that recovery brings together."""
+
+    index: Index
+    holdings: Holdings
+    disposal: Disposal
+    recovered: Recovered
 
 
-def open_index(directory: Path) -> tuple[Index, Rows]:
-    """Open the ring's index and read its narrow rows; an unsound one is moved aside and a new one made.
+def open_ring(directory: Path) -> OpenedRing:
+    """Open the index and bring it, the catalogue and the files together; see the module.
 
     Raises:
         RingStorageError: the storage refused.
     """
-    path = directory / INDEX_FILE
     mark = directory / _DAMAGE_MARK
-    if mark.exists():
-        _move_index_aside(directory)
-        mark.unlink()
     try:
-        return _read_index(path)
-    except IndexDamagedError as error:
-        logger.warning("the index is rebuilt from the files: %s", error)
-        _move_index_aside(directory)
-        return _read_index(path)
-
-
-def _read_index(path: Path) -> tuple[Index, Rows]:
-    index = Index(path)
-    try:
-        return index, list(index.stretches())
-    except BaseException:
-        index.close()
-        raise
+        if mark.exists():
+            _move_index_aside(directory)
+            mark.unlink()
+        try:
+            return _recover(directory)
+        except IndexDamagedError as error:
+            logger.warning("the index is rebuilt from the files: %s", error)
+            _move_index_aside(directory)
+            return _recover(directory)
+    except OSError as error:
+        raise RingStorageError(f"cannot recover {directory}: {error}") from error
 
 
 def mark_index_damaged(directory: Path) -> None:
@@ -109,40 +109,21 @@ def _move_index_aside(directory: Path) -> None:
     fsync_directory(directory)
 
 
-def recover(directory: Path, index: Index, rows: Rows, holdings: Holdings, disposal: Disposal) -> Recovered:
-    """Bring index, catalogue and files together; see the module.
-
-    Args:
-        directory: the camera's ring.
-        index: its index.
-        rows: the narrow rows of the index.
-        holdings: filled with what is held.
-        disposal: finishes what was owed.
-
-    Raises:
-        RingStorageError: the storage refused.
-    """
-    found = Recovered()
-    disposal.resume()
+def _recover(directory: Path) -> OpenedRing:
+    index = Index(directory / INDEX_FILE)
     try:
-        files = list_segment_files(directory)
-    except OSError as error:
-        raise RingStorageError(f"cannot list {directory}: {error.strerror}") from error
-    for sequence in disposal.owed():
-        files.pop(sequence, None)
-    sizes = {row.sequence: size_bytes for row, size_bytes in rows}
-    checked = {number for number in sorted(sizes)[-_CHECKED_ROWS:] if _is_shorter(files.get(number), sizes[number])}
-    known = (sizes.keys() & files.keys()) - checked
-    found.rows_dropped = len(sizes) - len(known)
-    if found.rows_dropped:
-        index.forget(sizes.keys() - known)
-    holdings.load(row for row in rows if row[0].sequence in known)
-    unknown = sorted(files.keys() - known)
-    found.next_sequence = _next_sequence(directory, index, files)
-    indexer = FileIndexer(directory, index, holdings, found, newest=max(files, default=0))
-    at_once = unknown[-AT_ONCE:] if len(unknown) > AT_ONCE else unknown
-    indexer.take([(number, files[number]) for number in at_once])
-    found.unknown = [(number, files[number]) for number in unknown[: len(unknown) - len(at_once)]]
+        holdings, disposal = Holdings(directory, index), Disposal(directory, index)
+        disposal.resume()
+        files = list_segments(directory) - disposal.owed()
+        found = Recovered(next_sequence=_next_sequence(directory, index, files))
+        found.rows_dropped = _load_rows(directory, index, holdings, files)
+        unknown = sorted(number for number in files if not holdings.holds(number))
+        indexer = FileIndexer(directory, index, holdings, found, newest=max(files, default=0))
+        indexer.take(unknown[-AT_ONCE:])
+        found.unknown = unknown[:-AT_ONCE]
+    except BaseException:
+        index.close()
+        raise
     if found.rows_dropped or found.files_indexed or found.files_damaged or found.unknown:
         logger.warning(
             "ring recovered: %d rows dropped, %d files indexed, %d tails cut, %d files damaged, %d files to index",
@@ -152,12 +133,36 @@ def recover(directory: Path, index: Index, rows: Rows, holdings: Holdings, dispo
             found.files_damaged,
             len(found.unknown),
         )
-    return found
+    return OpenedRing(index, holdings, disposal, found)
 
 
-def _is_shorter(path: Path | None, size_bytes: int) -> bool:
+def _load_rows(directory: Path, index: Index, holdings: Holdings, files: set[int]) -> int:
+    """Load the rows whose files are there; drop the others, and the last ones where the file is too short."""
+    gone: set[int] = set()
+
+    def rows() -> Iterator[tuple[Stretch, int]]:
+        for row, size_bytes in index.stretches():
+            if row.sequence in files:
+                yield row, size_bytes
+            else:
+                gone.add(row.sequence)
+
+    holdings.load(rows())
+    shorter = [
+        number
+        for number in holdings.newest(_CHECKED_ROWS)
+        if _is_shorter(directory / segment_file(number), holdings.sizes([number]))
+    ]
+    gone.update(shorter)
+    if gone:
+        index.forget(gone)
+        holdings.forget(shorter)
+    return len(gone)
+
+
+def _is_shorter(path: Path, size_bytes: int) -> bool:
     try:
-        return path is None or path.stat().st_size < size_bytes
+        return path.stat().st_size < size_bytes
     except OSError:
         return True
 
@@ -186,13 +191,13 @@ class FileIndexer:
         self._newest = newest
         self._last_anchors: dict[str, Anchor] = {}
 
-    def take(self, files: Sequence[tuple[int, Path]], *, verify: bool = True) -> None:
+    def take(self, sequences: Sequence[int], *, verify: bool = True) -> None:
         """Scan and index files.
 
         Raises:
             RingStorageError: the index cannot be written.
         """
-        infos = [info for sequence, path in files if (info := self._scan(sequence, path, verify=verify)) is not None]
+        infos = [info for sequence in sequences if (info := self._scan(sequence, verify=verify)) is not None]
         if not infos:
             return
         self._index.add_segments(infos)
@@ -201,10 +206,11 @@ class FileIndexer:
             self._holdings.add(info, indexed=True)
         self._found.files_indexed += len(infos)
 
-    def _scan(self, sequence: int, path: Path, *, verify: bool) -> SegmentInfo | None:
+    def _scan(self, sequence: int, *, verify: bool) -> SegmentInfo | None:
+        path = self._directory / segment_file(sequence)
         try:
             result = scan_segment(path, self._directory, verify=verify)
-            if not self._is_sound(sequence, path, result):
+            if not _is_sound(sequence, path, result):
                 self._put_aside(path, result)
                 return None
             if sequence == self._newest and result.good_bytes < path.stat().st_size:
@@ -214,13 +220,6 @@ class FileIndexer:
             logger.warning("%s is left as it is: %s", path, error)
             return None
         return result.info
-
-    def _is_sound(self, sequence: int, path: Path, result: ScanResult) -> bool:
-        if result.problem is not None:
-            logger.warning("%s: %s", path, result.problem)
-        info = result.info
-        expected = self._directory / segment_file(sequence)
-        return info is not None and bool(info.fragments) and info.header.sequence == sequence and path == expected
 
     def _put_aside(self, path: Path, result: ScanResult) -> None:
         header_bytes = result.info.header_bytes if result.info is not None else 0
@@ -245,3 +244,10 @@ class FileIndexer:
                 self._last_anchors[anchor.boot_id] = anchor
                 kept.append(anchor)
         return kept
+
+
+def _is_sound(sequence: int, path: Path, result: ScanResult) -> bool:
+    if result.problem is not None:
+        logger.warning("%s: %s", path, result.problem)
+    info = result.info
+    return info is not None and bool(info.fragments) and info.header.sequence == sequence

@@ -65,12 +65,12 @@ def over_limits(
         at_most: how many.
     """
     found: list[Victim] = []
-    protected_from = catalogue.newest(KEPT_SEGMENTS)
+    protected = frozenset(catalogue.newest(KEPT_SEGMENTS))
     for sequence in _unpinned(catalogue, pinned):
         reason: Reason = "bytes" if excess_bytes > 0 else "free-space"
         if len(found) >= at_most or max(excess_bytes, lacking_bytes) <= 0:
             break
-        if reason == "free-space" and sequence >= protected_from:
+        if reason == "free-space" and sequence in protected:
             break
         found.append(Victim(sequence, reason))
         excess_bytes -= catalogue.size_of(sequence)

@@ -19,7 +19,6 @@ from typing import Self
 
 from edge_agent.buffer.assembler import SegmentOpening
 from edge_agent.buffer.coverage import DAY_US, clipped, days, newest, page
-from edge_agent.buffer.disposal import Disposal
 from edge_agent.buffer.holdings import Holdings
 from edge_agent.buffer.index import Index
 from edge_agent.buffer.intake import Intake, StreamEnded, StreamStarted
@@ -33,7 +32,7 @@ from edge_agent.buffer.layout import (
 )
 from edge_agent.buffer.live_state import LiveState, RingContext
 from edge_agent.buffer.planning import Planner
-from edge_agent.buffer.recovery import FileIndexer, Recovered, open_index, recover
+from edge_agent.buffer.recovery import FileIndexer, Recovered, open_ring
 from edge_agent.buffer.retention import Limits
 from edge_agent.buffer.ring_lock import RingLock
 from edge_agent.buffer.sampler import Sampler
@@ -159,14 +158,13 @@ class Ring:
         lock: RingLock,
         probe: ClockProbe,
     ) -> Self:
-        index, rows = open_index(directory)
+        opened = open_ring(directory)
+        index, holdings, recovered = opened.index, opened.holdings, opened.recovered
         try:
-            holdings, disposal = Holdings(directory, index), Disposal(directory, index)
-            recovered = recover(directory, index, rows, holdings, disposal)
             index.add_boot(context.boot_id, recovered.next_sequence, clock.monotonic_us())
             holdings.set_clock(index.boots(), index.anchors())
             sampler = Sampler(probe, context.boot_id)
-            keeper = Keeper(holdings, index, disposal, sampler, clock, context.boot_id, _limits(camera))
+            keeper = Keeper(holdings, index, opened.disposal, sampler, clock, context.boot_id, _limits(camera))
             keeper.sample()
             _continue_rebuild(directory, index, holdings, keeper, recovered)
             ring = cls(camera, context, clock, lock, index, holdings, keeper, recovered.next_sequence)

@@ -38,7 +38,7 @@ SYNC_INTERVAL_S = 10.0
 
 _IDLE_S = 0.5
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
-_BACKOFF = wait_exponential_jitter(initial=0.1, max=5.0, jitter=0.5)
+_BACKOFF = wait_exponential_jitter(multiplier=0.1, max=5.0, jitter=0.5)
 
 
 class SegmentShelf(Protocol):
@@ -105,7 +105,7 @@ class WriterThread:
 
     def _run(self) -> None:
         try:
-            while not (self._intake.is_stopped and self._intake.size_bytes == 0):
+            while not (self._intake.is_stopped and self._intake.is_empty):
                 self._step()
             self._store_all(self._assembler.end_stream())
             self._close_segment()

@@ -1,0 +1,330 @@
+"""A ring from end to end: record, close, open again, plan, release, lose the clock, find it."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edge_agent.buffer.clip.reader import read_plan
+from edge_agent.buffer.ring import Ring
+from edge_agent.contract.clip import Interval
+from edge_agent.contract.messages import CoverageInterval
+from edge_agent.contract.ring_protocol import CoveragePageRequest
+from edge_agent.errors import RingBusyError, RingRequestError
+from tests.support.polling import wait_until
+from tests.support.rings import BOOT_IDS, FPS, RingBench, clip_id, synced
+
+SECOND_US = 1_000_000
+ALL = Interval(start_us=0, end_us=1 << 60)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> RingBench:
+    return RingBench(tmp_path)
+
+
+@pytest.fixture
+def ring(bench: RingBench) -> Iterator[Ring]:
+    ring = bench.open()
+    yield ring
+    ring.close()
+    assert not bench.fatal
+
+
+def test_what_was_recorded_is_there_after_closing_and_opening(bench: RingBench) -> None:
+    ring = bench.open()
+    bench.record(ring, 10, end=None)
+    ring.close()
+    again = bench.open(record=False)
+    segments = again.segments_between(ALL)
+    again.close()
+    assert [segment.sequence for segment in segments] == [1, 2, 3]
+    assert [segment.header.opened_cause for segment in segments] == ["start", "rotation", "rotation"]
+    assert sum(len(segment.samples) for segment in segments) == 10 * FPS
+    assert all(segment.closed for segment in segments)
+
+
+def test_the_index_says_what_the_files_say(bench: RingBench, ring: Ring) -> None:
+    bench.record(ring, 10)
+    indexed = ring.segments_between(ALL)
+    (bench.directory / "index.damaged").touch()
+    ring.close()
+    again = bench.open(record=False)
+    assert again.segments_between(ALL) == indexed
+    again.close()
+    assert (bench.directory / "damaged" / "index.db").exists()
+
+
+def test_a_second_owner_is_refused_and_told_who_holds_it(bench: RingBench, ring: Ring) -> None:
+    with pytest.raises(RingBusyError, match=str(os.getpid())):
+        bench.open()
+
+
+def test_the_open_segment_is_planned_up_to_its_last_synced_fragment(bench: RingBench, ring: Ring) -> None:
+    begin_us = bench.clock.wall_us()
+    bench.record(ring, 3.4, end=None)
+    wait_until(synced(ring, 3 * FPS), what="three fragments synced")
+    result = bench.ask(ring, begin_us, begin_us + 2 * SECOND_US)
+    assert result.state == "planned"
+    plan = read_plan(bench.data_dir / result.plan_file)
+    assert [piece.sequence for part in plan.parts for piece in part.ranges] == [1]
+    assert plan.length_bytes == result.length_bytes > 0
+
+
+def test_an_end_in_the_near_future_is_reserved_and_then_planned(bench: RingBench, ring: Ring) -> None:
+    begin_us = bench.clock.wall_us()
+    bench.record(ring, 3, end=None)
+    first = bench.ask(ring, begin_us, begin_us + 6 * SECOND_US)
+    assert first.state == "reserved"
+    assert first.ready_at_us is not None
+    assert first.ready_at_us >= begin_us + 6 * SECOND_US
+    assert ring.plans() == [clip_id(1)]
+    bench.play(ring, 5)
+    wait_until(
+        lambda: bench.ask(ring, begin_us, begin_us + 6 * SECOND_US).state == "planned", what="the clip is planned"
+    )
+    result = bench.ask(ring, begin_us, begin_us + 6 * SECOND_US)
+    assert result.delivered is not None
+    assert result.delivered.end_us - result.delivered.start_us == 6 * SECOND_US
+
+
+def test_what_a_reserved_clip_waits_for_is_pinned_as_it_is_recorded(tmp_path: Path) -> None:
+    bench = RingBench(tmp_path, {"max_bytes": 1_000_000})
+    ring = bench.open()
+    begin_us = bench.clock.wall_us()
+    bench.record(ring, 3, end=None)
+    bench.ask(ring, begin_us, begin_us + 6 * SECOND_US)
+    bench.play(ring, 6)
+    ring.end_stream("camera-lost", "")
+    bench.wait_recorded(ring)
+    assert {1, 2} <= set(ring._holdings.pins.sequences())
+    ring.close()
+
+
+def test_the_same_clip_again_is_the_same_plan_after_a_restart_too(bench: RingBench) -> None:
+    ring = bench.open()
+    begin_us = bench.clock.wall_us()
+    bench.record(ring, 8)
+    result = bench.ask(ring, begin_us, begin_us + 5 * SECOND_US)
+    content = (bench.data_dir / result.plan_file).read_bytes()
+    assert bench.ask(ring, begin_us + 1, begin_us + SECOND_US) == result
+    ring.close()
+    again = bench.open()
+    repeated = bench.ask(again, begin_us, begin_us + 5 * SECOND_US)
+    assert repeated.length_bytes == result.length_bytes
+    assert (bench.data_dir / result.plan_file).read_bytes() == content
+    assert set(again._holdings.pins.sequences()) == {1, 2}
+    assert again.release(clip_id(1))
+    assert not again.release(clip_id(1))
+    assert not set(again._holdings.pins.sequences())
+    again.close()
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "code"),
+    [
+        (5, 5, "interval-invalid"),
+        (6, 5, "interval-invalid"),
+        (-90_000, 0, "interval-invalid"),
+        (-60, -1, "interval-overwritten"),
+        (10, 200, "interval-in-future"),
+        (12, 15, "interval-empty"),
+    ],
+)
+def test_bad_intervals_are_rejected_with_a_code(
+    bench: RingBench, ring: Ring, start_s: int, end_s: int, code: str
+) -> None:
+    begin_us = bench.clock.wall_us()
+    bench.record(ring, 10)
+    bench.clock.advance(20)
+    bench.record(ring, 2)
+    with pytest.raises(RingRequestError) as refusal:
+        bench.ask(ring, begin_us + start_s * SECOND_US, begin_us + end_s * SECOND_US)
+    assert refusal.value.code == code
+    assert ring.plans() == []
+    assert not set(ring._holdings.pins.sequences())
+
+
+def test_an_empty_interval_says_why(bench: RingBench, ring: Ring) -> None:
+    begin_us = bench.clock.wall_us()
+    bench.record(ring, 4)
+    bench.clock.advance(30)
+    with pytest.raises(RingRequestError, match="camera-lost"):
+        bench.ask(ring, begin_us + 10 * SECOND_US, begin_us + 20 * SECOND_US)
+
+
+def test_a_gap_in_the_clip_has_its_cause(bench: RingBench, ring: Ring) -> None:
+    begin_us = bench.clock.wall_us()
+    bench.record(ring, 4, end="timestamp-jump")
+    bench.clock.advance(10)
+    bench.record(ring, 4)
+    result = bench.ask(ring, begin_us, begin_us + 17 * SECOND_US)
+    plan = read_plan(bench.data_dir / result.plan_file)
+    assert result.parts == 2
+    assert [gap.cause for gap in plan.gaps] == ["timestamp-jump"]
+
+
+def test_clips_may_not_hold_more_than_their_share(tmp_path: Path) -> None:
+    bench = RingBench(tmp_path, {"max_bytes": 1_000_000})
+    ring = bench.open()
+    begin_us = bench.clock.wall_us()
+    bench.record(ring, 8)
+    ring._live.capacity_bytes = lambda: 1_000  # type: ignore[method-assign]
+    with pytest.raises(RingRequestError, match="500") as refusal:
+        bench.ask(ring, begin_us, begin_us + 8 * SECOND_US)
+    assert refusal.value.code == "storage-error"
+    assert not set(ring._holdings.pins.sequences())
+    ring.close()
+
+
+def test_causes_of_gaps_across_runs_and_boots(bench: RingBench) -> None:
+    begin_us = bench.clock.wall_us()
+    ring = bench.open()
+    bench.record(ring, 4)
+    ring.close()
+    bench.clock.advance(10)
+    ring = bench.open()
+    bench.record(ring, 4)
+    ring.close()
+    bench.reboot(100, BOOT_IDS[1])
+    ring = bench.open()
+    bench.record(ring, 4, end=None)
+    wait_until(synced(ring, 12 * FPS - FPS), what="footage of three runs")
+    coverage = ring.coverage(50)
+    ring.close()
+    assert [(span.held, span.cause) for span in coverage.last_24h] == [
+        (True, None),
+        (False, "restart"),
+        (True, None),
+        (False, "boot"),
+        (True, None),
+    ]
+    assert coverage.oldest_us == begin_us
+    assert sum(day.lost_s for day in coverage.days) == 110
+
+
+def test_a_board_without_a_clock_dates_its_footage_when_it_learns_the_time(bench: RingBench) -> None:
+    true_us = bench.clock.wall_us()
+    bench.clock.step_wall(-true_us / 1e6)
+    bench.probe.source = "unknown"
+    ring = bench.open()
+    bench.record(ring, 4)
+    first = ring.coverage(10)
+    assert first.oldest_us is not None
+    assert first.oldest_us < 1_000_000_000
+    assert ring.state_figures().clock.source == "unknown"
+    bench.clock.step_wall(true_us / 1e6)
+    bench.probe.source = "kernel"
+    ring._keeper.sample()
+    corrected = ring.coverage(10)
+    assert corrected.oldest_us == true_us
+    result = bench.ask(ring, true_us, true_us + 2 * SECOND_US)
+    assert result.delivered is not None
+    assert result.delivered.start_us == true_us
+    ring.close()
+    again = bench.open(record=False)
+    assert again.coverage(10).oldest_us == true_us
+    again.close()
+
+
+def test_a_clock_step_neither_loses_nor_doubles_footage(bench: RingBench, ring: Ring) -> None:
+    bench.record(ring, 4, end=None)
+    bench.clock.step_wall(-3600)
+    ring._keeper.sample()
+    bench.play(ring, 4)
+    ring.end_stream("stopped", "")
+    bench.wait_recorded(ring)
+    spans = ring.coverage(10).last_24h
+    held = [span for span in spans if span.held]
+    assert len(held) == 1
+    assert held[0].end_us - held[0].start_us == pytest.approx(8 * SECOND_US, rel=0.002)
+
+
+def test_the_state_tells_what_happens(bench: RingBench, ring: Ring) -> None:
+    before = ring.state_figures()
+    assert (before.recording, before.cause) == (False, "start")
+    bench.record(ring, 4, end=None)
+    wait_until(synced(ring, 3 * FPS), what="fragments")
+    state = ring.state_figures()
+    assert (state.recording, state.cause, state.codec) == (True, None, "h264")
+    assert state.frames_per_second == pytest.approx(FPS, rel=0.3)
+    assert state.storage_ok
+    bench.clock.advance(6)
+    silent = ring.state_figures()
+    assert (silent.recording, silent.cause) == (False, "camera-lost")
+    assert silent.last_frame_age_s == pytest.approx(6.2)
+    ring.end_stream("camera-lost", "no route to host")
+    assert ring.state_figures().detail == "no route to host"
+
+
+def test_units_without_a_stream_are_not_written(bench: RingBench, ring: Ring) -> None:
+    bench.play(ring, 2)
+    bench.record(ring, 2)
+    assert sum(len(segment.samples) for segment in ring.segments_between(ALL)) == 2 * FPS
+    assert not bench.fatal
+
+
+def test_a_silence_within_a_segment_is_a_gap(tmp_path: Path) -> None:
+    bench = RingBench(tmp_path, {"segment_s": 60})
+    ring = bench.open()
+    bench.record(ring, 2, end=None)
+    is_written = synced(ring, 2 * FPS)
+
+    def silence() -> bool:
+        bench.clock.advance(0.5)
+        return is_written()
+
+    wait_until(silence, what="the last pictures before the silence written")
+    bench.clock.advance(4)
+    bench.play(ring, 2)
+    ring.end_stream("stopped", "")
+    bench.wait_recorded(ring)
+    spans = ring.coverage(10).last_24h
+    assert [(span.held, span.cause) for span in spans] == [(True, None), (False, "camera-lost"), (True, None)]
+    assert len(bench.files()) == 1
+    ring.close()
+
+
+def test_coverage_comes_in_pages(bench: RingBench, ring: Ring) -> None:
+    begin_us = bench.clock.wall_us()
+    for _ in range(4):
+        bench.record(ring, 2)
+        bench.clock.advance(10)
+    interval = Interval(start_us=begin_us, end_us=bench.clock.wall_us())
+    whole = ring.coverage_page(CoveragePageRequest(interval=interval, max_intervals=100))
+    assert whole.cursor is None
+    paged: list[CoverageInterval] = []
+    cursor = None
+    while True:
+        page = ring.coverage_page(CoveragePageRequest(interval=interval, cursor=cursor, max_intervals=2))
+        paged += page.intervals
+        cursor = page.cursor
+        if cursor is None:
+            break
+    assert tuple(paged) == whole.intervals
+    with pytest.raises(RingRequestError):
+        ring.coverage_page(CoveragePageRequest(interval=interval, cursor="yesterday"))
+
+
+def test_sequence_numbers_are_never_used_again(bench: RingBench) -> None:
+    ring = bench.open()
+    bench.record(ring, 8)
+    ring.close()
+    highest = max(bench.files())
+    for path in bench.files().values():
+        path.unlink()
+    ring = bench.open()
+    bench.record(ring, 2)
+    ring.close()
+    assert min(bench.files()) > highest
+
+
+def test_a_plan_names_its_requester_and_says_so_on_disk(bench: RingBench, ring: Ring) -> None:
+    begin_us = bench.clock.wall_us()
+    bench.record(ring, 4)
+    result = bench.ask(ring, begin_us, begin_us + SECOND_US)
+    document = json.loads((bench.data_dir / result.plan_file).read_bytes())
+    assert document["requester"]["reference"] == "PV 2026/118"
+    assert result.plan_file == f"ring/main/plans/{clip_id(1)}/plan.json"
