@@ -126,6 +126,23 @@ class ClipDriver:
                 self._replies.queue(current.command_id)
         await self.clean_up(current)
 
+    async def forget_orphans(self) -> None:
+        """End uploads that no command stands behind: the ledger that knew them was damaged and set aside.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        for clip_id in await self._transfers.known():
+            if await self._ledger.find(clip_id) is not None:
+                continue
+            logger.warning("clip %s: an upload that no command stands behind is ended", clip_id)
+            try:
+                await self._transfers.cancel(clip_id)
+                for ring in self._rings.values():
+                    await ring.release(clip_id)
+            except (RingError, TransferInterruptedError) as error:
+                logger.warning("clip %s cannot be released: %s", clip_id, error)
+
     async def clean_up(self, entry: Entry) -> None:
         """End the transfer and release the pin of a finished clip; tried until both are certain."""
         clip_id = entry.command_id

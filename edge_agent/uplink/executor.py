@@ -43,6 +43,7 @@ class Executor:
             self._group = group
             for entry in [*await self._ledger.open_entries(), *await self._ledger.owed_entries()]:
                 self.begin(entry)
+            await self._clips.forget_orphans()
             while True:
                 await self._prune()
                 await self._clock.async_sleep(_PRUNE_INTERVAL_S)

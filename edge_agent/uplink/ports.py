@@ -48,3 +48,7 @@ class TransferPort(Protocol):
     async def cancel(self, clip_id: str) -> None:
         """End an upload and forget its state, whatever it is; safe to repeat."""
         ...
+
+    async def known(self) -> list[str]:
+        """Clips whose upload has a state."""
+        ...

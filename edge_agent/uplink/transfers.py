@@ -130,6 +130,10 @@ class Transfers:
         if transfer is not None:
             await self._abandon(transfer)
 
+    async def known(self) -> list[str]:
+        """Clips whose upload has a state on disk, ended ones included."""
+        return await asyncio.to_thread(self._tools.store.list)
+
     def kick(self) -> None:
         """The network is back: what waits tries now."""
         for transfer, _ in self._running.values():

@@ -81,7 +81,7 @@ class LinkRig:
         return digest
 
     def start(self, die_at: str | None = None) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-m", "tests.support.link_main", self.settings_file]
+        command = [sys.executable, "-m", "tests.support.link_main", str(self.settings_file)]
         self.process = self.processes.start([*command, *([die_at] if die_at else [])], cwd=ROOT)
         return self.process
 

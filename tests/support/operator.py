@@ -51,6 +51,11 @@ def clip_params(**changes: object) -> dict[str, Any]:
     return {"camera": "main", "from": format_utc(start_us), "to": format_utc(start_us + 10_000_000)} | changes
 
 
+def _send_at_once(_client: mqtt.Client, _data: object, connection: object) -> None:
+    assert isinstance(connection, socket.socket)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
 @dataclass(slots=True)
 class Operator:
     """Connected to a broker as the centre; remembers everything under the unit's `up/`."""
@@ -71,7 +76,7 @@ class Operator:
         subscribed = threading.Event()
         client.on_connect = lambda c, *_: c.subscribe(self.topics.up("#"), 1)
         client.on_subscribe = lambda *_: subscribed.set()
-        client.on_socket_open = lambda _c, _d, sock: sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client.on_socket_open = _send_at_once
         client.on_message = self._remember
         parts = urlsplit(self.broker_url)
         client.connect(parts.hostname or "", parts.port or 1883, clean_start=True)
@@ -103,9 +108,8 @@ class Operator:
         return [body for body in self.all("reply") if body["command_id"] == command_id]
 
     def wait_for(self, name: str, test: Callable[[dict[str, Any]], bool], timeout_s: float = 60) -> dict[str, Any]:
-        return wait_until(
-            lambda: next((body for body in self.all(name) if test(body)), None), what=name, timeout_s=timeout_s
-        )
+        found = wait_until(lambda: [body for body in self.all(name) if test(body)], what=name, timeout_s=timeout_s)
+        return found[0]
 
     def wait_online(self, count: int = 1, timeout_s: float = 60) -> None:
         wait_until(
