@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit
 
-_CLEAN_HOST = re.compile(r"(\[[0-9a-f:.%]+\]|[a-z0-9._-]+)(:\d*)?(?=[/?#]|$)", re.IGNORECASE)
+_CLEAN_HOST = re.compile(r"(\[[0-9a-f:.%]+\]|[a-z0-9._-]+)(:\d+)?(?=[/?#]|$)", re.IGNORECASE)
 
 
 def split_credentials(rest: str) -> tuple[str, str]:

@@ -111,8 +111,9 @@ class Dater:
             step = self._expected(packet) - (pts if dts is None else dts)
             self._bridge += step
             pts, dts = pts + step, None if dts is None else dts + step
+        rebuilt = self._reorder.next_dts(pts, self.nominal_90k)
         if dts is None or dts > pts:
-            dts = min(self._reorder.next_dts(pts, self.nominal_90k), pts)
+            dts = min(rebuilt, pts)
         self._learn(packet, pts, dts)
         return Dated(pts, dts, self._capture_us(packet, pts), broken, detail)
 

@@ -139,6 +139,8 @@ class _Pace:
         self._origin: int | None = None
         self._offset = 0
         self._end = 0
+        """Where the last picture ends in decode time; `_shown_end` is where the last one shown ends."""
+        self._shown_end = 0
         self._newest = 0
         self._fresh_round = True
         self.is_empty = True
@@ -156,16 +158,20 @@ class _Pace:
         pts = None if packet.pts is None else packet.pts + self._offset
         dts = None if packet.dts is None else packet.dts + self._offset
         position = pts if pts is not None else dts if dts is not None else self._end
+        if pts is None and dts is None:  # a raw stream: one picture after the other
+            pts = dts = position
         if self._origin is None:
             self._origin = self._newest = position
         self._newest = max(self._newest, position)
         self._end = (dts if dts is not None else position) + self._duration(packet)
+        self._shown_end = self._newest + self._duration(packet)
         skipped = self._wait_for(self._newest, stop)
         if stop.is_set():
             return None
         self._offset += skipped
         self._newest += skipped
         self._end += skipped
+        self._shown_end += skipped
         return RawPacket(
             data=bytes(packet),
             pts=None if pts is None else pts + skipped,
@@ -181,12 +187,14 @@ class _Pace:
 
     def _follow(self, packet: _VideoPacket) -> None:
         """Place a round behind the one before, and close a hole in the file's own stamps."""
-        stamp = packet.dts if packet.dts is not None else packet.pts
-        if stamp is None:
+        if packet.dts is not None:
+            hole = packet.dts + self._offset - self._end
+        elif packet.pts is not None:
+            hole = packet.pts + self._offset - self._shown_end
+        else:
             return
-        hole = stamp + self._offset - self._end
         if self._origin is None:
-            self._end = stamp
+            self._end += hole
         elif self._fresh_round or hole > self._max_hole:
             self._offset -= hole
         self._fresh_round = False

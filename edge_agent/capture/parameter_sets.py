@@ -107,6 +107,8 @@ class ParameterSets:
         self.framing: Framing = framing_of(config.codec, config.extradata)
         self._sets: dict[tuple[int, int], bytes] = {}
         self._merge(read_parameter_sets(config.codec, config.extradata))
+        if not config.width_px:
+            self.config = self._sized(config, self._sets)
 
     def _merge(self, units: Iterable[bytes]) -> None:
         for unit in units:
@@ -129,14 +131,18 @@ class ParameterSets:
         if all(unit in known for unit in units):
             return False
         fresh = {parameter_set_key(codec, unit): unit for unit in units}
-        sizes = [parse_sps(codec, unit) for (kind, _), unit in fresh.items() if kind == _SPS[codec]]
         merged = self._merged(fresh)
-        config = self.config
-        if sizes:
-            config = replace(config, width_px=sizes[0].width_px, height_px=sizes[0].height_px)
+        config = self._sized(self.config, fresh)
         self.config = replace(config, extradata=_build(self.framing, config.extradata, merged))
         self._sets = merged
         return True
+
+    def _sized(self, config: CodecConfig, sets: dict[tuple[int, int], bytes]) -> CodecConfig:
+        for (kind, _), unit in sets.items():
+            if kind == _SPS[config.codec]:
+                info = parse_sps(config.codec, unit)
+                return replace(config, width_px=info.width_px, height_px=info.height_px)
+        return config
 
     def _merged(self, fresh: dict[tuple[int, int], bytes]) -> dict[tuple[int, int], bytes]:
         """A whole new family (SPS and PPS) makes the old one void; anything less replaces its namesakes."""

@@ -2,8 +2,6 @@
 
 import re
 
-from edge_agent.capture.address import split_credentials
-
 _ADDRESS = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?P<rest>\S*)", re.IGNORECASE)
 _FIELD = re.compile(
     r"(?P<name>\b(?:user(?:name)?|usr|login|pass(?:word|wd|wort)?|pwd|psw|token|auth|secret|key|sig(?:nature)?)=)"
@@ -17,8 +15,9 @@ _HIDDEN = "***"
 def redact(text: str) -> str:
     """`text` with the credentials of every address in it hidden.
 
-    Hidden are the user information of `scheme://user:password@host`, the values of fields such as `password=` or
-    `token=` anywhere, which many cameras take in the path, and `Authorization:` headers.
+    Hidden are everything up to the last `@` of an address, since passwords are written with any character in them (a
+    path with an `@` costs the host's name in the log, which is the cheaper mistake), the values of fields such as
+    `password=` or `token=` anywhere, which many cameras take in the path, and `Authorization:` headers.
     """
     text = _ADDRESS.sub(_hide_user, text)
     text = _FIELD.sub(_hide_value, text)
@@ -26,8 +25,8 @@ def redact(text: str) -> str:
 
 
 def _hide_user(match: re.Match[str]) -> str:
-    user, place = split_credentials(match["rest"])
-    return match["scheme"] + (f"{_HIDDEN}@{place}" if user else place)
+    _, at, place = match["rest"].rpartition("@")
+    return match["scheme"] + (_HIDDEN if at else "") + at + place
 
 
 def _hide_value(match: re.Match[str]) -> str:
