@@ -48,7 +48,7 @@ class CsuService:
         key = SigningKey.generate()
         answer = self.client.enrol(unit_id, key.public_jwk())
         return Identity(
-            unit_id, key, answer["mqtt_url"], answer["upload_url"], answer["password"], answer["command_keys"]
+            unit_id, key, answer["mqtt_url"], answer["upload_url"], answer.get("password", ""), answer["command_keys"]
         )
 
     def unit(self, script: Script, identity: Identity | None = None) -> FakeUnit:
