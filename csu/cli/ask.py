@@ -42,8 +42,12 @@ def add_to(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 def run_cancel(context: Context) -> int:
     """End a clip request."""
-    ask(context, "clip.cancel", {"clip_id": context.arguments.clip}, _CANCEL_LIFETIME_S)
-    print(f"clip {context.arguments.clip} is cancelled")
+    clip_id = context.arguments.clip
+    result = ask(context, "clip.cancel", {"clip_id": clip_id}, _CANCEL_LIFETIME_S)
+    if result.get("cancelled") is False:
+        print(f"clip {clip_id} had ended already: {result.get('state')}")
+        return FAILED
+    print(f"clip {clip_id} is cancelled")
     return OK
 
 

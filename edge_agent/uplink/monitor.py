@@ -100,8 +100,7 @@ class Monitor:
     async def check(self) -> dict[str, Any]:
         """Every probe now, for `unit.check`."""
         health = await self._look()
-        raised = [alarm.to_object() for alarm in self._events.raised]
-        return {"health": health.to_object(), "alarms": raised}
+        return health.to_object() | {"alarms": [alarm.to_object() for alarm in self._events.raised]}
 
     async def _look(self) -> Health:
         async with self._probing:

@@ -225,7 +225,7 @@ def test_queries(rig: LinkRig) -> None:
     assert missing["error"]["code"] == "unknown-id"
     assert len(all_intervals(rig)) == 200
     checked = rig.operator.wait_reply(rig.operator.send("unit.check", {}))["result"]
-    assert checked["health"]["camera"]["state"] == "ok"
+    assert checked["camera"]["state"] == "ok"
 
 
 def all_intervals(rig: LinkRig) -> list[dict[str, Any]]:
