@@ -14,6 +14,7 @@ from benchmarks.row import Row
 from benchmarks.unit import CAMERA, child_running, prepare_link, write_unit
 from benchmarks.workspace import Workspace, end, python, wait_for
 from csu.broker import Broker
+from edge_agent.clock import SystemClock
 from edge_agent.contract.jws import SigningKey
 
 _BAR_MB = 200.0
@@ -74,8 +75,9 @@ def _start_unit(workspace: Workspace, directory: Path, broker: Broker, minutes: 
     _, upload_url = start_ingest(workspace, directory, SigningKey.generate())
     side = prepare_link(directory, broker, upload_url)
     unit = write_unit(directory, start_camera(workspace, directory, minutes), link=side.tables)
+    synced = unit.footage_since(SystemClock().wall_us())
     process = workspace.start(python("-m", "edge_agent", "run", "--config", unit.config), "memory-unit")
-    unit.wait(workspace, process, "memory-unit", unit.has_footage)
+    unit.wait(workspace, process, "memory-unit", synced)
     return process
 
 

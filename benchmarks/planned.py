@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edge_agent.buffer.ring import Ring, RingContext
-
 from benchmarks.month import Month
 from benchmarks.unit import CAMERA, UNIT_ID
+from edge_agent.buffer.ring import Ring, RingContext
 from edge_agent.clock import SystemClock, read_boot_id
 from edge_agent.contract.clip import Interval, Requester
 from edge_agent.contract.ring_protocol import PlanRequest

@@ -8,6 +8,7 @@ from benchmarks.measure import median
 from benchmarks.row import Row
 from benchmarks.unit import write_unit
 from benchmarks.workspace import Workspace, end, python
+from edge_agent.clock import SystemClock
 
 _BAR_S = 4.0
 _TIMES = 7
@@ -35,8 +36,9 @@ def _start_once(workspace: Workspace, url: str, number: int) -> float:
     unit = write_unit(workspace.directory(f"start/{number}"), url)
     name = f"start-{number}"
     begun_s = time.perf_counter()
+    synced = unit.footage_since(SystemClock().wall_us())
     process = workspace.start(python("-m", "edge_agent", "run", "--config", unit.config), name)
-    unit.wait(workspace, process, name, unit.has_footage)
+    unit.wait(workspace, process, name, synced)
     elapsed_s = time.perf_counter() - begun_s
     end(process)
     return elapsed_s

@@ -52,15 +52,20 @@ class Unit:
         except RingError:
             return None
 
-    def has_footage(self) -> RecorderState | None:
-        """The recorder's figures once a fragment is synced."""
-        state = self.state()
-        return state if state is not None and state.newest_us is not None else None
+    def footage_since(self, begun_us: int) -> Callable[[], RecorderState | None]:
+        """A probe: the recorder's figures once a fragment is synced that was recorded after this UTC instant."""
+
+        def synced() -> RecorderState | None:
+            state = self.state()
+            return state if state is not None and (state.newest_us or 0) > begun_us else None
+
+        return synced
 
     def record(self, workspace: Workspace, name: str) -> Popen[bytes]:
         """Start the recorder alone and wait until its first fragment is synced."""
+        synced = self.footage_since(SystemClock().wall_us())
         process = workspace.start(python("-m", "edge_agent", "record", CAMERA, "--config", self.config), name)
-        self.wait(workspace, process, name, self.has_footage)
+        self.wait(workspace, process, name, synced)
         return process
 
     def wait(
@@ -73,7 +78,7 @@ class Unit:
                 raise RuntimeError(f"{name} ended with {process.returncode}:\n{workspace.log_tail(name)}")
             return probe()
 
-        return wait_for(alive, f"{name}: {probe.__name__}", READY_TIMEOUT_S)
+        return wait_for(alive, f"{name}: a synced fragment", READY_TIMEOUT_S)
 
 
 def write_unit(directory: Path, source: str, camera: dict[str, object] | None = None, link: str = "") -> Unit:
