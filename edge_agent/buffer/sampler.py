@@ -9,7 +9,7 @@ from edge_agent.clock_source import ClockProbe, ClockReading
 SAMPLE_INTERVAL_S = 30.0
 
 _LEAST_DEVIATION_US = 1_000
-_INTERVAL_US = 3600 * 1_000_000
+_INTERVAL_US = 600 * 1_000_000  # between two anchors so far apart, drift adds 15 ms to the bound at most
 
 
 class Sampler:
@@ -50,7 +50,7 @@ def _adds(anchor: Anchor, last: Anchor, predicted: UtcEstimate, *, is_vouched: b
         return _deviates(anchor, last.utc_us + anchor.monotonic_us - last.monotonic_us)
     if not is_vouched or anchor.monotonic_us - last.monotonic_us >= _INTERVAL_US:
         return True
-    return _deviates(anchor, predicted.utc_us) or _is_much_better(anchor.bound_us, predicted.bound_us)
+    return _deviates(anchor, predicted.utc_us) or _is_much_better(anchor.bound_us, last.bound_us)
 
 
 def _deviates(anchor: Anchor, expected_us: int) -> bool:
