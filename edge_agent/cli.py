@@ -1,6 +1,6 @@
 """`edge-agent`: the command line of a unit.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 the recorder does not answer.
+Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 the recorder does not answer, 130 interrupted.
 """
 
 import argparse
@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edge_agent import __version__
+from edge_agent.capture.table import check_scheme
 from edge_agent.clock import Clock, SystemClock
 from edge_agent.errors import EdgeAgentError, RingUnavailableError, SettingsError
 from edge_agent.logs import set_up_logging
@@ -19,6 +20,7 @@ DEFAULT_CONFIG = Path("/etc/edge-agent/unit.toml")
 EXIT_FAILED = 1
 EXIT_SETTINGS = 2
 EXIT_UNAVAILABLE = 3
+EXIT_INTERRUPTED = 130
 
 Command = Callable[[argparse.Namespace, Settings, Clock], int]
 
@@ -27,7 +29,7 @@ def _run(options: argparse.Namespace, settings: Settings, clock: Clock) -> int:
     from edge_agent.supervise import run_unit
 
     set_up_logging("run", options.verbose)
-    return run_unit(settings, options.config.resolve(), clock)
+    return run_unit(settings, options.config.resolve(), clock, verbose=options.verbose)
 
 
 def _record(options: argparse.Namespace, settings: Settings, clock: Clock) -> int:
@@ -129,6 +131,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(_with_relative_times(sys.argv[1:] if arguments is None else arguments))
     try:
         settings = load_settings(options.config)
+        for camera in settings.camera:
+            check_scheme(camera)
         return int(options.function(options, settings, SystemClock()))
     except SettingsError as error:
         return _complain(error, EXIT_SETTINGS)
@@ -136,6 +140,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(error, EXIT_UNAVAILABLE)
     except EdgeAgentError as error:
         return _complain(error, EXIT_FAILED)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
 
 
 def _complain(error: EdgeAgentError, code: int) -> int:

@@ -3,6 +3,8 @@
 import argparse
 import getpass
 import logging
+import signal
+import sys
 
 from edge_agent.buffer.access import RingAccess, open_or_ask
 from edge_agent.buffer.clip.reader import read_plan
@@ -36,6 +38,8 @@ def save_local_clip(options: argparse.Namespace, settings: Settings, clock: Cloc
         RingError: the ring rejects the request or does not answer, the target is taken or refused.
         EvidenceError: the unit's key cannot be used.
     """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)  # a recorder that wants its ring, a lost terminal: the pin is released first
     camera = find_camera(settings, options.camera)
     request = _request(options, settings, clock)
     data_dir = settings.unit.data_dir
@@ -52,6 +56,10 @@ def save_local_clip(options: argparse.Namespace, settings: Settings, clock: Cloc
     for file in files:
         print(file)
     return 0
+
+
+def _end(number: int, _frame: object) -> None:
+    sys.exit(128 + number)
 
 
 def _request(options: argparse.Namespace, settings: Settings, clock: Clock) -> PlanRequest:

@@ -9,6 +9,7 @@ Callers catch by layer: `CaptureError` for anything a camera can do, `RingError`
     │   ├── FormatError              bytes that do not follow a binary format
     │   └── SignatureError           a signature that does not hold
     ├── SettingsError            bad settings: command line exit code 2
+    ├── UnitBusyError            another supervisor runs this unit
     ├── CaptureError
     │   ├── SourceUnavailableError   camera absent, refused, or timed out: retried
     │   ├── SourceStalledError       camera connected but silent: retried
@@ -59,6 +60,7 @@ __all__ = [
     "TransferInterruptedError",
     "TransferLostError",
     "TransferRefusedError",
+    "UnitBusyError",
     "UplinkError",
     "VerificationError",
 ]
@@ -66,6 +68,10 @@ __all__ = [
 
 class SettingsError(EdgeAgentError):
     """Settings that cannot be used; the message names the key, the value and the remedy."""
+
+
+class UnitBusyError(EdgeAgentError):
+    """Another live supervisor runs the unit of this data directory."""
 
 
 class CaptureError(EdgeAgentError):

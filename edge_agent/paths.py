@@ -26,3 +26,8 @@ def link_directory(data_dir: Path) -> Path:
 def link_lock(data_dir: Path) -> Path:
     """Held by the link; holds its pid."""
     return link_directory(data_dir) / "link.lock"
+
+
+def unit_lock(data_dir: Path) -> Path:
+    """Held by the supervisor; holds its pid."""
+    return data_dir / "run" / "unit.lock"

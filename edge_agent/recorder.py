@@ -3,22 +3,27 @@
     capture thread ──► ring's intake ──► ring's writer thread ──► disk
     event loop: the ring's socket, signals, heartbeat
 
-The event loop never touches camera or disk. When the camera's library hangs for good, or one of the ring's threads
-ended of a defect, the process closes what it can and leaves: its supervisor starts it again.
+The event loop never touches camera or disk, so signs of life are sent from the first moment, also while a large ring
+is being recovered. When the camera's library hangs for good, or one of the ring's threads ended of a defect, the
+process closes what it can and leaves: its supervisor starts it again.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import threading
 import uuid
+from collections.abc import Callable
+from typing import Any
 
 from edge_agent import __version__
 from edge_agent.buffer.ring import Ring, RingContext
 from edge_agent.buffer.server import RingServer
 from edge_agent.capture.source import SourceContext
 from edge_agent.capture.supervisor import CaptureSupervisor
+from edge_agent.capture.table import open_source
 from edge_agent.capture.timeline import MediaTimeline
 from edge_agent.clock import Clock, read_boot_id
 from edge_agent.deployment.record import load_or_create
@@ -79,14 +84,13 @@ def run_recorder(settings: Settings, name: str, clock: Clock, *, take_over: bool
         RingBusyError: another process records this camera.
         RingStorageError: the data directory cannot be used.
     """
-    camera = find_camera(settings, name)
-    if take_over and not retire_holder(ring_lock(settings.unit.data_dir, name), clock):
-        raise RingBusyError(f"the ring of {name} is held by a process that does not end")
-    recorder = Recorder(settings, camera, clock, Notifier.from_environment())
+    recorder = Recorder(
+        settings, find_camera(settings, name), clock, Notifier.from_environment(), take_over=take_over
+    )
     code = asyncio.run(recorder.run())
     if recorder.left_behind:
         logging.shutdown()
-        os._exit(code)  # a thread inside the camera's library would hold the interpreter's end up
+        os._exit(code)  # a thread inside the camera's library, or one that waits for the disk, would hold the end up
     return code
 
 
@@ -95,71 +99,133 @@ class Recorder:
 
     Raises:
         SettingsError: the source cannot be used as it is set.
-        RingError: the ring cannot be opened.
     """
 
-    def __init__(self, settings: Settings, camera: CameraSettings, clock: Clock, notifier: Notifier) -> None:
+    def __init__(
+        self, settings: Settings, camera: CameraSettings, clock: Clock, notifier: Notifier, *, take_over: bool = False
+    ) -> None:
+        self._settings = settings
+        self._camera = camera
         self._clock = clock
         self._notifier = notifier
+        self._take_over = take_over
         self._fatal = threading.Event()
         self._stop_capture = threading.Event()
-        context = ring_context(settings, clock)
-        source = SourceContext(context.unit_id, clock, MediaTimeline(clock.monotonic_us()))
-        self._ring = Ring.open(
-            settings.unit.data_dir, camera, context, clock, warnings=self._warnings, on_fatal=self._note_fatal
-        )
-        self._capture = CaptureSupervisor(camera, source, self._ring, clock)
-        self._capture_thread = threading.Thread(target=self._run_capture, name="capture", daemon=True)
-        self._server = RingServer(self._ring, ring_socket(settings.unit.data_dir, camera.name))
+        self._capture: CaptureSupervisor | None = None
+        open_source(camera, self._source_context())
         self.left_behind = False
-        """A thread of the camera's library did not end."""
+        """A thread of the camera's library, or of the opening of the ring, did not end."""
+
+    def _source_context(self) -> SourceContext:
+        return SourceContext(self._settings.unit.id, self._clock, MediaTimeline(self._clock.monotonic_us()))
 
     def _warnings(self) -> tuple[str, ...]:
-        return self._capture.state().warnings
+        return () if self._capture is None else self._capture.state().warnings
 
     def _note_fatal(self, error: BaseException) -> None:
         logger.critical("the ring failed: %s: %s", type(error).__name__, error)
         self._fatal.set()
 
-    def _run_capture(self) -> None:
+    def _open_ring(self) -> Ring:
+        path = ring_lock(self._settings.unit.data_dir, self._camera.name)
         try:
-            self._capture.run(self._stop_capture)
+            is_free = not self._take_over or retire_holder(path, self._clock)
+        except OSError as error:
+            raise RingBusyError(f"{path} is held, and its holder cannot be ended: {error}") from error
+        if not is_free:
+            raise RingBusyError(f"{path} is held by a process that does not end")
+        context = ring_context(self._settings, self._clock)
+        data_dir = self._settings.unit.data_dir
+        return Ring.open(
+            data_dir, self._camera, context, self._clock, warnings=self._warnings, on_fatal=self._note_fatal
+        )
+
+    async def run(self) -> int:
+        """Record until a signal, a hang or a defect; the exit code.
+
+        Raises:
+            RingBusyError: another process records this camera.
+            RingStorageError: the data directory cannot be used.
+        """
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        ring = await self._opened(stop)
+        if ring is None:
+            return 0
+        server = RingServer(ring, ring_socket(self._settings.unit.data_dir, self._camera.name))
+        capture = self._capture = CaptureSupervisor(self._camera, self._source_context(), ring, self._clock)
+        thread = threading.Thread(target=self._run_capture, args=(capture,), name="capture", daemon=True)
+        try:
+            thread.start()
+            await self._serve(server)
+            self._notifier.ready()
+            return await self._beat(stop, capture)
+        finally:
+            self._notifier.stopping()
+            await self._close(thread, server, ring)
+
+    async def _opened(self, stop: asyncio.Event) -> Ring | None:
+        """The ring, with signs of life while it is being recovered; None when the process is to end meanwhile."""
+        opened: asyncio.Future[Ring] = asyncio.get_running_loop().create_future()
+        threading.Thread(target=self._open_into, args=(opened,), name="open-ring", daemon=True).start()
+        stopping = asyncio.create_task(stop.wait())
+        waited_for: set[asyncio.Future[Any]] = {opened, stopping}
+        while not stop.is_set() and not opened.done():
+            self._notifier.heartbeat()
+            await asyncio.wait(waited_for, timeout=HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if opened.done():
+            return opened.result()
+        logger.info("told to end while the ring is being opened: what that began, the next start finishes")
+        self.left_behind = True
+        return None
+
+    def _open_into(self, opened: "asyncio.Future[Ring]") -> None:
+        loop = opened.get_loop()
+        try:
+            ring = self._open_ring()
+        except BaseException as error:  # noqa: BLE001 -- handed to the event loop, which raises it
+            _hand_over(loop, opened.set_exception, error)
+        else:
+            _hand_over(loop, opened.set_result, ring)
+
+    async def _serve(self, server: RingServer) -> None:
+        try:
+            await server.start()
+        except OSError as error:
+            raise RingStorageError(f"cannot listen on {server.socket_path}: {error}") from error
+
+    def _run_capture(self, capture: CaptureSupervisor) -> None:
+        try:
+            capture.run(self._stop_capture)
         except Exception:
             # A defect between camera and ring: the process ends with its segment closed and is started again.
             logger.exception("capture failed")
             self._fatal.set()
 
-    async def run(self) -> int:
-        """Record until a signal, a hang or a defect; the exit code."""
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        try:
-            self._capture_thread.start()
-            await self._server.start()
-            self._notifier.ready()
-            return await self._beat(stop)
-        finally:
-            self._notifier.stopping()
-            await self._close()
-
-    async def _beat(self, stop: asyncio.Event) -> int:
+    async def _beat(self, stop: asyncio.Event, capture: CaptureSupervisor) -> int:
         """Tell the supervisor that we live, until there is a reason to end."""
+        stopping = asyncio.create_task(stop.wait())
         while not stop.is_set():
             if self._fatal.is_set():
                 return EXIT_FAILED
-            if self._capture.state().hung:
+            if capture.state().hung:
                 return EXIT_HUNG
             self._notifier.heartbeat()
-            waiting = asyncio.create_task(stop.wait())
-            await asyncio.wait({waiting}, timeout=HEARTBEAT_S)
-            waiting.cancel()
+            await asyncio.wait({stopping}, timeout=HEARTBEAT_S)
         return 0
 
-    async def _close(self) -> None:
+    async def _close(self, thread: threading.Thread, server: RingServer, ring: Ring) -> None:
         self._stop_capture.set()
-        await asyncio.to_thread(self._capture_thread.join, CAPTURE_END_S)
+        await asyncio.to_thread(thread.join, CAPTURE_END_S)
         self.left_behind = True  # libav's threads may outlive ours; nothing of them is needed any more
-        await self._server.close()
-        await asyncio.to_thread(self._ring.close)
+        await server.close()
+        await asyncio.to_thread(ring.close)
+
+
+def _hand_over(loop: asyncio.AbstractEventLoop, take: Callable[[Any], None], value: object) -> None:
+    """Give a thread's outcome to the loop; one that has ended does not wait for it any more."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(take, value)

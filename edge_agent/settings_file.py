@@ -40,6 +40,25 @@ def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Se
     return _with_absolute_paths(settings, path.resolve().parent)
 
 
+def check_files(settings: Settings) -> None:
+    """Look for the files that the settings name, before anything is started.
+
+    Raises:
+        SettingsError: one is not there or cannot be read.
+    """
+    tables: list[tuple[str, BaseModel | None]] = [
+        ("mqtt", settings.mqtt),
+        ("upload", settings.upload),
+        ("trust", settings.trust),
+        *((f"camera.{number}", camera) for number, camera in enumerate(settings.camera)),
+    ]
+    for table, model in tables:
+        for name in type(model).model_fields if model is not None else ():
+            value = getattr(model, name)
+            if isinstance(value, Path) and not (value.is_file() and os.access(value, os.R_OK)):
+                raise SettingsError(f"{table}.{name} = {str(value)!r}: no such file, or not readable; put it there")
+
+
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:

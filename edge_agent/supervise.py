@@ -4,6 +4,10 @@ A child is started, watched and started again with capped, jittered backoff. Its
 manager's protocol (`notify`); a child that falls silent is stopped in its tracks or hangs, and is killed. The
 supervisor itself does nothing else: whatever happens to it, the recorders go on, and the next supervisor's children
 take their locks over (`takeover`).
+
+Settings that a recorder refuses when it is first started end the unit, before it has recorded anything. Later, and
+for the link, they are one failure more: a file that was broken meanwhile, or that only the link needs, stops no
+recording.
 """
 
 import asyncio
@@ -25,18 +29,24 @@ from edge_agent.clock import Clock
 from edge_agent.notify import Notifier
 from edge_agent.retry import backoff_s
 from edge_agent.settings import Settings
+from edge_agent.settings_file import check_files
+from edge_agent.unit_lock import hold_unit_lock
 
 logger = logging.getLogger(__name__)
 
 STOP_GRACE_S = 4.0
 START_LIMIT_S = 60.0
-"""A child that is not ready by then is taken for hung."""
+"""A child that is not ready and silent for so long is taken for hung: the interpreter loads, a lock is taken over."""
 SILENCE_LIMIT_S = 20.0
-"""A child without heartbeat for so long is taken for hung."""
+"""A ready child without heartbeat for so long is taken for hung."""
+EXTEND_START_S = 60.0
+"""While recorders start, the service manager is asked again and again for so much more time."""
 HEARTBEAT_S = 2.0
 STABLE_S = 60.0
 """A child that lived so long starts again at once, and its backoff anew."""
 EXIT_SETTINGS = 2
+EXIT_NOT_STARTED = 71
+"""The system has no process or memory to give (sysexits(3) EX_OSERR)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +64,9 @@ class ChildSpec:
     needed_for_ready: bool
 
 
-def children_of(settings: Settings, settings_file: Path) -> list[ChildSpec]:
+def children_of(settings: Settings, settings_file: Path, *, verbose: bool = False) -> list[ChildSpec]:
     """The processes that a unit with these settings consists of."""
-    common = ("--config", str(settings_file), "--take-over")
+    common = ("--config", str(settings_file), "--take-over", *(("--verbose",) if verbose else ()))
     recorders = [
         ChildSpec(f"record {camera.name}", ("-m", "edge_agent", "record", camera.name, *common), True)
         for camera in settings.camera
@@ -134,6 +144,8 @@ class Supervisor:
                 announced = True
                 self._notifier.send("READY=1", f"MAINPID={os.getpid()}", f"STATUS={len(self._children)} processes")
                 logger.info("ready: every recorder runs")
+            if not announced:
+                self._notifier.send(f"EXTEND_TIMEOUT_USEC={int(EXTEND_START_S * 1e6)}")
             await self._clock.async_sleep(interval_s)
 
     async def _keep(self, child: Child) -> None:
@@ -143,7 +155,7 @@ class Supervisor:
             code = await self._live(child)
             if self._stop.is_set():
                 return
-            if code == EXIT_SETTINGS:
+            if code == EXIT_SETTINGS and child.starts == 1 and child.spec.needed_for_ready:
                 logger.error("%s refuses its settings; the unit ends", child.spec.name)
                 self._refused = True
                 self.stop()
@@ -162,15 +174,18 @@ class Supervisor:
         ears.bind("\0" + name[1:])
         environment = os.environ | {"NOTIFY_SOCKET": name, "WATCHDOG_USEC": str(int(SILENCE_LIMIT_S * 1e6))}
         environment.pop("WATCHDOG_PID", None)
+        child.starts += 1
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, *child.spec.arguments, env=environment, stdin=asyncio.subprocess.DEVNULL
             )
-            child.starts += 1
             child.heard_us = self._clock.monotonic_us()
             self._on_start(child.spec.name, process.pid)
             logger.info("%s started as process %d", child.spec.name, process.pid)
             return await self._watch(child, process, ears)
+        except OSError as error:
+            logger.error("%s cannot be started: %s", child.spec.name, error)  # noqa: TRY400 -- the sentence says it all
+            return EXIT_NOT_STARTED
         finally:
             child.ready.clear()
             ears.close()
@@ -220,11 +235,18 @@ class Supervisor:
                 process.kill()
 
 
-def run_unit(settings: Settings, settings_file: Path, clock: Clock) -> int:
-    """`edge-agent run`; the exit code."""
-    supervisor_notifier = Notifier.from_environment()
+def run_unit(settings: Settings, settings_file: Path, clock: Clock, *, verbose: bool = False) -> int:
+    """`edge-agent run`; the exit code.
+
+    Raises:
+        SettingsError: a file that the settings name is not there.
+        UnitBusyError: the unit runs already.
+    """
+    check_files(settings)
+    notifier = Notifier.from_environment()
 
     async def main() -> int:
-        return await Supervisor(children_of(settings, settings_file), clock, supervisor_notifier).run()
+        return await Supervisor(children_of(settings, settings_file, verbose=verbose), clock, notifier).run()
 
-    return asyncio.run(main())
+    with hold_unit_lock(settings.unit.data_dir):
+        return asyncio.run(main())

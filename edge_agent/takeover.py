@@ -5,6 +5,7 @@ the ring locked. It asks the holder to end (SIGTERM: the segment is closed), and
 processes included; the files and their recovery make that safe.
 """
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -46,8 +47,8 @@ def read_holder(path: Path) -> int | None:
 def retire_holder(path: Path, clock: Clock, grace_s: float = 4.0) -> bool:
     """End the process that holds a lock: SIGTERM, and SIGKILL after `grace_s`.
 
-    The pid is followed through a pidfd that is opened while the lock is seen held, so that a reused pid is never
-    signalled.
+    The pid is followed through a pidfd, and only a process that has the lock file open is signalled: a reused pid,
+    or one of another container that shares the data directory, is left alone.
 
     Returns:
         True when the lock is free now.
@@ -55,9 +56,9 @@ def retire_holder(path: Path, clock: Clock, grace_s: float = 4.0) -> bool:
     Raises:
         OSError: the holder belongs to another user.
     """
-    holder = read_holder(path)
     if not is_locked(path):
         return True
+    holder = read_holder(path)
     if holder is None or holder == os.getpid():
         return False
     try:
@@ -65,11 +66,24 @@ def retire_holder(path: Path, clock: Clock, grace_s: float = 4.0) -> bool:
     except ProcessLookupError:
         return not is_locked(path)
     try:
-        if is_locked(path) and read_holder(path) == holder:
+        if _has_open(holder, path):
             _end(descriptor, holder, grace_s)
     finally:
         os.close(descriptor)
     return _freed(path, clock)
+
+
+def _has_open(pid: int, path: Path) -> bool:
+    """Whether a process has a file open (proc(5), /proc/pid/fd)."""
+    wanted = path.stat()
+    try:
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(link.stat(), wanted):
+                    return True
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return False
 
 
 def _end(descriptor: int, holder: int, grace_s: float) -> None:

@@ -25,8 +25,8 @@ class RingLock:
             raise RingStorageError(f"cannot open {path}: {error.strerror}") from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+            # Written over the last holder's, blanks included: on a full disk no block has to be found for it.
+            os.pwrite(self._descriptor, f"{os.getpid():<15}\n".encode(), 0)
         except BlockingIOError as error:
             holder = os.pread(self._descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(self._descriptor)

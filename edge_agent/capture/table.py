@@ -25,6 +25,20 @@ def open_source(settings: CameraSettings, context: SourceContext) -> Source:
     Raises:
         SettingsError: unknown scheme, or an address that this kind of source cannot use.
     """
+    module, _, name = _place_of(settings).partition(":")
+    return cast("Factory", getattr(import_module(module), name))(settings, context)
+
+
+def check_scheme(settings: CameraSettings) -> None:
+    """Look a source up without loading its libraries.
+
+    Raises:
+        SettingsError: unknown scheme.
+    """
+    _place_of(settings)
+
+
+def _place_of(settings: CameraSettings) -> str:
     scheme, colon, _ = settings.source.partition(":")
     place = SOURCES.get(scheme.lower()) if colon else None
     if place is None:
@@ -32,5 +46,4 @@ def open_source(settings: CameraSettings, context: SourceContext) -> Source:
         said = f"{scheme}:…" if colon else "an address without a scheme"
         known = ", ".join(f"{name}:" for name in SOURCES)
         raise SettingsError(f"camera {settings.name!r}: source: {said} is not known; known sources: {known}")
-    module, _, name = place.partition(":")
-    return cast("Factory", getattr(import_module(module), name))(settings, context)
+    return place
