@@ -216,7 +216,7 @@ def test_an_error_of_the_ring_is_not_swallowed(start: Callable[..., Run]) -> Non
 def test_a_bug_in_a_library_is_an_attempt_that_failed(
     start: Callable[..., Run], caplog: pytest.LogCaptureFixture
 ) -> None:
-    password = "-".join(("not", "for", "the", "log"))  # nowhere in the source lines that a traceback shows
+    password = "not-for-the-log"  # nowhere in the source lines that a traceback shows
 
     def broken(_context: SourceContext, _sink: StreamSink, _stop: threading.Event) -> None:
         raise ValueError(f"cannot parse rtsp://admin:{password}@192.0.2.7/x")
