@@ -114,9 +114,11 @@ def _read_unsigned(text: str) -> Manifest:
     if len(pieces) != 3:
         raise SignatureError("not a JWS in compact form")
     try:
-        return Manifest.from_object(json.loads(urlsafe_b64decode(pieces[1].encode())))
+        manifest = Manifest.from_object(json.loads(urlsafe_b64decode(pieces[1].encode())))
+        manifest.to_object()  # dates beyond the calendar fail here
     except (ValueError, RecursionError) as error:
         raise ContractError(f"cannot be read: {error}") from error
+    return manifest
 
 
 def _part_checks(path: Path, statement: _Statement, findings: Findings) -> Iterator[PartCheck]:

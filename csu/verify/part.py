@@ -9,13 +9,17 @@ from csu.verify.contents import Contents, FoundFragment, FoundSegment, name_plac
 from csu.verify.file_bytes import FileBytes
 from csu.verify.frames import decode_frames
 from csu.verify.tables import ListedChunk, Tables, read_tables
-from csu.verify.verdict import Findings, PartReport
+from csu.verify.verdict import Findings, PartReport, Severity
 from edge_agent.contract.boxes import Box
 from edge_agent.contract.clip import FragmentDigest, Manifest, ManifestPart
-from edge_agent.contract.errors import FormatError
+from edge_agent.contract.errors import ContractError, FormatError
 from edge_agent.contract.segment_format import tag_agrees
+from edge_agent.contract.times import format_utc
 
 _MAX_HEADER_BYTES = 1 << 28
+
+_SAME_DATE_US = 1_000_000
+"""Dates this close, beyond both bounds, count as the same: what is owed is an error of at most a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +203,24 @@ class PartCheck:
             self._check_claimed_times(tables, self._claim.part, place)
         if not contents.problems:  # else what is missing would be blamed on its neighbours
             _ChunkCheck(tables, contents.fragments, place, self._name, self._findings).run()
+            if self._claim is not None and contents.fragments and contents.fragments[0].problem is None:
+                self._check_date(tables, contents.fragments[0], self._claim.part)
+
+    def _check_date(self, tables: Tables, entry: FoundFragment, part: ManifestPart) -> None:
+        """The first picture is dated as it was when it was recorded, unless the clock became better known since."""
+        record, clock = entry.record, part.clock
+        offset_90k = tables.media_time_90k - tables.pts_90k[0]
+        dated_then_us = record.utc_us + offset_90k * 100 // 9
+        apart_us = part.interval.start_us - dated_then_us
+        if abs(apart_us) <= (record.bound_us or 0) + (clock.bound_us or 0) + _SAME_DATE_US:
+            return
+        severity: Severity = "note" if record.bound_us is None else "warning"
+        self._findings.add(
+            severity,
+            f"{self._part}, date",
+            f"{format_utc(part.interval.start_us)} ({clock.source}), but {_date(dated_then_us)}"
+            f" ({record.clock_source}) when it was recorded: the unit corrected its clock since",
+        )
 
     def _check_claimed_times(self, tables: Tables, part: ManifestPart, place: str) -> None:
         said = {
@@ -225,6 +247,13 @@ class PartCheck:
         if frames.corrupt:
             self._findings.add("warning", place, f"{frames.corrupt} of {frames.count} reached the unit damaged")
         return PartReport(**{**report.to_object(), "decoded": frames.count})
+
+
+def _date(instant_us: int) -> str:
+    try:
+        return format_utc(instant_us)
+    except ContractError:
+        return f"{instant_us} µs since 1970"
 
 
 class _ChunkCheck:

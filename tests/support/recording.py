@@ -47,8 +47,12 @@ def record(
     opened_cause: GapCause = "start",
     longest_90k: int = TIMESCALE_HZ,
     closed: bool = True,
+    utc: LinearUtc | None = None,
 ) -> SegmentInfo:
-    """Write one segment and return what the ring knows of it; an open one when `closed` is false."""
+    """Write one segment and return what the ring knows of it; an open one when `closed` is false.
+
+    `utc` is the wall clock as it was believed when the segment was written.
+    """
     (root / "segments").mkdir(exist_ok=True)
     header = make_header(
         stream.config,
@@ -59,9 +63,9 @@ def record(
         monotonic_us=stream.units[0].capture_us,
     )
     writer = SegmentWriter.create(root, f"segments/{sequence:010d}.mp4", header, stream.config)
-    utc = LinearUtc()
+    believed = utc or LinearUtc()
     for group in fragments_of(stream.units, longest_90k):
-        writer.append(group, utc.to_utc(header.boot_id, group[0].capture_us))
+        writer.append(group, believed.to_utc(header.boot_id, group[0].capture_us))
     writer.sync()
     if closed:
         writer.close()

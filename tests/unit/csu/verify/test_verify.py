@@ -16,8 +16,9 @@ from edge_agent.contract.boxes import find
 from edge_agent.contract.clip import Manifest
 from edge_agent.contract.jws import SigningKey, TrustedKeys
 from edge_agent.contract.manifest import build_manifest, read_manifest, sign_manifest
-from tests.builders import make_units, shifted
-from tests.support.recording import record, rotated
+from edge_agent.contract.segment_format import ClockSource
+from tests.builders import CAPTURE_US, WALL_US, make_units, shifted
+from tests.support.recording import LinearUtc, record, rotated
 from tests.support.saved_clips import UNIT_KEY, UNIT_KEYS, SavedClip, asked_s, saved_clip
 
 
@@ -249,6 +250,8 @@ LIES: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda document: document["delivered"].update(end_us="2026-09-21T14:13:40.000Z"), "delivered interval"),
     (lambda document: document["asked"].update(start_us="2026-09-21T14:10:00.000Z"), "no gap is listed"),
     (lambda document: document["asked"].update(start_us="2026-09-21T14:13:25.000Z"), "inside the asked one"),
+    (lambda document: document["asked"].update(start_us=-(10**20)), "out of the calendar"),
+    (lambda document: document["parts"][0]["interval"].update(end_us=10**20), "out of the calendar"),
     (lambda document: document.update(schema="manifest/9"), "Manifest: schema"),
     (lambda document: document.pop("clip_id"), "Manifest: clip_id"),
 ]
@@ -332,3 +335,19 @@ def test_damage_in_many_places_names_each(clip: SavedClip) -> None:
     found = "\n".join(messages(verify_clip(clip.folder, UNIT_KEYS)))
     for one in clip.plan.parts[0].fragments:
         assert (f"segment {one.sequence}, fragment {one.number}:" in found) == (one in hit)
+
+
+@pytest.mark.parametrize(
+    ("source", "bound_us", "severity"), [("chrony", 5_000, "warning"), ("unknown", None, "note")]
+)
+def test_a_clock_that_was_corrected_since_is_told(
+    tmp_path: Path, source: ClockSource, bound_us: int | None, severity: str
+) -> None:
+    """Recorded an hour late by a clock that somebody, or nobody, vouched for."""
+    recorded = LinearUtc(WALL_US - CAPTURE_US - 3_600_000_000, bound_us, source)
+    segment = record(tmp_path, make_units(3), utc=recorded)
+    clip = saved_clip(tmp_path, [segment], asked_s(0.5, 2), tmp_path / "out")
+    verdict = verify_clip(clip.folder, UNIT_KEYS)
+    assert verdict.ok
+    (message,) = messages(verdict, severity)
+    assert message.startswith("part 1, date: 2026-09-21T14:13:20.520Z (chrony), but 2026-09-21T13:13:20.520Z")
