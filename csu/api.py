@@ -112,8 +112,8 @@ class Api:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        expected = f"Bearer {self._token}".encode()
-        if not hmac.compare_digest(request.headers.get("Authorization", "").encode(), expected):
+        given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
+        if not hmac.compare_digest(given, f"Bearer {self._token}".encode()):
             return _error("not-authorised", "the token in api.token is missing or wrong", 401)
         try:
             return await handler(request)

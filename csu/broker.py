@@ -31,6 +31,7 @@ from csu.broker_files import (
     hash_password,
     parse_passwords,
 )
+from csu.children import bound, end_leftover
 from csu.errors import BrokerError
 from csu.mqtt_probe import accepts
 from edge_agent.clock import Clock, SystemClock
@@ -235,7 +236,7 @@ class Broker:
 
     def _prepare(self) -> None:
         make_directory(self._paths.directory, 0o700)
-        _end_leftover(self._paths)
+        end_leftover(self._paths.pid, self._paths.config)
         service_hashes: dict[str, str | None] = {_PROBE_USER: hash_password(self._probe_password)}
         for user in self._services:
             secret = self._paths.secret(user)
@@ -317,10 +318,8 @@ class Broker:
     def _spawn(self, program: Path) -> None:
         text = config_text(self._paths, self._host, self._port, getpass.getuser())
         write_file(self._paths.config, text.encode(), 0o600)
-        setpriv = shutil.which("setpriv")
-        guard = [setpriv, "--pdeathsig", "TERM"] if setpriv else []
         self._process = subprocess.Popen(
-            [*guard, str(program), "-c", str(self._paths.config)],
+            bound([program, "-c", self._paths.config]),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -406,34 +405,3 @@ def _last_words(log: Path) -> str:
         return " / ".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-3:])
     except FileNotFoundError:
         return "no log was written"
-
-
-def _end_leftover(paths: BrokerPaths) -> None:
-    """End a broker that a killed service left behind on this directory; two would spoil the store."""
-    try:
-        pid = int(paths.pid.read_text(encoding="ascii"))
-        leftover = os.pidfd_open(pid)
-    except (OSError, ValueError):
-        return
-    try:
-        if _runs_with(pid, paths.config):
-            _log.warning("ending a mosquitto (process %d) that was left behind", pid)
-            _end_by_descriptor(leftover, pid)
-    finally:
-        os.close(leftover)
-
-
-def _runs_with(pid: int, config: Path) -> bool:
-    try:
-        return str(config).encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except OSError:
-        return False
-
-
-def _end_by_descriptor(descriptor: int, pid: int) -> None:
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(descriptor, number)
-        if select.select([descriptor], [], [], _END_TIMEOUT_S)[0]:
-            return
-    raise BrokerError(f"process {pid}, a broker left behind, does not end; end it and start again")

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from csu import stored_clips, stored_commands, stored_units
 from csu.backoff import delay_s
-from csu.errors import BrokerError, RequestRefusedError
+from csu.errors import BrokerError, RegistryError, RequestRefusedError
 from csu.feed import Feed
 from csu.ids import make_uuid7
 from csu.records import CommandRecord
@@ -151,15 +151,26 @@ class Commander:
         self.wake()
 
     async def run(self) -> None:
-        """Send what is due until cancelled."""
+        """Send what is due until cancelled; a registry that fails is tried again."""
+        failures = 0
         while True:
-            self._wake.clear()
-            now_us = self._clock.wall_us()
-            for command in await self._registry.run(stored_commands.due_commands, now_us):
-                await self._send_command(command)
-            for receipt in await self._registry.run(stored_clips.due_receipts, now_us):
-                await self._send_receipt(receipt)
-            await self._idle()
+            try:
+                self._wake.clear()
+                await self._send_due()
+                await self._idle()
+                failures = 0
+            except RegistryError as error:
+                if failures == 0:
+                    _log.warning("commands wait: %s", error)
+                failures += 1
+                await self._clock.async_sleep(delay_s(failures, 1.0, _ONLINE_CAP_S))
+
+    async def _send_due(self) -> None:
+        now_us = self._clock.wall_us()
+        for command in await self._registry.run(stored_commands.due_commands, now_us):
+            await self._send_command(command)
+        for receipt in await self._registry.run(stored_clips.due_receipts, now_us):
+            await self._send_receipt(receipt)
 
     async def _idle(self) -> None:
         """Wait until something is due or stored."""

@@ -15,6 +15,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from csu.children import bound
 from csu.cli import main as csu_main
 from csu.cli.enrol import settings_text, write_unit_files
 from csu.client import Client
@@ -124,7 +125,7 @@ class Demo:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("EDGE_")}
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [str(word) for word in command],
+                bound(command),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -166,12 +167,13 @@ class Demo:
         self.say(f"{UNIT_ID} is enrolled with its own key; its settings are {self._unit_file}")
 
     def _base_settings(self) -> str:
-        source = json.dumps(self._source)  # TOML basic strings and JSON strings agree on these characters
-        picture = "width = 1280\nheight = 720\nfps = 25\nbitrate_kbps = 4000\n" if self._source == "test:" else ""
-        return (
-            f'[unit]\nid = "{UNIT_ID}"\ndata_dir = "data"\n\n'
-            f'[[camera]]\nname = "{CAMERA}"\nsource = {source}\n{picture}max_bytes = 2000000000\n'
-        )
+        # TOML basic strings and JSON strings agree on what a source may hold.
+        lines = ["[unit]", f'id = "{UNIT_ID}"', 'data_dir = "data"', ""]
+        lines += ["[[camera]]", f'name = "{CAMERA}"', f"source = {json.dumps(self._source)}"]
+        if self._source == "test:":
+            lines += ["width = 1280", "height = 720", "fps = 25", "bitrate_kbps = 4000"]
+        lines += ["# A demonstration leaves the disk alone; a unit takes what it gives.", "max_bytes = 2000000000"]
+        return "\n".join([*lines, ""])
 
     def _is_unit_online(self) -> bool:
         return any(unit.unit_id == UNIT_ID and unit.is_online for unit in self._client.units())

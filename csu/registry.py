@@ -114,6 +114,8 @@ class Registry:
             RegistryError: the database refuses, or the registry is closed.
         """
         async with self._waiting:
+            if self._connection is None:
+                raise RegistryError("the registry is closed")
             return await asyncio.get_running_loop().run_in_executor(
                 self._thread, lambda: self._transact(lambda connection: work(connection, *args, **kwargs))
             )

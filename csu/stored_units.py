@@ -41,7 +41,10 @@ def save_event(
     )
     if added.rowcount == 0:
         return False
-    connection.execute("DELETE FROM events WHERE number <= ?", ((added.lastrowid or 0) - MAX_EVENTS,))
+    connection.execute(
+        "DELETE FROM events WHERE number <= (SELECT number FROM events ORDER BY number DESC LIMIT 1 OFFSET ?)",
+        (MAX_EVENTS,),
+    )
     return True
 
 

@@ -8,13 +8,14 @@ import asyncio
 import hashlib
 import json
 import logging
-import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 from csu import stored_clips, stored_commands
 from csu.backoff import delay_s
+from csu.children import bound
 from csu.commander import Commander
 from csu.errors import CsuError, RegistryError, RequestRefusedError
 from csu.feed import Feed
@@ -111,14 +112,9 @@ class Verifier:
         if jwks is None:
             return f"unit {clip.unit_id} is not enrolled", {}
         size_bytes = await asyncio.to_thread(_size_of, folder)
-        setpriv = shutil.which("setpriv")
-        guard = [setpriv, "--pdeathsig", "KILL"] if setpriv else []
+        command: list[str | Path] = [sys.executable, "-m", "csu.verify_job", folder]
         job = await asyncio.create_subprocess_exec(
-            *guard,
-            sys.executable,
-            "-m",
-            "csu.verify_job",
-            str(folder),
+            *bound(command, signal.SIGKILL),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             start_new_session=True,

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from csu.cli.common import FAILED, OK, Context, add_order, check_end, local_text, parse_time
+from csu.cli.common import FAILED, OK, Context, add_order, check_end, complain, local_text, parse_time
 from csu.cli.progress import ClipView, make_view
 from csu.errors import CsuSettingsError
 from csu.records import ClipRecord, CommandRecord
@@ -60,15 +60,21 @@ def run(context: Context) -> int:
     )
     print(f"asked {arguments.unit} for {arguments.camera}, {local_text(start_us)} to {local_text(end_us)}")
     print(f"clip {command.command_id}", flush=True)
+    if not any(unit.is_online for unit in context.client.units() if unit.unit_id == arguments.unit):
+        print(f"{arguments.unit} is not online; the request waits for it", flush=True)
     return follow(context, command)
 
 
 def follow(context: Context, command: CommandRecord) -> int:
     """Show a clip's way until its verdict, then put its files into `--out`."""
     last, clip = command, None
-    with make_view(context.clock) as view:
-        for last, clip in context.client.follow(command.command_id, context.arguments.timeout):
-            _show(view, last, clip)
+    try:
+        with make_view(context.clock) as view:
+            for last, clip in context.client.follow(command.command_id, context.arguments.timeout):
+                _show(view, last, clip)
+    except KeyboardInterrupt:
+        complain(f"the request goes on; to end it: csu cancel {command.unit_id} {command.command_id}")
+        raise
     if clip is None:
         check_end(last)
         return FAILED
@@ -146,11 +152,11 @@ def _link_or_copy(source: Path, target: Path) -> None:
 def _show(view: ClipView, command: CommandRecord, clip: ClipRecord | None) -> None:
     progress: dict[str, Any] = (command.reply or {}).get("progress") or {}
     total_bytes = int(progress.get("total_bytes", 0))
+    if total_bytes:
+        view.bytes(int(progress.get("sent_bytes", 0)) if clip is None else total_bytes, total_bytes)
     if clip is not None:
         view.state("verifying" if clip.verdict == "pending" else clip.verdict)
     elif command.error is not None and command.state == "waiting":
         view.state(f"waiting: {command.error.message}")
     else:
         view.state(command.state)
-    if total_bytes:
-        view.bytes(int(progress.get("sent_bytes", 0)) if clip is None else total_bytes, total_bytes)

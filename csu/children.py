@@ -1,0 +1,62 @@
+"""Processes that end with the one that started them, and processes that a killed one left behind."""
+
+import logging
+import os
+import select
+import shutil
+import signal
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from csu.errors import CsuError
+
+_log = logging.getLogger(__name__)
+
+_END_TIMEOUT_S = 5.0
+
+
+def bound(command: Sequence[str | Path], number: signal.Signals = signal.SIGTERM) -> list[str]:
+    """The command so that the kernel signals it when the thread that starts it ends (prctl(2), PR_SET_PDEATHSIG).
+
+    setpriv(1) of util-linux sets it, since Python may not run code between fork and exec; without setpriv the command
+    is unchanged.
+    """
+    setpriv = shutil.which("setpriv") or shutil.which("setpriv", path="/usr/bin:/bin")
+    guard = [setpriv, "--pdeathsig", number.name.removeprefix("SIG")] if setpriv else []
+    return [*guard, *map(str, command)]
+
+
+def end_leftover(pid_file: Path, argument: Path) -> None:
+    """End the process that a pid file names, if it really was started with `argument` among its words.
+
+    Raises:
+        CsuError: it does not end.
+    """
+    try:
+        pid = int(pid_file.read_text(encoding="ascii"))
+        descriptor = os.pidfd_open(pid)
+    except (OSError, ValueError):
+        return  # no pid file, no such process
+    try:
+        if _runs_with(pid, argument):
+            _log.warning("ending process %d, which was left behind", pid)
+            _end(descriptor, pid)
+    finally:
+        os.close(descriptor)
+
+
+def _runs_with(pid: int, argument: Path) -> bool:
+    try:
+        return str(argument).encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+
+
+def _end(descriptor: int, pid: int) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(descriptor, number)
+        if select.select([descriptor], [], [], _END_TIMEOUT_S)[0]:
+            return
+    raise CsuError(f"process {pid}, left behind by an earlier run, does not end; end it and start again")

@@ -1,0 +1,65 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from csu.errors import CsuSettingsError
+from csu.keys import KeyStore
+from edge_agent.contract.jws import SigningKey, TrustedKeys
+
+
+def test_the_signing_key_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
+    first, second = KeyStore(tmp_path), KeyStore(tmp_path)
+    assert first.signing_key.key_id == second.signing_key.key_id
+    assert (tmp_path / "command.jwk").stat().st_mode & 0o777 == 0o600
+    public = json.loads((tmp_path / "command-keys.json").read_text())
+    assert public == first.public_jwks()
+    assert "d" not in public["keys"][0]
+    token = first.signing_key.sign("command", {"a": 1})
+    assert TrustedKeys.from_jwks(public).verify("command", token) == {"a": 1}
+
+
+def test_a_new_key_uploads_and_the_old_one_still_verifies(tmp_path: Path) -> None:
+    old, new = SigningKey.generate(), SigningKey.generate()
+    store = KeyStore(tmp_path)
+    assert store.upload_keys("nomad-07") is None
+    store.enrol("nomad-07", old.public_jwk())
+    store.enrol("nomad-07", {"keys": [new.public_jwk()]})
+    store.enrol("nomad-07", new.public_jwk())
+    store = KeyStore(tmp_path)
+    assert store.units() == ["nomad-07"]
+    uploads, evidence = store.upload_keys("nomad-07"), store.evidence_keys("nomad-07")
+    assert uploads is not None
+    assert evidence is not None
+    assert uploads.verify("upload", new.sign("upload", {})) == {}
+    assert evidence.verify("manifest", old.sign("manifest", {})) == {}
+    with pytest.raises(ValueError, match="signature"):
+        uploads.verify("upload", old.sign("upload", {}))
+
+
+@pytest.mark.parametrize("unit_id", ["csu", "Nomad", "a", "../x", "", "n" * 40])
+def test_unusable_unit_ids_are_refused(tmp_path: Path, unit_id: str) -> None:
+    with pytest.raises(CsuSettingsError, match="unit id"):
+        KeyStore(tmp_path).enrol(unit_id, SigningKey.generate().public_jwk())
+    assert list((tmp_path / "units").iterdir()) == []
+
+
+def test_a_private_key_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    private = json.loads(SigningKey.generate().to_json())
+    with pytest.raises(CsuSettingsError, match=r"private key.*edge-agent identity"):
+        KeyStore(tmp_path).enrol("nomad-07", private)
+
+
+@pytest.mark.parametrize("jwk", [{}, {"keys": []}, {"keys": ["x"]}, {"kty": "OKP", "crv": "Ed25519"}, {"kty": "RSA"}])
+def test_what_is_no_key_is_refused(tmp_path: Path, jwk: dict[str, object]) -> None:
+    with pytest.raises(CsuSettingsError, match="key"):
+        KeyStore(tmp_path).enrol("nomad-07", jwk)
+
+
+@pytest.mark.parametrize("name", ["command.jwk", "units/nomad-07.jwks"])
+def test_a_damaged_file_is_named(tmp_path: Path, name: str) -> None:
+    KeyStore(tmp_path).enrol("nomad-07", SigningKey.generate().public_jwk())
+    path = tmp_path / name
+    path.write_text(path.read_text()[:-10])
+    with pytest.raises(CsuSettingsError, match=name.replace("/", ".")):
+        KeyStore(tmp_path)
