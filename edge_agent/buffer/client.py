@@ -158,7 +158,7 @@ def parse_answer(line: bytes) -> dict[str, Any]:
         if answer["ok"] is True:
             return dict(answer["result"])
         code, message = str(answer["error"]["code"]), str(answer["error"]["message"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise RingError(f"the recorder's answer cannot be understood: {line[:120]!r}") from error
     raise RingRequestError(code, message)
 

@@ -12,7 +12,6 @@ that are gone.
 """
 
 import logging
-import os
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
@@ -92,7 +91,7 @@ def _sync_or_remove(folder: Path) -> None:
     """Make removals in a folder durable; an empty folder goes too, unless a new segment came into it meanwhile."""
     if not folder.exists():
         return
-    if any(os.scandir(folder)):
+    if next(folder.iterdir(), None) is not None:
         fsync_directory(folder)
         return
     with suppress(OSError):

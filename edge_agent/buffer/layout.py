@@ -37,8 +37,8 @@ def list_segments(directory: Path) -> set[int]:
         OSError: a folder cannot be read.
     """
     found: set[int] = set()
-    for folder in os.scandir(directory / SEGMENTS_FOLDER):
-        if not folder.is_dir(follow_symlinks=False):
+    for folder in (directory / SEGMENTS_FOLDER).iterdir():
+        if not folder.is_dir():
             continue
         for name in os.listdir(folder):  # noqa: PTH208 -- a month of segments as Path objects takes 20 MB
             sequence = sequence_of(name)

@@ -183,7 +183,7 @@ _OPERATION_NAMES = frozenset({"state", "plan", "release", "plans", "coverage", "
 def _request_of(line: bytes) -> dict[str, Any]:
     try:
         body = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RingRequestError(ErrorCode.MALFORMED, f"not a line of JSON: {error}") from error
     if not isinstance(body, dict) or not isinstance(body.get("op"), str):
         raise RingRequestError(ErrorCode.MALFORMED, 'a request is a JSON object with an "op"')

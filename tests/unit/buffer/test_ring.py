@@ -166,12 +166,12 @@ def test_a_gap_in_the_clip_has_its_cause(bench: RingBench, ring: Ring) -> None:
     assert [gap.cause for gap in plan.gaps] == ["timestamp-jump"]
 
 
-def test_clips_may_not_hold_more_than_their_share(tmp_path: Path) -> None:
+def test_clips_may_not_hold_more_than_their_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = RingBench(tmp_path, {"max_bytes": 1_000_000})
     ring = bench.open()
     begin_us = bench.clock.wall_us()
     bench.record(ring, 8)
-    ring._live.capacity_bytes = lambda: 1_000  # type: ignore[method-assign]
+    monkeypatch.setattr(ring._live, "capacity_bytes", lambda: 1_000)
     with pytest.raises(RingRequestError, match="500") as refusal:
         bench.ask(ring, begin_us, begin_us + 8 * SECOND_US)
     assert refusal.value.code == "storage-error"

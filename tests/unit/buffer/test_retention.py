@@ -1,0 +1,177 @@
+"""What goes when: by age whatever waits for it, by bytes and free space never what a clip waits for."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edge_agent.buffer import keeper as keeper_module
+from edge_agent.buffer.catalogue import Catalogue, Stretch
+from edge_agent.buffer.keeper import Keeper, Room
+from edge_agent.buffer.retention import KEPT_SEGMENTS, expired, for_a_write, over_limits
+from edge_agent.buffer.ring import Ring
+from edge_agent.contract.clip import Interval
+from tests.support.polling import wait_until
+from tests.support.rings import BOOT_IDS, RingBench, clip_id
+
+SECOND_US = 1_000_000
+ALL = Interval(start_us=0, end_us=1 << 60)
+
+
+def catalogue(count: int, size_bytes: int = 100) -> Catalogue:
+    made = Catalogue()
+    for sequence in range(1, count + 1):
+        row = Stretch(sequence, "b", "r", sequence * SECOND_US, (sequence + 1) * SECOND_US, "rotation")
+        made.add([row], sequence, size_bytes)
+    return made
+
+
+def test_the_oldest_unpinned_go_until_both_limits_hold() -> None:
+    victims = over_limits(catalogue(30), {2}, excess_bytes=150, lacking_bytes=250, at_most=16)
+    assert [(victim.sequence, victim.reason) for victim in victims] == [(1, "bytes"), (3, "bytes"), (4, "free-space")]
+
+
+def test_a_disk_that_others_filled_leaves_the_newest() -> None:
+    victims = over_limits(catalogue(KEPT_SEGMENTS + 2), (), 0, 1 << 60, at_most=100)
+    assert [victim.sequence for victim in victims] == [1, 2]
+
+
+def test_only_so_many_at_once() -> None:
+    assert len(over_limits(catalogue(30), (), 1 << 60, 0, at_most=5)) == 5
+    assert len(expired(catalogue(30), lambda _: True, at_most=5)) == 5
+
+
+def test_a_write_without_space_takes_pinned_ones_last_of_all() -> None:
+    assert [victim.sequence for victim in for_a_write(catalogue(3), {1}, 150)] == [2, 3]
+    assert [victim.sequence for victim in for_a_write(catalogue(3), {1, 2, 3}, 150)] == [1]
+    assert for_a_write(Catalogue(), (), 150) == []
+
+
+def test_age_spares_nothing_and_ends_at_the_first_young_one() -> None:
+    assert [victim.sequence for victim in expired(catalogue(9), lambda number: number < 4, 16)] == [1, 2, 3]
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[tuple[RingBench, Ring]]:
+    """A ring of at most a megabyte whose segments count as 100 kB each."""
+    bench = RingBench(tmp_path, {"max_bytes": 1_000_000, "max_age_h": 1})
+    ring = bench.open()
+    yield bench, ring
+    ring.close()
+    assert not bench.fatal
+
+
+def weigh(ring: Ring, size_bytes: int) -> None:
+    """Let every segment held count as so many bytes: real ones of that size would take long to draw."""
+    held = ring._holdings._catalogue
+    for sequence in list(held.oldest_first()):
+        held.add(held.rows_of(sequence), sequence, size_bytes)
+
+
+def test_the_ring_keeps_within_its_bytes_and_files_follow(small: tuple[RingBench, Ring]) -> None:
+    bench, ring = small
+    bench.record(ring, 60)
+    weigh(ring, 200_000)
+    wait_until(lambda: len(bench.files()) <= 5, what="files removed")
+    kept = [segment.sequence for segment in ring.segments_between(ALL)]
+    assert kept == sorted(bench.files())
+    assert kept[-1] == 15
+    assert ring._index.deletions_owed() == []
+
+
+def test_what_a_clip_waits_for_stays(small: tuple[RingBench, Ring], monkeypatch: pytest.MonkeyPatch) -> None:
+    bench, ring = small
+    begin_us = bench.clock.wall_us()
+    bench.record(ring, 60)
+    monkeypatch.setattr(ring._live, "capacity_bytes", lambda: 1 << 40)
+    bench.ask(ring, begin_us, begin_us + 6 * SECOND_US)
+    weigh(ring, 200_000)
+    wait_until(lambda: len(bench.files()) <= 5, what="files removed")
+    assert {1, 2} <= set(bench.files())
+    ring.release(clip_id(1))
+    bench.record(ring, 8)
+    weigh(ring, 300_000)
+    wait_until(lambda: not {1, 2} & set(bench.files()), what="released files removed")
+
+
+def test_a_full_disk_removes_the_oldest(small: tuple[RingBench, Ring], monkeypatch: pytest.MonkeyPatch) -> None:
+    bench, ring = small
+    bench.record(ring, 60)
+    monkeypatch.setattr(Keeper, "room", lambda _: Room(-1, 1))
+    ring._keeper.wake()
+    wait_until(lambda: len(bench.files()) == KEPT_SEGMENTS, what="all but the newest removed")
+    assert max(bench.files()) == 15
+
+
+def test_age_removes_everything_that_is_older_pinned_or_not(small: tuple[RingBench, Ring]) -> None:
+    bench, ring = small
+    begin_us = bench.clock.wall_us()
+    bench.record(ring, 8)
+    bench.ask(ring, begin_us, begin_us + 6 * SECOND_US)
+    bench.clock.advance(1800)
+    bench.record(ring, 4)
+    young = max(bench.files())
+    bench.clock.advance(1801)
+    ring._keeper.wake()
+    wait_until(lambda: set(bench.files()) == {young}, what="expired files removed")
+
+
+def test_age_counts_days_powered_off_once_the_clock_is_vouched_for(tmp_path: Path) -> None:
+    bench = RingBench(tmp_path, {"max_age_h": 1})
+    ring = bench.open()
+    bench.record(ring, 8)
+    ring.close()
+    bench.reboot(7200, BOOT_IDS[1])
+    bench.probe.source = "unknown"
+    ring = bench.open()
+    ring._keeper.round()
+    assert len(bench.files()) == 2
+    bench.probe.source = "chrony"
+    ring._keeper.sample()
+    ring._keeper.wake()
+    wait_until(lambda: not bench.files(), what="expired files removed")
+    ring.close()
+
+
+def test_a_clock_nobody_vouches_for_destroys_nothing_on_its_word(tmp_path: Path) -> None:
+    bench = RingBench(tmp_path, {"max_age_h": 1})
+    ring = bench.open()
+    bench.record(ring, 8)
+    bench.probe.source = "unknown"
+    ring.close()
+    bench.reboot(1_000 * 3600, BOOT_IDS[1])
+    bench.probe.source = "unknown"
+    ring = bench.open()
+    ring._keeper.round()
+    assert len(bench.files()) == 2
+    bench.clock.advance(3600)
+    ring._keeper.wake()
+    wait_until(lambda: not bench.files(), what="removed when so much time certainly passed")
+    ring.close()
+
+
+def test_removals_that_were_owed_are_done_at_the_next_start(tmp_path: Path) -> None:
+    bench = RingBench(tmp_path)
+    ring = bench.open()
+    bench.record(ring, 8)
+    ring._index.decide_deletion([1])
+    ring.close()
+    assert 1 in bench.files()
+    ring = bench.open(record=False)
+    assert sorted(bench.files()) == [2]
+    assert [segment.sequence for segment in ring.segments_between(ALL)] == [2]
+    ring.close()
+
+
+def test_files_set_aside_go_at_the_age_limit_too(tmp_path: Path) -> None:
+    bench = RingBench(tmp_path, {"max_age_h": 1})
+    ring = bench.open()
+    aside = bench.directory / "damaged" / "000000007.mp4"
+    aside.write_bytes(b"what was a segment once")
+    wall_us = aside.stat().st_mtime_ns // 1000
+    bench.clock.step_wall((wall_us - bench.clock.wall_us()) / 1e6)
+    ring._keeper.sample()
+    bench.clock.advance(keeper_module._DAMAGED_INTERVAL_S + 1)
+    ring._keeper.wake()
+    wait_until(lambda: not aside.exists(), what="the file set aside removed")
+    ring.close()

@@ -1,0 +1,252 @@
+"""The recorder's socket: right answers, clear refusals, bounded whatever a client does."""
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from edge_agent.buffer.client import RingClient, call_sync
+from edge_agent.buffer.server import MAX_CONNECTIONS, MAX_REQUEST_BYTES, RingServer
+from edge_agent.buffer.socket_path import socket_address
+from edge_agent.clock import SystemClock
+from edge_agent.contract.clip import Interval
+from edge_agent.contract.messages import CameraCoverage
+from edge_agent.contract.ring_protocol import (
+    ClockState,
+    CoveragePage,
+    CoveragePageRequest,
+    PlanRequest,
+    PlanResult,
+    RecorderState,
+)
+from edge_agent.errors import RingError, RingRequestError, RingStorageError, RingUnavailableError
+from tests.support.polling import until
+from tests.support.rings import REQUESTER, clip_id
+
+STATE = RecorderState(
+    camera="main",
+    recording=True,
+    since_us=1_790_000_000_000_000,
+    frames_per_second=25.0,
+    bitrate_kbps=4000.0,
+    dropped_units=0,
+    stream_restarts=0,
+    size_bytes=1,
+    pinned_bytes=0,
+    write_errors=0,
+    storage_ok=True,
+    clock=ClockState(source="chrony", bound_us=5, utc_us=1_790_000_000_000_000),
+    boot_id="a" * 32,
+    run_id="b" * 32,
+)
+RESULT = PlanResult(state="planned", plan_file="ring/main/plans/x/plan.json", length_bytes=7, parts=1)
+INTERVAL = Interval(start_us=1_790_000_000_000_000, end_us=1_790_000_001_000_000)
+
+
+class FakeRing:
+    """Answers what it is told to."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self.requests: list[PlanRequest] = []
+        self.gate: asyncio.Event | None = None
+
+    def _check(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+    def state_figures(self) -> RecorderState:
+        self._check()
+        return STATE
+
+    def plan(self, request: PlanRequest) -> PlanResult:
+        self._check()
+        self.requests.append(request)
+        return RESULT
+
+    def release(self, clip: str) -> bool:
+        self._check()
+        return clip == clip_id(1)
+
+    def plans(self) -> list[str]:
+        return [clip_id(1), clip_id(2)]
+
+    def coverage(self, max_intervals: int) -> CameraCoverage:
+        return CameraCoverage(camera="main", size_bytes=max_intervals)
+
+    def coverage_page(self, request: CoveragePageRequest) -> CoveragePage:
+        return CoveragePage(intervals=(), cursor=request.cursor)
+
+
+@pytest.fixture
+def ring() -> FakeRing:
+    return FakeRing()
+
+
+@pytest.fixture
+async def server(tmp_path: Path, ring: FakeRing) -> AsyncIterator[RingServer]:
+    server = RingServer(ring, tmp_path / "run" / "main.sock", request_timeout_s=5.0)
+    await server.start()
+    yield server
+    await server.close()
+    assert not server.socket_path.exists()
+
+
+@pytest.fixture
+def client(server: RingServer) -> RingClient:
+    return RingClient(server.socket_path)
+
+
+async def test_every_operation_is_answered(client: RingClient, ring: FakeRing) -> None:
+    request = PlanRequest(clip_id=clip_id(1), interval=INTERVAL, requester=REQUESTER)
+    assert await client.state() == STATE
+    assert await client.plan(request) == RESULT
+    assert ring.requests == [request]
+    assert await client.release(clip_id(1))
+    assert not await client.release(clip_id(2))
+    assert await client.plans() == [clip_id(1), clip_id(2)]
+    assert (await client.coverage(33)).size_bytes == 33
+    assert (await client.coverage_query(INTERVAL, "17")).cursor == "17"
+
+
+async def test_the_command_line_is_answered_too(server: RingServer) -> None:
+    answer = await asyncio.to_thread(call_sync, server.socket_path, {"op": "plans"}, SystemClock())
+    assert answer == {"clip_ids": [clip_id(1), clip_id(2)]}
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (RingRequestError("interval-empty", "nothing"), "interval-empty"),
+        (RingStorageError("no space"), "storage-error"),
+        (OSError(5, "I/O error"), "storage-error"),
+        (ZeroDivisionError("a defect"), "internal"),
+    ],
+)
+async def test_refusals_keep_their_code(client: RingClient, ring: FakeRing, error: Exception, code: str) -> None:
+    ring.error = error
+    with pytest.raises(RingRequestError) as refusal:
+        await client.state()
+    assert refusal.value.code == code
+    ring.error = None
+    assert await client.state() == STATE
+
+
+async def exchange(path: Path, line: bytes) -> bytes:
+    with socket_address(path) as address:
+        reader, writer = await asyncio.open_unix_connection(address)
+    writer.write(line)
+    with contextlib.suppress(OSError):
+        await writer.drain()
+    try:
+        return await asyncio.wait_for(reader.readline(), 20)
+    finally:
+        writer.transport.abort()
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        (b"hello\n", "malformed"),
+        (b"\xff\xfe\n", "malformed"),
+        (b"[1]\n", "malformed"),
+        (b'{"op": 7}\n', "malformed"),
+        (b'{"op": "format"}\n', "unknown-command"),
+        (b'{"op": "release"}\n', "parameters-invalid"),
+        (b'{"op": "release", "clip_id": "../../etc"}\n', "parameters-invalid"),
+        (b'{"op": "plan", "clip_id": 1}\n', "parameters-invalid"),
+        (b'{"op": "coverage", "max_intervals": -1}\n', "parameters-invalid"),
+        (b"x" * (MAX_REQUEST_BYTES + 10) + b"\n", "too-large"),
+        (b"[" * 60_000 + b"\n", "malformed"),
+    ],
+)
+async def test_garbage_gets_an_error_line(server: RingServer, line: bytes, code: str) -> None:
+    answer = json.loads(await exchange(server.socket_path, line))
+    assert answer["ok"] is False
+    assert answer["error"]["code"] == code
+    assert answer["error"]["message"]
+
+
+async def test_one_connection_may_ask_again(server: RingServer) -> None:
+    reader, writer = await asyncio.open_unix_connection(server.socket_path)
+    for _ in range(3):
+        writer.write(b'{"op":"plans"}\n')
+        assert json.loads(await reader.readline())["ok"] is True
+    writer.close()
+
+
+async def test_connections_are_bounded_and_leave_room_again(server: RingServer, client: RingClient) -> None:
+    idle = [await asyncio.open_unix_connection(server.socket_path) for _ in range(MAX_CONNECTIONS)]
+    await until(lambda: len(server._writers) == MAX_CONNECTIONS, what="connections accepted")
+    with pytest.raises(RingUnavailableError):
+        await client.state()
+    for _, writer in idle:
+        writer.transport.abort()
+    await until(lambda: not server._writers, what="connections gone")
+    assert await client.state() == STATE
+
+
+async def test_an_idle_client_is_dropped(tmp_path: Path, ring: FakeRing) -> None:
+    server = RingServer(ring, tmp_path / "main.sock", idle_timeout_s=0.2)
+    await server.start()
+    reader, writer = await asyncio.open_unix_connection(server.socket_path)
+    assert await asyncio.wait_for(reader.read(), 20) == b""
+    writer.close()
+    await server.close()
+
+
+async def test_a_stale_socket_file_is_replaced(tmp_path: Path, ring: FakeRing) -> None:
+    path = tmp_path / "main.sock"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    server = RingServer(ring, path)
+    await server.start()
+    assert await RingClient(path).state() == STATE
+    assert path.stat().st_mode & 0o777 == 0o660
+    await server.close()
+
+
+async def test_a_path_longer_than_an_address_works(tmp_path: Path, ring: FakeRing) -> None:
+    path = tmp_path / ("deep" * 30) / "main.sock"
+    server = RingServer(ring, path)
+    await server.start()
+    assert await RingClient(path).state() == STATE
+    assert (await asyncio.to_thread(call_sync, path, {"op": "plans"}, SystemClock()))["clip_ids"]
+    await server.close()
+
+
+async def test_an_absent_recorder_is_unavailable(tmp_path: Path) -> None:
+    with pytest.raises(RingUnavailableError, match=r"gone\.sock"):
+        await RingClient(tmp_path / "gone.sock").state()
+    with pytest.raises(RingUnavailableError):
+        await asyncio.to_thread(call_sync, tmp_path / "gone.sock", {"op": "state"}, SystemClock())
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"hello\n", b"{}\n", b'{"ok":true,"result":{"camera":5}}\n', b'{"ok":true}\n']
+)
+async def test_an_answer_that_is_none_is_an_error(tmp_path: Path, answer: bytes) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(answer)
+        writer.close()
+
+    fake = await asyncio.start_unix_server(serve, tmp_path / "main.sock")
+    with pytest.raises(RingError):
+        await RingClient(tmp_path / "main.sock").state()
+    fake.close()
+
+
+async def test_a_recorder_that_does_not_answer_is_unavailable_in_time(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "main.sock"))
+        silent.listen(1)
+        client = RingClient(tmp_path / "main.sock", answer_timeout_s=0.2)
+        with pytest.raises(RingUnavailableError):
+            await client.state()
+        with pytest.raises(RingUnavailableError):
+            await asyncio.to_thread(call_sync, tmp_path / "main.sock", {"op": "state"}, SystemClock(), 0.2)
