@@ -64,6 +64,8 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT_S = 2.0
 CLOCK_INTERVAL_S = 10.0
+WATCH_TIMEOUT_S = 4.0
+"""What the monitor gives a recorder to answer; a plan may take longer."""
 END_S = 2.5
 """How long the end of the process waits for its tasks."""
 
@@ -248,7 +250,8 @@ async def _wire(plan: LinkPlan, keys: TrustedKeys, database: LinkDatabase) -> Li
     publisher = Publisher(topics, retained, stamper, __version__, deployment.deployment_id)
     position = fixed_position(settings.position, deployment.deployment_id)
     probes = UnitProbes(settings, clock, __version__, SystemProbe(), NetworkProbe(clock))
-    monitor = Monitor(rings, _prober(probes, belief), publisher, events, lambda: position, clock)
+    watched = {name: RingClient(ring.socket_path, answer_timeout_s=WATCH_TIMEOUT_S) for name, ring in rings.items()}
+    monitor = Monitor(watched, _prober(probes, belief), publisher, events, lambda: position, clock)
 
     options = WireOptions(client_id=unit_id, will=offline_status(topics, boot_id))
     session = Session(options, topics.down("#"), _wire_factory(plan.mqtt), clock)

@@ -63,6 +63,8 @@ class CameraSettings(_Table):
     """Free space that the ring leaves on its file system."""
     max_age_h: float = Field(default=30 * 24, gt=0, le=31 * 24)
     """Footage older than this is destroyed; the law's month is the most."""
+    min_age_h: float | None = Field(default=None, gt=0, le=31 * 24)
+    """Footage ought to be kept so long; an alarm says when the storage cannot hold it. None: no such alarm."""
     segment_s: float = Field(default=60.0, ge=1, le=60)
     connect_timeout_s: float = Field(default=10.0, gt=0, le=120)
     stall_timeout_s: float = Field(default=10.0, gt=0, le=300)

@@ -17,7 +17,7 @@ class EventName(StrEnum):
     STORAGE_ERROR = "storage-error"
     """Alarm: the storage refuses writes."""
     RETENTION_SHORT = "retention-short"
-    """Alarm: at the present bit rate the ring holds less than a day."""
+    """Alarm: at the present bit rate the ring holds less than the settings ask for (`min_age_h`)."""
     TEMPERATURE_HIGH = "temperature-high"
     """Alarm: the hottest sensor is near the limit at which boards throttle."""
     COMMAND_REFUSED = "command-refused"

@@ -113,7 +113,7 @@ class UnitProbes:
             if isinstance(sight, RecorderState):
                 seen |= self._camera_alarms(name, sight)
         seen[EventName.STORAGE_LOW, None] = self._limit_alarm("storage", "reserve_share")
-        seen[EventName.RETENTION_SHORT, None] = self._limit_alarm("storage", "days_that_fit")
+        seen[EventName.RETENTION_SHORT, None] = self._limit_alarm("storage", "retention_share")
         seen[EventName.TEMPERATURE_HIGH, None] = self._limit_alarm("system", "temperature_c")
         return seen
 

@@ -1,20 +1,20 @@
 """Figures of the storage: space by statvfs(3), the recorders' write errors and sync times, days that fit."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from edge_agent.contract.ring_protocol import RecorderState
 from edge_agent.settings import CameraSettings
 
-_DAY_S = 86_400
+_HOUR_S = 3600
 _MIN_KBPS = 1.0
 
 
 def storage_figures(
     data_dir: Path,
-    cameras: Iterable[CameraSettings],
+    cameras: Sequence[CameraSettings],
     recorders: Iterable[RecorderState],
     statvfs: Callable[[Path], os.statvfs_result] = os.statvfs,
 ) -> dict[str, Any]:
@@ -29,9 +29,13 @@ def storage_figures(
     syncs_ms = [state.sync_max_ms for state in states if state.sync_max_ms is not None]
     if syncs_ms:
         figures["sync_max_ms"] = round(max(syncs_ms), 1)
-    days = _days_that_fit(figures.get("free_bytes"), list(cameras), states)
-    if days is not None:
-        figures["days_that_fit"] = round(days, 2)
+    hours = _hours_that_fit(figures.get("free_bytes"), cameras, states)
+    if hours:
+        figures["days_that_fit"] = round(min(hours.values()) / 24, 2)
+    wanted_h = {camera.name: camera.min_age_h for camera in cameras if camera.min_age_h is not None}
+    shares = [hours[name] / wanted for name, wanted in wanted_h.items() if name in hours]
+    if shares:
+        figures["retention_share"] = round(min(shares), 2)
     return figures
 
 
@@ -49,16 +53,16 @@ def _space(data_dir: Path, statvfs: Callable[[Path], os.statvfs_result]) -> dict
     return figures
 
 
-def _days_that_fit(
-    free_bytes: int | None, cameras: list[CameraSettings], states: list[RecorderState]
-) -> float | None:
-    """Days of footage that the rings hold at the present bit rate before they overwrite, the shortest ring's."""
+def _hours_that_fit(
+    free_bytes: int | None, cameras: Sequence[CameraSettings], states: list[RecorderState]
+) -> dict[str, float]:
+    """Hours of footage that each ring holds at the present bit rate before it overwrites."""
     if free_bytes is None:
-        return None
+        return {}
     by_name = {camera.name: camera for camera in cameras}
     rates_kbps = {state.camera: state.bitrate_kbps for state in states if state.bitrate_kbps > _MIN_KBPS}
     total_kbps = sum(rates_kbps.values())
-    days: list[float] = []
+    hours: dict[str, float] = {}
     for state in states:
         camera, rate_kbps = by_name.get(state.camera), rates_kbps.get(state.camera)
         if camera is None or rate_kbps is None:
@@ -67,6 +71,6 @@ def _days_that_fit(
         capacity_bytes = state.size_bytes + usable_bytes
         if camera.max_bytes is not None:
             capacity_bytes = min(capacity_bytes, camera.max_bytes)
-        fitting = capacity_bytes * 8 / (rate_kbps * 1000) / _DAY_S
-        days.append(min(fitting, camera.max_age_h / 24))
-    return min(days) if days else None
+        fitting_h = capacity_bytes * 8 / (rate_kbps * 1000) / _HOUR_S
+        hours[state.camera] = min(fitting_h, camera.max_age_h)
+    return hours

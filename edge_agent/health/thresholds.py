@@ -47,7 +47,8 @@ THRESHOLDS: dict[str, Threshold] = {
     "reserve_share": Threshold(warning=0.8, critical=0.4, slack=0.1, low_is_bad=True),
     "free_inodes_share": Threshold(warning=0.05, critical=0.01, slack=0.01, low_is_bad=True),
     "sync_max_ms": Threshold(warning=1000.0, critical=5000.0, slack=300.0),
-    "days_that_fit": Threshold(warning=1.0, critical=0.1, slack=0.05, low_is_bad=True),
+    # Of `min_age_h`, where the settings give one.
+    "retention_share": Threshold(warning=0.99, critical=0.5, slack=0.05, low_is_bad=True),
     # Acceptance: normally within a second.
     "clock_bound_ms": Threshold(warning=1000.0, critical=60_000.0, slack=200.0),
 }

@@ -88,8 +88,13 @@ class CommandInbox:
         topic = self._replies.response_topic_of(message)
         command = NewCommand(refused.claims, refused.body_sha256, topic, message.correlation)
         step = fail(refused.code, refused.message, State.REJECTED, cleanup_owed=False)
-        await self._ledger.store(command, step)
-        self._replies.queue(refused.command_id)
+        try:
+            await self._ledger.store(command, step)
+        except LedgerError as error:
+            logger.warning("the rejection of %s is not stored: %s", refused.command_id, error)
+            self._replies.queue_loose(self._loose_refusal(message, refused))
+        else:
+            self._replies.queue(refused.command_id)
 
     async def _may_answer(self, refused: Refused) -> bool:
         """Whether a body that nobody signed is answered, and reported, or only counted."""

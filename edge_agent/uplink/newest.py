@@ -1,8 +1,12 @@
 """The newest `iat` that the unit ever accepted: a lower limit of the true time that survives every reboot."""
 
+import logging
 import sqlite3
 
+from edge_agent.errors import LedgerError
 from edge_agent.uplink.database import LinkDatabase
+
+logger = logging.getLogger(__name__)
 
 _NAME = "newest_iat_s"
 _STEP_S = 60
@@ -33,14 +37,15 @@ class NewestIat:
         return cls(database, await database.read(work))
 
     async def note(self, iat_s: int) -> None:
-        """A command with this `iat` was accepted.
-
-        Raises:
-            LedgerError: the database refused.
-        """
+        """A command with this `iat` was accepted; a database that refuses is tried again with the next one."""
         self.iat_s = max(self.iat_s, iat_s)
-        if self.iat_s - self._written_s >= _STEP_S:
-            self._written_s = self.iat_s
-            sql = "INSERT INTO facts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-            values = (_NAME, str(self.iat_s))
+        if self.iat_s - self._written_s < _STEP_S:
+            return
+        sql = "INSERT INTO facts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+        values = (_NAME, str(self.iat_s))
+        try:
             await self._database.write_relaxed(lambda connection: connection.execute(sql, values))
+        except LedgerError as error:
+            logger.warning("the newest command's time is not stored: %s", error)
+        else:
+            self._written_s = self.iat_s

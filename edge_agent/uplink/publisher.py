@@ -1,14 +1,20 @@
 """The retained topics: what the unit is, where it stands, how it is, what it holds, what is wrong."""
 
 import uuid
+from typing import TypeVar
 
 from edge_agent.contract.commands import DURABLE, EPHEMERAL
 from edge_agent.contract.messages import Alarm, Alarms, CameraCoverage, Coverage, Health, Position, Status
-from edge_agent.contract.model import MAX_MESSAGE_BYTES
+from edge_agent.contract.model import MAX_MESSAGE_BYTES, ContractModel
 from edge_agent.contract.names import Topics
 from edge_agent.uplink.outbox import RetainedTopics
 from edge_agent.uplink.stamps import Stamper
 from edge_agent.uplink.wire import Outgoing
+
+Listed = TypeVar("Listed", bound=ContractModel)
+
+_COVERAGE_FRAME_BYTES = 200
+"""What the message has around its cameras, with room."""
 
 CAPABILITIES = (*sorted(DURABLE), *sorted(EPHEMERAL), "upload.tus")
 
@@ -69,18 +75,27 @@ class Publisher:
 
 
 def fit_coverage(at_us: int, cameras: tuple[CameraCoverage, ...]) -> bytes:
-    """The message; while it is too long, the camera with the longest list loses the older half of it."""
+    """The message; when it is too long, each camera gets its share of it, and the oldest of its lists are left out."""
     body = Coverage(at=at_us, cameras=cameras).to_json()
-    while len(body) > MAX_MESSAGE_BYTES:
-        longest = max(cameras, key=lambda camera: len(camera.last_24h) + len(camera.days))
-        if not longest.last_24h and not longest.days:
-            break
-        cameras = tuple(_halved(camera) if camera is longest else camera for camera in cameras)
-        body = Coverage(at=at_us, cameras=cameras).to_json()
-    return body
+    if len(body) <= MAX_MESSAGE_BYTES:
+        return body
+    share_bytes = (MAX_MESSAGE_BYTES - _COVERAGE_FRAME_BYTES) // len(cameras)
+    return Coverage(at=at_us, cameras=tuple(_fit_camera(camera, share_bytes) for camera in cameras)).to_json()
 
 
-def _halved(camera: CameraCoverage) -> CameraCoverage:
-    listed = "last_24h" if len(camera.last_24h) >= len(camera.days) else "days"
-    kept = getattr(camera, listed)
-    return camera.model_copy(update={listed: kept[(len(kept) + 1) // 2 :], "truncated": True})
+def _fit_camera(camera: CameraCoverage, share_bytes: int) -> CameraCoverage:
+    bare = camera.model_copy(update={"last_24h": (), "days": (), "truncated": True})
+    left_bytes = share_bytes - len(bare.to_json())
+    days = _newest_that_fit(camera.days, left_bytes // 4)
+    left_bytes -= sum(len(day.to_json()) + 1 for day in days)
+    return bare.model_copy(update={"days": days, "last_24h": _newest_that_fit(camera.last_24h, left_bytes)})
+
+
+def _newest_that_fit(items: tuple[Listed, ...], limit_bytes: int) -> tuple[Listed, ...]:
+    """The end of a list that is ordered by time, as much of it as fits with a comma each."""
+    used_bytes = 0
+    for count, item in enumerate(reversed(items)):
+        used_bytes += len(item.to_json()) + 1
+        if used_bytes > limit_bytes:
+            return items[len(items) - count :]
+    return items

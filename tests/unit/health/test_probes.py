@@ -108,17 +108,19 @@ def test_days_that_fit(tmp_path: Path) -> None:
     assert figures["free_inodes_share"] == 0.5
     bounded = camera.model_copy(update={"max_bytes": 21_600_000_000})
     assert storage_figures(tmp_path, [bounded], [state], statvfs(10**12))["days_that_fit"] == 0.5
+    wanting = bounded.model_copy(update={"min_age_h": 24.0})
+    assert storage_figures(tmp_path, [wanting], [state], statvfs(10**12))["retention_share"] == 0.5
     assert "days_that_fit" not in storage_figures(tmp_path, [camera], [], statvfs(1))
 
 
 class Unit:
     """The probes of a unit with one camera, on a clock of the test."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, **camera: object) -> None:
         settings = Settings.model_validate(
             {
                 "unit": {"id": "nomad-07", "data_dir": root},
-                "camera": [{"name": "main", "source": "test:", "min_free_bytes": 0}],
+                "camera": [{"name": "main", "source": "test:", "min_free_bytes": 0} | camera],
             }
         )
         self.clock = FakeClock()
@@ -173,6 +175,13 @@ def test_storage_and_picture_alarms(root: Path) -> None:
     report = unit.look(small)
     assert report.alarms["picture-below-minimum", "main"] == {"warnings": ["resolution-below-legal-minimum"]}
     assert report.health.camera.state == "warning"
+
+
+def test_a_ring_that_cannot_hold_what_is_wanted_is_an_alarm(root: Path) -> None:
+    unit = Unit(root, max_bytes=1_000_000, min_age_h=24.0)
+    report = unit.look(unit.state())
+    assert report.alarms["retention-short", None] == {"state": "critical", "figure": "retention_share"}
+    assert Unit(root, max_bytes=1_000_000).look(unit.state()).alarms["retention-short", None] is None
 
 
 def test_heat_is_an_alarm(root: Path) -> None:
