@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from csu.verify import verify_clip
 from csu.verify.tables import read_tables
 from edge_agent.buffer.clip.plan import PlannedClip, plan_parts
 from edge_agent.buffer.clip.reader import PartReader
@@ -282,6 +283,7 @@ def test_a_rotten_fragment_is_left_out_with_what_depends_on_it(tmp_path: Path) -
         digest for _, digest in expected
     ]
     assert part.duration_90k == round(6.48 * SECOND)
+    assert verify_clip(tmp_path / part.file_name).ok
 
 
 def test_two_seconds_of_rot_end_the_part(tmp_path: Path) -> None:
@@ -327,12 +329,13 @@ def open_groups() -> Stream:
         (2.1, [6, 9, 7, 8, 12, 10, 11, 15, 13, 14, 18, 16, 17, 21, 19, 20], 2.2),  # leads the next one
     ],
 )
+@pytest.mark.parametrize("longest_90k", [18_000, 36_000, SECOND], ids=["1 a fragment", "2 a fragment", "all"])
 def test_pictures_that_lead_a_key_frame_need_the_one_before(
-    tmp_path: Path, from_s: float, listed: list[int], shown_s: float
+    tmp_path: Path, from_s: float, listed: list[int], shown_s: float, longest_90k: int
 ) -> None:
     stream = open_groups()
     by_time = {unit.pts_90k: (unit.pts_90k - 900_000) // 18_000 - 2 for unit in stream.units}
-    planned = plan_parts([record(tmp_path, stream)], UTC, asked(from_s, 9))
+    planned = plan_parts([record(tmp_path, stream, longest_90k=longest_90k)], UTC, asked(from_s, 9))
     (part,) = planned.parts
     assert seconds(part.interval)[0] == shown_s
     data = part_files(tmp_path, planned)[0].read_bytes()
