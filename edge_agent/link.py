@@ -26,7 +26,7 @@ from edge_agent.contract.jws import SigningKey, TrustedKeys
 from edge_agent.contract.names import Topics
 from edge_agent.contract.ring_protocol import RecorderState
 from edge_agent.deployment.record import load_or_create
-from edge_agent.errors import RingError, SettingsError, SignatureError
+from edge_agent.errors import EdgeAgentError, LedgerError, RingError, SettingsError, SignatureError
 from edge_agent.evidence.keys import load_or_create_unit_key
 from edge_agent.health.network import NetworkProbe
 from edge_agent.health.report import ClockSight, Report, UnitProbes
@@ -85,8 +85,23 @@ def main_link(settings: Settings, clock: Clock, take_over: bool = False, step_ho
         EdgeAgentError: the data directory cannot be used.
     """
     with hold_link_lock(settings.unit.data_dir, clock, take_over):
-        asyncio.run(run_link(settings, clock, step_hook or _no_hook))
+        try:
+            asyncio.run(run_link(settings, clock, step_hook or _no_hook))
+        except BaseExceptionGroup as group:
+            reason = _first_reason(group)
+            if reason is None:
+                raise
+            raise reason from group
     return 0
+
+
+def _first_reason(group: BaseExceptionGroup[BaseException]) -> EdgeAgentError | None:
+    """The first of our own errors in what a task group raised; None when there are only defects."""
+    for error in group.exceptions:
+        found = _first_reason(error) if isinstance(error, BaseExceptionGroup) else error
+        if isinstance(found, EdgeAgentError):
+            return found
+    return None
 
 
 def _no_hook(_name: str) -> None:
@@ -268,10 +283,14 @@ async def _wire(plan: LinkPlan, keys: TrustedKeys, database: LinkDatabase) -> Li
 
 
 def _open_files(settings: Settings, clock: Clock) -> tuple[str, SigningKey, DeploymentRecord, SequenceCounter]:
-    boot_id = read_boot_id()
-    key = load_or_create_unit_key(settings.unit.data_dir)
-    deployment = load_or_create(settings, clock)
-    return boot_id, key, deployment, SequenceCounter(settings.unit.data_dir / "run" / "link.seq", boot_id)
+    data_dir, boot_id = settings.unit.data_dir, read_boot_id()
+    key = load_or_create_unit_key(data_dir)
+    try:
+        deployment = load_or_create(settings, clock)
+        counter = SequenceCounter(data_dir / "run" / "link.seq", boot_id)
+    except OSError as error:
+        raise LedgerError(f"{data_dir} cannot be used: {error}") from error
+    return boot_id, key, deployment, counter
 
 
 def _prober(probes: UnitProbes, belief: ClockBelief) -> Callable[[Mapping[str, RecorderState | RingError]], Report]:

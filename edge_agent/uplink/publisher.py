@@ -75,7 +75,7 @@ class Publisher:
 
 
 def fit_coverage(at_us: int, cameras: tuple[CameraCoverage, ...]) -> bytes:
-    """The message; when it is too long, each camera gets its share of it, and the oldest of its lists are left out."""
+    """The message; when it is too long, each camera gets its share of it, the oldest of its lists left out."""
     body = Coverage(at=at_us, cameras=cameras).to_json()
     if len(body) <= MAX_MESSAGE_BYTES:
         return body

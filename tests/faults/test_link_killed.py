@@ -1,5 +1,7 @@
 """The link is killed around every durable step; the command takes effect once, and its end is told."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,3 +99,40 @@ def test_the_broker_dies_at_any_moment(rig: LinkRig, seconds: float) -> None:
     rig.deliver(clip_id)
     assert rig.operator.wait_reply(clip_id)["state"] == "done"
     assert [clip for _, clip, _ in rig.arrived] == [clip_id]
+
+
+def test_a_damaged_ledger_is_set_aside_and_its_uploads_are_ended(rig: LinkRig) -> None:
+    rig.ingest.stop_listening()
+    rig.start()
+    rig.operator.wait_online()
+    claims = make_claims(rig.operator.topics.unit_id, "clip.request", clip_params())
+    rig.operator.send_claims(claims)
+    rig.operator.wait_reply(str(claims["jti"]), "running")
+    rig.kill()
+    database = rig.data_dir / "link" / "link.db"
+    for companion in (database.with_name("link.db-wal"), database.with_name("link.db-shm")):
+        companion.unlink(missing_ok=True)
+    database.write_bytes(b"\xff" * 8192)
+    rig.start()
+    rig.operator.wait_online(2)
+    rig.operator.wait_for("event", lambda body: body["name"] == "ledger-replaced")
+    wait_until(lambda: not rig.ring.clips, what="release of the pin")
+    assert [path.read_bytes() for path in database.parent.glob("link.db.damaged-*")] == [b"\xff" * 8192]
+    rig.operator.send_claims(claims)
+    wait_until(lambda: len(rig.ring.plan_calls) == 2, what="the request's second beginning")
+
+
+@pytest.mark.parametrize("target", ["trust", "upload"])
+def test_files_that_settings_name_and_nobody_finds_end_the_link_with_a_reason(rig: LinkRig, target: str) -> None:
+    missing = rig.directory / "missing"
+    text = rig.settings_file.read_text(encoding="utf-8")
+    if target == "trust":
+        text = text.replace(str(rig.directory / "keys.json"), str(missing))
+    else:
+        text = text.replace("[upload]", f'[upload]\nca_file = "{missing}"')
+    rig.settings_file.write_text(text, encoding="utf-8")
+    command = [sys.executable, "-m", "edge_agent", "link", "--config", str(rig.settings_file)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2
+    assert f"[{target}]" in ended.stderr
+    assert "Traceback" not in ended.stderr
