@@ -19,9 +19,10 @@ from edge_agent.settings import CameraSettings
 
 _log = logging.getLogger(__name__)
 
-_POLL_S = 0.1
+_POLL_S = 0.2
 _STOP_GRACE_US = 700_000
 _WATCHDOG_GRACE_S = 2.0
+_SUSPICIONS = 3  # a process that was stopped and goes on finds its attempt silent until that had its turn
 _HUNG_AFTER_US = 5_000_000
 _STABLE_US = 60_000_000
 _MAX_FAILURES = 16
@@ -118,12 +119,15 @@ class CaptureSupervisor:
 
     def _watch(self, attempt: Attempt, stop: threading.Event) -> EdgeAgentError | None:
         """Wait for the attempt's end and end its stream; returns why it ended."""
+        suspicions = 0
         while not self._clock.wait(attempt.done, _POLL_S):
             if stop.is_set():
                 attempt.stop.set()
                 self._wait_until(attempt.done, _STOP_GRACE_US)
                 break
-            if (silent_s := self._silent_s(attempt)) is not None:
+            silent_s = self._silent_s(attempt)
+            suspicions = 0 if silent_s is None else suspicions + 1
+            if silent_s is not None and suspicions >= _SUSPICIONS:
                 return self._abandon(attempt, stop, f"nothing came from the source for {silent_s:.0f} s")
         error = attempt.error
         if error is not None:
@@ -193,7 +197,8 @@ class CaptureSupervisor:
         known = self._state
         self._change(lambda state: replace(state, connected=False, cause=cause, detail=detail))
         if known.connected or known.cause != cause:
-            _log.warning("camera %s: %s: %s", self._camera.name, cause, detail)
+            level = logging.INFO if cause == "stopped" else logging.WARNING
+            _log.log(level, "camera %s: %s: %s", self._camera.name, cause, detail)
 
     def _judge(self) -> None:
         warnings = self._meter.warnings
