@@ -17,7 +17,7 @@ Canned = bytes | Literal["hang", "close"]
 
 
 class Proxy:
-    """Forwards connections on an ephemeral port of the loopback to `host:port`.
+    """Forwards connections on an ephemeral port of the loopback, or on `listen`, to `host:port`.
 
     Attributes:
         delay_s: before each forwarded block.
@@ -31,8 +31,9 @@ class Proxy:
         cuts: made by `cut` and `cut_after_bytes`.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, listen: tuple[str, int] = ("127.0.0.1", 0)) -> None:
         self._target = host, port
+        self._listen = listen
         self.delay_s = 0.0
         self.throttle_bytes_per_s = 0
         self.cut_after_bytes: int | None = None
@@ -76,7 +77,7 @@ class Proxy:
             writer.transport.abort()
 
     async def _serve(self) -> None:
-        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        server = await asyncio.start_server(self._accept, *self._listen)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._stop.wait()
