@@ -39,6 +39,9 @@ READY_AFTER_US = 2_000_000
 
 _SUMMARY_BYTES = 16_000
 
+_MAX_SEGMENTS_A_GROUP = 8
+"""How far back the key frame of an interval's first picture is looked for: cameras send one a minute at the least."""
+
 
 class Planner:
     """Plans and releases clips of one ring; any thread may call, one request is worked off at a time."""
@@ -245,6 +248,13 @@ class Planner:
         segments = self._holdings.read(self._wanted(interval))
         if info is not None and all(segment.sequence != info.sequence for segment in segments):
             segments.append(info)
+        for _ in range(_MAX_SEGMENTS_A_GROUP):
+            if not segments or not segments[0].fragments or segments[0].fragments[0].record.is_key:
+                break
+            before = self._before(segments[0].sequence, segments[0].header.run_id)
+            if not before:
+                break
+            segments[:0] = self._holdings.read(before)
         return segments
 
     def _nothing(self, interval: Interval, spans: Sequence[Span]) -> RingRequestError:
