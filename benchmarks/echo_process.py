@@ -9,6 +9,8 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from benchmarks.ping import send_at_once
+
 
 def main(host: str, port: str, user: str, password_file: str, from_topic: str, to_topic: str) -> None:
     """Echo until killed."""
@@ -21,6 +23,7 @@ def main(host: str, port: str, user: str, password_file: str, from_topic: str, t
     def echo(_client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
         client.publish(to_topic, message.payload, qos=1)
 
+    client.on_socket_open = send_at_once
     client.on_connect = subscribe
     client.on_message = echo
     client.connect(host, int(port))

@@ -98,9 +98,10 @@ def _write_part(month: Month, plan_file: Path, target: Path) -> int:
 
 
 class _Listener:
-    """Hears of the one clip's end."""
+    """Hears of one clip's end; ends of earlier clips are told again, too."""
 
-    def __init__(self) -> None:
+    def __init__(self, clip_id: str) -> None:
+        self._clip_id = clip_id
         self.delivered: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def on_progress(self, clip_id: str, progress: Progress) -> None:
@@ -108,7 +109,8 @@ class _Listener:
 
     def on_delivered(self, clip_id: str, manifest_sha256: str) -> None:
         """The ingest has all."""
-        self.delivered.set_result(f"{clip_id} {manifest_sha256}")
+        if clip_id == self._clip_id:
+            self.delivered.set_result(manifest_sha256)
 
     def on_refused(self, clip_id: str, code: str, message: str) -> None:
         """Not expected."""
@@ -125,7 +127,7 @@ def _upload_ours(bench: Bench, clip_id: str, plan_file: Path) -> float:
 
 async def _deliver(bench: Bench, clip_id: str, plan_file: Path) -> float:
     """Seconds from the submission to the end of the delivery."""
-    listener = _Listener()
+    listener = _Listener(clip_id)
     settings = UploadSettings(url=bench.url)
     data_dir = bench.month.unit.data_dir
     transfers = Transfers(data_dir, settings, bench.key, UNIT_ID, SystemClock(), listener)
