@@ -114,7 +114,7 @@ class Verifier:
         size_bytes = await asyncio.to_thread(_size_of, folder)
         command: list[str | Path] = [sys.executable, "-m", "csu.verify_job", folder]
         job = await asyncio.create_subprocess_exec(
-            *bound(command, signal.SIGKILL),
+            *await asyncio.to_thread(bound, command, signal.SIGKILL),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             start_new_session=True,

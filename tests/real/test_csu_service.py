@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,3 +142,10 @@ def api_token(service: CsuService) -> str:
 def call_units(service: CsuService) -> dict[str, Any]:
     (unit,) = call(service, "/v1/units", api_token(service))[1]
     return dict(unit)
+
+
+def test_a_token_that_is_no_text_is_refused(service: CsuService) -> None:
+    address = urlsplit(service.client.info().api_url)
+    with socket.create_connection((address.hostname or "", address.port or 0), timeout=30) as connection:
+        connection.sendall(b"GET /v1/units HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \xff\xfe\r\n\r\n")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 401")

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from csu import stored_units
+from csu.keys import KeyStore
 from csu.registry import Registry
+from edge_agent.contract.jws import SigningKey
 
 NOW_US = 1_790_000_000_000_000
 
@@ -18,3 +20,10 @@ async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
     await registry.run(stored_units.add_unit, "nomad-07", NOW_US)
     yield registry
     await registry.close()
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> KeyStore:
+    keys = KeyStore(tmp_path / "keys")
+    keys.enrol("nomad-07", SigningKey.generate().public_jwk())
+    return keys

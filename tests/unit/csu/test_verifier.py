@@ -1,0 +1,115 @@
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from csu import stored_clips
+from csu.commander import Commander
+from csu.feed import Feed
+from csu.keys import KeyStore
+from csu.records import ClipRecord, CommandRecord
+from csu.registry import Registry
+from csu.verifier import Verifier, mismatch, sign_receipt
+from edge_agent.clock import FakeClock
+from edge_agent.contract.jws import SigningKey, TrustedKeys
+from edge_agent.contract.messages import Receipt
+from tests.unit.csu.replies import COMMAND_ID, NOW_US
+
+PARAMS = {"camera": "main", "from": "2026-03-29T00:00:00.000Z", "to": "2026-03-29T00:01:00.000Z"}
+SUMMARY: dict[str, Any] = {
+    "camera": "main",
+    "asked": {"start_us": PARAMS["from"], "end_us": PARAMS["to"]},
+    "requester": {"operator": "a", "role": "operator", "reference": "R", "purpose": "P"},
+}
+
+
+def command(**more: object) -> CommandRecord:
+    fields: dict[str, Any] = {
+        "command_id": COMMAND_ID,
+        "unit_id": "nomad-07",
+        "cmd": "clip.request",
+        "params": PARAMS,
+        "operator": "a",
+        "role": "operator",
+        "reference": "R",
+        "purpose": "P",
+        "issued_us": NOW_US,
+        "expires_us": NOW_US,
+        "state": "running",
+        "sent": 1,
+        "version": 1,
+    }
+    return CommandRecord.from_object(fields | more)
+
+
+def test_a_clip_that_is_what_was_asked_for_passes() -> None:
+    assert mismatch(command(), {"summary": SUMMARY}) is None
+    assert mismatch(None, {}) is None
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        ({"params": PARAMS | {"camera": "rear"}}, "camera"),
+        ({"params": PARAMS | {"from": "2026-03-29T00:00:01.000Z"}}, "from"),
+        ({"params": PARAMS | {"to": "2026-03-29T00:00:01.000Z"}}, "to"),
+        ({"operator": "b"}, "operator"),
+        ({"reference": "S"}, "reference"),
+        ({"purpose": None}, "purpose"),
+    ],
+)
+def test_what_differs_is_named(more: dict[str, Any], named: str) -> None:
+    assert named in str(mismatch(command(**more), {"summary": SUMMARY}))
+
+
+def test_a_receipt_is_the_contracts() -> None:
+    key = SigningKey.generate()
+    clip = ClipRecord.from_object(
+        {
+            "clip_id": COMMAND_ID,
+            "unit_id": "nomad-07",
+            "folder": "/clips/a",
+            "completed_us": NOW_US,
+            "verdict": "pending",
+            "receipts_sent": 0,
+        }
+    )
+    token = sign_receipt(key, clip, "a" * 64, "torn", NOW_US)
+    receipt = Receipt.from_object(TrustedKeys.from_jwks(key.public_jwk()).verify("receipt", token))
+    assert (receipt.aud, receipt.clip_id, receipt.sha256) == ("nomad-07", COMMAND_ID, "a" * 64)
+    assert (receipt.verdict, receipt.reason, receipt.iat) == ("failed", "torn", NOW_US // 1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("import os; os.abort()", "code"),
+        ("print('no json')", "cannot be read"),
+        ("print('{}')", "cannot be read"),
+    ],
+)
+async def test_a_verification_that_crashes_fails_the_clip_and_nothing_else(
+    registry: Registry, keys: KeyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, words: str
+) -> None:
+    monkeypatch.setattr("csu.verifier.bound", lambda _command, _signal: [sys.executable, "-c", program])
+    clock = FakeClock(wall_us=NOW_US)
+
+    async def publish(topic: str, payload: bytes, expiry_s: int) -> None:
+        raise AssertionError(topic)
+
+    commander = Commander(registry, keys.signing_key, "csu/v1", publish, Feed(), clock)
+    verifier = Verifier(registry, commander, keys, Feed(), clock)
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    (folder / "manifest.jws").write_text("a.b.c")
+    await verifier.on_complete(unit_id="nomad-07", clip_id=COMMAND_ID, folder=folder)
+    (clip,) = await registry.run(stored_clips.pending_clips)
+    await verifier._verify(clip)
+    record = await registry.run(stored_clips.load_clip, COMMAND_ID)
+    assert record.verdict == "failed"
+    assert words in str(record.reason)
+    (due,) = await registry.run(stored_clips.due_receipts, NOW_US)
+    claims = TrustedKeys.from_jwks(keys.public_jwks()).verify("receipt", due.receipt)
+    assert json.loads(json.dumps(claims))["verdict"] == "failed"
