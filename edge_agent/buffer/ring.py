@@ -37,7 +37,7 @@ from edge_agent.buffer.retention import Limits
 from edge_agent.buffer.ring_lock import RingLock
 from edge_agent.buffer.sampler import Sampler
 from edge_agent.buffer.segment import SegmentInfo, UtcEstimate, UtcMap
-from edge_agent.buffer.segment_writer import SegmentWriter
+from edge_agent.buffer.segment_writer import SegmentWriter, StorageCalls
 from edge_agent.buffer.write_figures import WriteFigures
 from edge_agent.buffer.writer_thread import WriterThread
 from edge_agent.clock import Clock
@@ -105,6 +105,8 @@ class Ring:
         self._planner = Planner(holdings, index, self._live, plans_directory, context.unit_id, camera.name)
         self._warnings: Callable[[], tuple[str, ...]] = tuple
         self._writer: WriterThread | None = None
+        self.storage = StorageCalls()
+        """What reaches the disk; tests of failing disks put theirs here."""
         self._closing = threading.Lock()  # protects _closed
         self._closed = False
 
@@ -299,7 +301,7 @@ class Ring:
         except OSError as error:
             raise RingStorageError(f"cannot make a folder for {file}: {error.strerror}") from error
         header = self._header(opening, sequence, first)
-        writer = SegmentWriter.create(directory, file, header, opening.config)
+        writer = SegmentWriter.create(directory, file, header, opening.config, self.storage)
         self._holdings.set_open(writer)
         return writer
 

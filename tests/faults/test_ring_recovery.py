@@ -1,0 +1,238 @@
+"""A ring opened after a cut, a loss or damage: whatever was synced is there, nothing good is deleted."""
+
+import random
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from edge_agent.buffer.recovery import AT_ONCE
+from edge_agent.buffer.segment import SegmentInfo
+from edge_agent.contract.clip import Interval
+from edge_agent.errors import RingRequestError
+from tests.support.polling import wait_until
+from tests.support.rings import RingBench, clip_id
+
+pytestmark = pytest.mark.faults
+
+SECOND_US = 1_000_000
+ALL = Interval(start_us=0, end_us=1 << 60)
+
+
+def recorded(bench: RingBench, seconds: float = 12) -> list[SegmentInfo]:
+    """Footage in closed segments, the ring closed."""
+    ring = bench.open()
+    bench.record(ring, seconds)
+    segments = ring.segments_between(ALL)
+    ring.close()
+    return segments
+
+
+def held(bench: RingBench) -> list[SegmentInfo]:
+    ring = bench.open(record=False)
+    segments = ring.segments_between(ALL)
+    ring.close()
+    return segments
+
+
+def forget_last_row(bench: RingBench) -> None:
+    """As if the recorder had died before its last segment came into the index."""
+    ring = bench.open(record=False)
+    ring._index.forget([max(bench.files())])
+    ring.close()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> RingBench:
+    return RingBench(tmp_path)
+
+
+@pytest.mark.parametrize("tail", ["cut", "zeros", "garbage", "flipped"])
+def test_a_torn_tail_is_cut_off_and_all_before_it_kept(bench: RingBench, tail: str) -> None:
+    before = recorded(bench)
+    path = bench.files()[before[-1].sequence]
+    whole = path.read_bytes()
+    last = before[-1].fragments[-1]
+    torn = {
+        "cut": whole[: last.offset + last.length_bytes // 2],
+        "zeros": whole[: last.offset + 100] + bytes(5000),
+        "garbage": whole[: last.offset] + random.Random(1).randbytes(4000),
+        "flipped": whole[:-200] + bytes([whole[-200] ^ 1]) + whole[-199:],
+    }[tail]
+    forget_last_row(bench)
+    path.write_bytes(torn)
+    after = held(bench)
+    assert after[:-1] == before[:-1]
+    assert after[-1].fragments == before[-1].fragments[:-1]
+    assert path.read_bytes() == whole[: last.offset]
+
+
+def test_a_header_alone_leaves_nothing_behind_and_its_number_is_not_used_again(bench: RingBench) -> None:
+    before = recorded(bench)
+    highest = before[-1].sequence
+    forget_last_row(bench)
+    path = bench.files()[highest]
+    path.write_bytes(path.read_bytes()[: before[-1].header_bytes])
+    ring = bench.open()
+    assert highest not in bench.files()
+    bench.record(ring, 2)
+    assert min(bench.files().keys() - {info.sequence for info in before}) > highest
+    ring.close()
+
+
+def test_a_file_without_a_header_is_set_aside(bench: RingBench) -> None:
+    before = recorded(bench)
+    forget_last_row(bench)
+    path = bench.files()[before[-1].sequence]
+    content = random.Random(2).randbytes(3000)
+    path.write_bytes(content)
+    assert held(bench) == before[:-1]
+    assert (bench.directory / "damaged" / path.name).read_bytes() == content
+
+
+@pytest.mark.parametrize("loss", ["deleted", "garbage", "truncated", "empty", "of another version"])
+def test_a_lost_index_is_rebuilt_from_the_files(bench: RingBench, loss: str) -> None:
+    before = recorded(bench)
+    utc_us = held_from(bench)
+    index = bench.directory / "index.db"
+    lose(index, loss)
+    assert held(bench) == before
+    assert held_from(bench) == utc_us
+    if loss not in {"deleted", "empty"}:
+        assert (bench.directory / "damaged" / "index.db").exists()
+
+
+def held_from(bench: RingBench) -> int | None:
+    ring = bench.open(record=False)
+    oldest_us = ring.coverage(1).oldest_us
+    ring.close()
+    return oldest_us
+
+
+def lose(index: Path, loss: str) -> None:
+    content = index.read_bytes()
+    if loss == "deleted":
+        index.unlink()
+    elif loss == "garbage":
+        index.write_bytes(random.Random(3).randbytes(len(content)))
+    elif loss == "truncated":
+        index.write_bytes(content[: len(content) // 2])
+    elif loss == "empty":
+        index.write_bytes(b"")
+    else:
+        index.write_bytes(content[:60] + (999).to_bytes(4, "big") + content[64:])
+
+
+def test_an_index_damaged_in_its_midst_is_replaced_and_the_files_serve_meanwhile(bench: RingBench) -> None:
+    before = recorded(bench)
+    index = bench.directory / "index.db"
+    with closing(sqlite3.connect(index)) as connection:
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'contents'").fetchone()
+    content = bytearray(index.read_bytes())
+    content[4096 * (root - 1) : 4096 * root] = b"\xaa" * 4096
+    index.write_bytes(content)
+    ring = bench.open(record=False)
+    assert ring.segments_between(ALL) == before
+    ring._keeper.round()
+    ring.close()
+    assert held(bench) == before
+    assert (bench.directory / "damaged" / "index.db").exists()
+
+
+def test_many_unknown_files_are_indexed_while_recording_goes_on(bench: RingBench) -> None:
+    before = recorded(bench, 4 * (AT_ONCE + 30))
+    (bench.directory / "index.db").unlink()
+    ring = bench.open()
+    begin_us = bench.clock.wall_us()
+    bench.record(ring, 4)
+    assert ring.state_figures().size_bytes > sum(info.size_bytes for info in before)
+    wait_until(lambda: ring._keeper.files_to_index == 0, what="the index rebuilt")
+    after = ring.segments_between(ALL)
+    assert after[: len(before)] == before
+    assert bench.ask(ring, begin_us, begin_us + SECOND_US).state == "planned"
+    ring.close()
+
+
+def test_while_the_index_is_rebuilt_old_footage_is_asked_for_again_not_denied(bench: RingBench) -> None:
+    begin_us = bench.clock.wall_us()
+    recorded(bench, 4 * (AT_ONCE + 2))
+    (bench.directory / "index.db").unlink()
+    ring = bench.open(record=False)
+    with pytest.raises(RingRequestError) as refusal:
+        bench.ask(ring, begin_us, begin_us + SECOND_US)
+    assert refusal.value.code == "storage-error"
+    ring._keeper.round()
+    assert bench.ask(ring, begin_us, begin_us + SECOND_US).state == "planned"
+    ring.close()
+
+
+def test_rows_of_files_that_are_gone_are_dropped(bench: RingBench) -> None:
+    before = recorded(bench)
+    bench.files()[2].unlink()
+    assert [info.sequence for info in held(bench)] == [info.sequence for info in before if info.sequence != 2]
+    ring = bench.open(record=False)
+    spans = [(span.held, span.cause) for span in ring.coverage(10).last_24h]
+    ring.close()
+    assert spans[:3] == [(True, None), (False, "camera-lost"), (True, None)]
+
+
+def test_a_closed_file_that_shrank_is_read_again(bench: RingBench) -> None:
+    before = recorded(bench)
+    path = bench.files()[before[-1].sequence]
+    cut = before[-1].fragments[2].offset + 10
+    path.write_bytes(path.read_bytes()[:cut])
+    after = held(bench)
+    assert after[-1].fragments == before[-1].fragments[:2]
+
+
+def test_files_brought_from_elsewhere_are_found(bench: RingBench, tmp_path: Path) -> None:
+    before = recorded(bench)
+    other = RingBench(tmp_path / "other", clock=bench.clock)
+    shutil.copytree(bench.directory / "segments", other.directory / "segments")
+    assert held(other) == before
+
+
+def test_plans_outlive_a_lost_index(bench: RingBench) -> None:
+    ring = bench.open()
+    begin_us = bench.clock.wall_us()
+    bench.record(ring, 12)
+    first = bench.ask(ring, begin_us, begin_us + 6 * SECOND_US)
+    ring.close()
+    (bench.directory / "index.db").unlink()
+    ring = bench.open()
+    assert ring.plans() == [clip_id(1)]
+    assert set(ring._holdings.pins.sequences()) == {1, 2}
+    assert bench.ask(ring, begin_us, begin_us + 6 * SECOND_US).length_bytes == first.length_bytes
+    ring.close()
+
+
+def test_a_plan_that_is_cut_short_pins_nothing(bench: RingBench) -> None:
+    ring = bench.open()
+    begin_us = bench.clock.wall_us()
+    bench.record(ring, 8)
+    result = bench.ask(ring, begin_us, begin_us + 6 * SECOND_US)
+    ring.close()
+    (bench.data_dir / result.plan_file).unlink()
+    ring = bench.open()
+    assert ring.plans() == []
+    assert not set(ring._holdings.pins.sequences())
+    assert not (bench.data_dir / result.plan_file).parent.exists()
+    ring.close()
+
+
+def test_the_clock_of_a_lost_index_is_recovered_from_the_files(bench: RingBench) -> None:
+    true_us = bench.clock.wall_us()
+    bench.clock.step_wall(-1_000_000)
+    bench.probe.source = "unknown"
+    ring = bench.open()
+    bench.record(ring, 4)
+    bench.clock.step_wall(1_000_000)
+    bench.probe.source = "gnss"
+    ring._keeper.sample()
+    bench.record(ring, 4)
+    ring.close()
+    (bench.directory / "index.db").unlink()
+    bench.probe.source = "unknown"
+    assert held_from(bench) == true_us

@@ -1,0 +1,231 @@
+"""A disk that refuses, fills or crawls: recording goes on as well as it can, says so, and comes back by itself."""
+
+import errno
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edge_agent.buffer.clip.reader import PartReader, read_plan
+from edge_agent.buffer.keeper import Keeper
+from edge_agent.buffer.retention import over_limits
+from edge_agent.buffer.ring import Ring
+from edge_agent.buffer.segment_writer import StorageCalls
+from edge_agent.contract.clip import Interval
+from edge_agent.errors import RingRequestError
+from tests.support.polling import wait_until
+from tests.support.rings import FPS, RingBench, synced
+
+pytestmark = pytest.mark.faults
+
+SECOND_US = 1_000_000
+ALL = Interval(start_us=0, end_us=1 << 60)
+
+
+class FaultyDisk:
+    """Stands before the writes and syncs of segments and refuses as it is told."""
+
+    def __init__(self, ring: Ring, directory: Path) -> None:
+        self.write_error: int | None = None
+        self.sync_error: int | None = None
+        self.room_bytes: int | None = None
+        self.refusals = 0
+        self.blocked: threading.Event | None = None
+        self.is_waiting = False
+        self._directory = directory
+        ring.storage = StorageCalls(write=self.write, sync=self.sync)
+
+    def write(self, descriptor: int, data: bytes, offset: int) -> int:
+        self._refuse(self.write_error)
+        if self.room_bytes is not None and self._used_bytes() + len(data) > self.room_bytes:
+            self._refuse(errno.ENOSPC)
+        return os.pwrite(descriptor, data, offset)
+
+    def sync(self, descriptor: int) -> None:
+        if self.blocked is not None:
+            self.is_waiting = True
+            self.blocked.wait(60)
+        self._refuse(self.sync_error)
+        os.fdatasync(descriptor)
+
+    def _refuse(self, number: int | None) -> None:
+        if number is not None:
+            self.refusals += 1
+            raise OSError(number, os.strerror(number))
+
+    def _used_bytes(self) -> int:
+        return sum(path.stat().st_size for path in self._directory.glob("segments/*/*.mp4"))
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> RingBench:
+    return RingBench(tmp_path)
+
+
+@pytest.fixture
+def ring(bench: RingBench) -> Iterator[Ring]:
+    ring = bench.open()
+    yield ring
+    ring.close()
+    assert not bench.fatal
+
+
+@pytest.fixture
+def disk(bench: RingBench, ring: Ring) -> FaultyDisk:
+    return FaultyDisk(ring, bench.directory)
+
+
+def held_samples(ring: Ring) -> int:
+    return sum(len(info.samples) for info in ring.segments_between(ALL))
+
+
+def test_a_full_disk_gives_up_the_oldest_and_loses_nothing_new(
+    bench: RingBench, ring: Ring, disk: FaultyDisk
+) -> None:
+    bench.record(ring, 20)
+    disk.room_bytes = disk._used_bytes() + 1000
+    bench.record(ring, 20)
+    assert disk.refusals > 0
+    assert 1 not in bench.files()
+    newest = [info for info in ring.segments_between(ALL) if info.header.monotonic_us >= 80_000_000]
+    assert sum(len(info.samples) for info in newest) == 20 * FPS
+    state = ring.state_figures()
+    assert state.storage_ok
+    assert state.write_errors > 0
+    assert state.dropped_units == 0
+
+
+def test_a_full_disk_takes_what_a_clip_waits_for_last_of_all(bench: RingBench, ring: Ring, disk: FaultyDisk) -> None:
+    begin_us = bench.clock.wall_us()
+    bench.record(ring, 20)
+    bench.ask(ring, begin_us, begin_us + 4 * SECOND_US)
+    disk.room_bytes = disk._used_bytes() + 1000
+    bench.record(ring, 12)
+    assert 1 in bench.files()
+    disk.room_bytes = bench.files()[1].stat().st_size + 2000
+    bench.record(ring, 20)
+    assert 1 not in bench.files()
+    assert bench.files()
+
+
+@pytest.mark.parametrize("fault", ["write_error", "sync_error"])
+def test_a_failing_disk_is_told_and_recording_resumes(
+    bench: RingBench, ring: Ring, disk: FaultyDisk, fault: str
+) -> None:
+    bench.record(ring, 4, end=None)
+    wait_until(synced(ring, 3 * FPS), what="footage before the fault")
+    setattr(disk, fault, errno.EIO)
+    bench.play(ring, 4)
+    wait_until(lambda: not ring.state_figures().storage_ok, what="the failure in the state")
+    assert "Input/output error" in ring.state_figures().storage_detail
+    before = held_samples(ring)
+    assert before >= 3 * FPS
+    setattr(disk, fault, None)
+    bench.play(ring, 8)
+    wait_until(lambda: ring.state_figures().storage_ok, what="the recovery in the state")
+    ring.end_stream("stopped", "")
+    bench.wait_recorded(ring)
+    segments = ring.segments_between(ALL)
+    assert "storage-error" in [info.header.opened_cause for info in segments]
+    assert held_samples(ring) + ring.state_figures().dropped_units == 16 * FPS
+    assert held_samples(ring) >= before + 8 * FPS
+    assert all(info.fragments[0].record.is_key for info in segments)
+
+
+def test_what_was_synced_before_a_failure_is_there_after_a_restart(
+    bench: RingBench, ring: Ring, disk: FaultyDisk
+) -> None:
+    bench.record(ring, 6, end=None)
+    wait_until(synced(ring, 5 * FPS), what="footage before the fault")
+    before = ring.segments_between(ALL)
+    disk.write_error = disk.sync_error = errno.EIO
+    bench.play(ring, 3)
+    wait_until(lambda: disk.refusals > 0, what="a refusal")
+    ring.close()
+    disk.write_error = disk.sync_error = None
+    again = bench.open(record=False)
+    after = {info.sequence: info for info in again.segments_between(ALL)}
+    again.close()
+    for info in before:
+        assert after[info.sequence].fragments[: len(info.fragments)] == info.fragments
+
+
+def test_a_crawling_disk_leaves_out_whole_groups_and_capture_never_waits(
+    bench: RingBench, ring: Ring, disk: FaultyDisk
+) -> None:
+    ring._intake._max_bytes = 30_000
+    disk.blocked = threading.Event()
+    bench.record(ring, 4, end=None)
+    wait_until(lambda: disk.is_waiting, what="a sync that takes long")
+    bench.play(ring, 40)
+    assert ring.state_figures().dropped_units > 0
+    disk.blocked.set()
+    ring.end_stream("stopped", "")
+    bench.wait_recorded(ring)
+    segments = ring.segments_between(ALL)
+    assert "overload" in [info.header.opened_cause for info in segments]
+    assert all(info.fragments[0].record.is_key for info in segments)
+    assert held_samples(ring) + ring.state_figures().dropped_units == 44 * FPS
+    newest = segments[-1].fragments[-1].record.monotonic_us
+    assert bench.clock.monotonic_us() - newest <= 2 * SECOND_US
+    causes = [span.cause for span in ring.coverage(50).last_24h if not span.held]
+    assert "overload" in causes
+
+
+def test_a_defect_in_the_writer_closes_the_segment_and_is_told(
+    bench: RingBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ring = bench.open()
+    bench.record(ring, 4, end=None)
+    wait_until(synced(ring, 3 * FPS), what="footage before the defect")
+
+    def fail(_: object) -> None:
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(ring._writer, "_sync_when_due", fail)
+    bench.play(ring, 2)
+    wait_until(lambda: bench.fatal, what="the defect told")
+    wait_until(lambda: not ring._holdings.unindexed(), what="the segment closed")
+    assert held_samples(ring) >= 3 * FPS
+    ring.close()
+
+
+def test_a_clip_asked_while_retention_runs_is_whole_or_refused(tmp_path: Path) -> None:
+    """The oldest footage is asked for again and again while it is being removed."""
+    bench = RingBench(tmp_path, {"segment_s": 1})
+    ring = bench.open()
+    begin_us = bench.clock.wall_us()
+    bench.record(ring, 120)
+    stop = threading.Event()
+
+    def retire(keeper: Keeper) -> None:
+        while not stop.is_set():
+            keeper._dispose(lambda held, pins: over_limits(held, pins, 1, 0, 1))
+            stop.wait(0.002)
+
+    retiring = threading.Thread(target=retire, args=(ring._keeper,))
+    retiring.start()
+    planned = 0
+    refusals: set[str] = set()
+    try:
+        for number in range(100):
+            start_us = begin_us + number * SECOND_US
+            try:
+                result = bench.ask(ring, start_us, start_us + 3 * SECOND_US, number)
+            except RingRequestError as refusal:
+                refusals.add(refusal.code)
+                continue
+            planned += 1
+            plan = read_plan(bench.data_dir / result.plan_file)
+            for part in plan.parts:
+                with PartReader(bench.directory, (bench.data_dir / result.plan_file).parent, part) as reader:
+                    assert sum(map(len, reader.chunks())) == part.length_bytes
+    finally:
+        stop.set()
+        retiring.join(30)
+    assert planned > 0
+    assert refusals <= {"interval-overwritten", "interval-empty", "storage-error"}
+    ring.close()
+    assert not bench.fatal
