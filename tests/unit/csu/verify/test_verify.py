@@ -39,10 +39,10 @@ def two_parts(tmp_path: Path) -> SavedClip:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> SavedClip:
-    """Two segments, four fragments, as few bytes as can be."""
+    """Two segments, three fragments, as few bytes as can be."""
     ring = tmp_path_factory.mktemp("ring")
-    segments = rotated(ring, make_units(2, fps=4, gop=2, width=32, height=32), 4)
-    return saved_clip(ring, segments, asked_s(0.2, 1.9), ring / "out")
+    segments = rotated(ring, make_units(1.5, fps=4, gop=2, width=32, height=32), 4)
+    return saved_clip(ring, segments, asked_s(0.2, 1.4), ring / "out")
 
 
 def messages(verdict: Verdict, severity: str = "error") -> list[str]:
@@ -179,6 +179,7 @@ def place_of(clip: SavedClip, offset: int) -> str:
     )
 
 
+@pytest.mark.slow
 def test_every_single_wrong_byte_of_a_part_is_found_and_named(small: SavedClip, tmp_path: Path) -> None:
     data = bytearray(small.parts[0].read_bytes())
     path = tmp_path / small.parts[0].name
