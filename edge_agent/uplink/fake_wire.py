@@ -138,7 +138,11 @@ class FakeWire:
             self._over.set()
             if self._broker.wire is self:
                 self._broker.wire = None
-            self._events.on_closed(reason)
+            self.say_closed(reason)
+
+    def say_closed(self, reason: str) -> None:
+        """Tell the session that this connection is over."""
+        self._events.on_closed(reason)
 
     def _check(self) -> None:
         if self._ended is not None:

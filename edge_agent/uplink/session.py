@@ -98,8 +98,9 @@ class Session:
     async def _serve_one(self, listener: SessionListener) -> None:
         self._generation += 1
         self._closed.clear()
-        events = WireEvents(on_message=self._arrived.set, on_closed=self._on_closed)
-        self._wire = self._factory(self._options, events, self._generation)
+        number = self._generation
+        events = WireEvents(on_message=self._arrived.set, on_closed=lambda reason: self._on_closed(number, reason))
+        self._wire = self._factory(self._options, events, number)
         try:
             session_present = await self._wire.open()
             await self._begin(self._wire, listener, session_present)
@@ -130,7 +131,9 @@ class Session:
         self._online.set()
         await listener.on_online(session_present)
 
-    def _on_closed(self, reason: str) -> None:
+    def _on_closed(self, number: int, reason: str) -> None:
+        if number != self._generation:
+            return  # an attempt that was given up, whose thread has only now come back from a name lookup
         self._reason = reason
         self._online.clear()
         self._closed.set()

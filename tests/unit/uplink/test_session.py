@@ -95,6 +95,19 @@ async def test_what_was_not_acknowledged_comes_again() -> None:
         reader.cancel()
 
 
+async def test_an_old_connection_that_ends_late_leaves_the_new_one_alone() -> None:
+    broker = FakeBroker()
+    async with running(broker) as session:
+        await until(lambda: session.is_online, what="online")
+        old = broker.wire
+        assert old is not None
+        broker.cut()
+        await until(lambda: broker.connections == 2 and session.is_online, what="a second connection")
+        old.say_closed("its thread came back late")
+        await asyncio.sleep(0.05)
+        assert (broker.connections, session.is_online) == (2, True)
+
+
 async def test_publishing_without_connection_is_refused() -> None:
     broker = FakeBroker()
     broker.refusals.extend(["down"] * 10_000)
