@@ -10,7 +10,13 @@ bounded slew, so that it rises with media time without a step.
 from collections import deque
 
 _WINDOW_US = 30_000_000
-_SLEW_PPM = 5_000
+_SLEW_UP_PPM = 5_000
+_SLEW_DOWN_PPM = 50_000
+"""A lower minimum is always nearer to the truth; a higher one may be a delay that passes. Over the 16 pictures that a
+codec may reorder, 5 % stay below one picture, so that capture time rises with presentation time."""
+_FAR_US = 200_000
+_FAR_SLEW_DOWN_PPM = 300_000
+"""While a queue of old pictures drains, at the beginning or after a stall; enough for three reordered pictures."""
 
 
 class ArrivalFilter:
@@ -43,8 +49,11 @@ class ArrivalFilter:
         if self._offset_us is None:
             self._offset_us = target_us
         else:
-            limit_us = max(0, media_us - self._last_media_us) * _SLEW_PPM // 1_000_000
-            self._offset_us += max(-limit_us, min(limit_us, target_us - self._offset_us))
+            passed_us = max(0, media_us - self._last_media_us)
+            error_us = target_us - self._offset_us
+            down_ppm = _SLEW_DOWN_PPM if error_us > -_FAR_US else _FAR_SLEW_DOWN_PPM
+            down_us, up_us = passed_us * down_ppm // 1_000_000, passed_us * _SLEW_UP_PPM // 1_000_000
+            self._offset_us += max(-down_us, min(up_us, error_us))
         self._last_media_us = max(media_us, self._last_media_us)
         return media_us + self._offset_us
 

@@ -13,6 +13,7 @@ from edge_agent.capture.stamps import ReorderEstimator
 from edge_agent.contract.access_unit import TIMESCALE_HZ
 
 _GAP_90K = 2 * TIMESCALE_HZ
+_STEP_US = 500_000
 _EARLY_US = 2_000_000
 _LATE_US = 2_000_000
 _BEHIND_US = 5_000_000
@@ -143,12 +144,15 @@ class Dater:
         """Where the decode stamp of a picture after a jump would have been without it."""
         if self._last is None:
             return to_90k(packet.arrival_us)
-        after = self._last[0] + self.nominal_90k
+        last, elapsed = self._last[0], to_90k(packet.arrival_us - self._last[1])
         if packet.capture_us is None and self._arrival.started:
             arrived = to_90k(self._arrival.media_us(packet.arrival_us))
         else:
-            arrived = self._last[0] + to_90k(packet.arrival_us - self._last[1])
-        return arrived if arrived - after > _GAP_90K else after
+            arrived = last + elapsed
+        if arrived - last > _GAP_90K + self.nominal_90k:
+            return arrived
+        # No faster than packets come, so that a source whose clock is far too fast does not run away.
+        return last + max(1, min(elapsed, self.nominal_90k) if arrived < last else self.nominal_90k)
 
     def _check(self, packet: RawPacket, pts: int, dts: int | None) -> tuple[Break | None, str]:
         if self._last is None:
@@ -159,15 +163,18 @@ class Dater:
             step, back = dts - self._last[0], 2 * self.nominal_90k
         if step < -max(back, _BACKWARD_90K):
             return "jump", f"time stamps went back by {-step / TIMESCALE_HZ:.3f} s"
-        if packet.capture_us is None and (detail := self._check_arrival(packet, pts)):
+        if packet.capture_us is None and (detail := self._check_arrival(packet, pts, step)):
             return "jump", detail
         if step > max(_GAP_90K, 3 * self.nominal_90k):
             return "silence", f"the camera was silent for {step / TIMESCALE_HZ:.1f} s"
         return None, ""
 
-    def _check_arrival(self, packet: RawPacket, pts: int) -> str:
+    def _check_arrival(self, packet: RawPacket, pts: int, step: int) -> str:
         late_us = self._arrival.lateness_us(to_us(pts), packet.arrival_us)
-        if late_us < -_EARLY_US:
+        before_us = packet.arrival_us if self._last is None else self._last[1]
+        stepped_us = to_us(step) - (packet.arrival_us - before_us)
+        # Gradually earlier is a queue that drains; all at once is a clock that was set.
+        if late_us < -_EARLY_US or (late_us < -_STEP_US and stepped_us > _STEP_US):
             return f"time stamps went forward by {-late_us / 1e6:.3f} s"
         if late_us <= _LATE_US:
             self._late_since_us = None

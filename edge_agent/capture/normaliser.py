@@ -14,8 +14,9 @@ What it does with stamps:
   dated as if it had none.
 - **Decode stamp missing or above the presentation stamp**: rebuilt (`stamps.ReorderEstimator`).
 - **Not rising** by a little: bumped to one unit after the picture before, its presentation too where it must.
-- **Jumping** (backwards, or over 2 s ahead of what can have been taken, or over 2 s behind for 5 s): time runs on
-  unbroken up to the next key frame, where a new stream begins (`timestamp-jump`); no picture is thrown away.
+- **Jumping** (backwards; or by over 0.5 s ahead of what can have been taken at once, or by over 2 s gradually; or
+  over 2 s behind for 5 s): time runs on unbroken up to the next key frame, where a new stream begins
+  (`timestamp-jump`); no picture is thrown away.
 - **Silent** for over 2 s, stamps and arrival agreeing: the stream ends there and a new one begins at the next key
   frame (`camera-lost`).
 - **Parameter sets changed** before a key frame: a new stream (`parameters-changed`).

@@ -200,7 +200,7 @@ def test_a_wrap_between_decode_and_presentation_stamp(sink: RecordingSink) -> No
     assert sink.causes == ["start"]
 
 
-@pytest.mark.parametrize("jump_90k", [-50_000_000, -900_000, -45_000, 270_000, 50_000_000])
+@pytest.mark.parametrize("jump_90k", [-50_000_000, -900_000, -45_000, 90_000, 270_000, 50_000_000])
 def test_a_jump_opens_a_stream_at_the_next_key_frame_and_loses_nothing(sink: RecordingSink, jump_90k: int) -> None:
     feeder = Feeder(sink)
     stamp = feeder.steady(60, first=100_000_000)
@@ -414,3 +414,28 @@ def test_other_time_bases_are_converted(sink: RecordingSink) -> None:
     feeder.steady(50, step=40)
     feeder.normaliser.finish()
     assert set(steps(sink)) == {3600}
+
+
+def test_a_queue_that_drains_brings_the_capture_time_down(sink: RecordingSink) -> None:
+    """A server that hands out 3 s of its past at twice the speed: what arrives late was not taken late."""
+    feeder = Feeder(sink)
+    start_us = feeder.arrival_us
+    for index in range(75 + 75 + 25 * 60):
+        taken_us = start_us - 3_000_000 + index * 40_000
+        feeder.arrival_us = max(taken_us, start_us + index * 20_000)
+        feeder.push(index * 3600, index * 3600, key=index % 25 == 0, after_us=0)
+    feeder.normaliser.finish()
+    assert sink.causes == ["start"]
+    assert sink.units[-1].capture_us == pytest.approx(feeder.arrival_us, abs=20_000)
+    assert all(earlier.capture_us < later.capture_us for earlier, later in pairwise(sink.units))
+
+
+def test_a_clock_of_twice_the_rate_does_not_run_away(sink: RecordingSink) -> None:
+    feeder = Feeder(sink)
+    for index in range(25 * 120):
+        feeder.push(index * 7200, index * 7200, key=index % 25 == 0)
+    feeder.normaliser.finish()
+    assert len(sink.units) == 25 * 120
+    assert abs(sink.units[-1].capture_us - feeder.arrival_us) < 4_000_000
+    covered_s = (sink.units[-1].dts_90k - sink.units[0].dts_90k) / 90_000
+    assert 115 < covered_s < 180, "240 s of stamps came in 120 s"
