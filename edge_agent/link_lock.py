@@ -1,6 +1,7 @@
 """One link a data directory: `link/link.lock`, held with flock(2) for the life of the process."""
 
 import fcntl
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from edge_agent.durable import make_directory
 from edge_agent.errors import LinkBusyError
 from edge_agent.paths import link_lock
 from edge_agent.takeover import retire_holder
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -45,5 +48,8 @@ def _lock(descriptor: int, path: Path) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise LinkBusyError(f"another link holds {path}; end it first, or start with --take-over") from error
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    try:
+        # Padded, not truncated first: on a full disk the file keeps its block, and the pid gets in.
+        os.pwrite(descriptor, f"{os.getpid():<15}\n".encode(), 0)
+    except OSError as error:
+        logger.warning("%s does not say who holds it: %s", path, error.strerror)
