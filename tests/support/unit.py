@@ -105,8 +105,10 @@ class Unit:
         return self
 
     def wait_recording(self, *cameras: str, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Wait until each camera has synced footage of after this call."""
         for camera in cameras or self.camera_names:
-            wait_until(lambda: self.is_recording(camera), what=f"{camera} recording", timeout_s=timeout_s)  # noqa: B023 -- used at once
+            now_us = SystemClock().wall_us()
+            self.wait_footage_after(camera, now_us, timeout_s)
 
     def end(self, timeout_s: float = 30.0) -> int:
         """SIGTERM to the supervisor; its exit code."""
@@ -182,13 +184,6 @@ class Unit:
 
     def state(self, camera: str = "main") -> RecorderState:
         return RecorderState.from_object(self.ask(camera, {"op": "state"}))
-
-    def is_recording(self, camera: str) -> bool:
-        try:
-            state = self.state(camera)
-        except RingError:
-            return False
-        return state.recording and state.newest_us is not None
 
     def coverage(self, camera: str = "main") -> CameraCoverage:
         return CameraCoverage.from_object(self.ask(camera, {"op": "coverage", "max_intervals": 2000}))
