@@ -14,17 +14,22 @@ from csu.errors import CsuError
 _log = logging.getLogger(__name__)
 
 _END_TIMEOUT_S = 5.0
+_IF_PARENT_LIVES = 'parent=$1; shift; [ "$PPID" = "$parent" ] && exec "$@"'
 
 
 def bound(command: Sequence[str | Path], number: signal.Signals = signal.SIGTERM) -> list[str]:
     """The command so that the kernel signals it when the thread that starts it ends (prctl(2), PR_SET_PDEATHSIG).
 
-    setpriv(1) of util-linux sets it, since Python may not run code between fork and exec; without setpriv the command
-    is unchanged.
+    setpriv(1) of util-linux sets it, since Python may not run code between fork and exec; a shell then makes sure
+    that the parent did not end before that. Without setpriv the command is unchanged. It replaces both, so that the
+    process id is the command's own.
     """
+    words = list(map(str, command))
     setpriv = shutil.which("setpriv") or shutil.which("setpriv", path="/usr/bin:/bin")
-    guard = [setpriv, "--pdeathsig", number.name.removeprefix("SIG")] if setpriv else []
-    return [*guard, *map(str, command)]
+    if setpriv is None:
+        return words
+    guard = [setpriv, "--pdeathsig", number.name.removeprefix("SIG")]
+    return [*guard, "/bin/sh", "-c", _IF_PARENT_LIVES, "sh", str(os.getpid()), *words]
 
 
 def end_leftover(pid_file: Path, argument: Path) -> None:

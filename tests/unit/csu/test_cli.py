@@ -9,7 +9,7 @@ from csu.cli.clip import check_folder, deliver, interval_of
 from csu.cli.common import check_end, clock_text, local_text, local_zone_name, parse_time, table
 from csu.cli.enrol import read_key, settings_text, write_unit_files
 from csu.cli.parser import build_parser, exit_code, join_times, main
-from csu.cli.progress import LineView
+from csu.cli.progress import BarView, LineView
 from csu.cli.units import line_of
 from csu.errors import (
     BrokerError,
@@ -274,3 +274,11 @@ def test_lines_come_once_a_state_and_once_a_tenth(capsys: pytest.CaptureFixture[
 )
 def test_what_happens_is_a_line(item: dict[str, Any], words: str) -> None:
     assert words in line_of(item)
+
+
+def test_the_bar_takes_what_lines_take() -> None:
+    with BarView() as view:
+        view.state("running")
+        view.bytes(0, 10)
+        view.bytes(10, 10)
+        view.state("verified")
