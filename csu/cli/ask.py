@@ -71,7 +71,7 @@ def run_check(context: Context) -> int:
     if context.arguments.json or not probes:
         print(json.dumps(result, indent=2, ensure_ascii=False))
     else:
-        rows = [(name, str(probe["state"]), _figures(probe)) for name, probe in sorted(probes.items())]
+        rows = [row for name in sorted(probes) for row in probe_rows(name, probes[name])]
         print(table([("PROBE", "STATE", "FIGURES"), *rows]))
     return FAILED if any(probe["state"] == "critical" for probe in probes.values()) else OK
 
@@ -100,8 +100,24 @@ def _add_unit(parser: argparse.ArgumentParser, silence_s: float = 120.0) -> None
     add_order(parser, silence_s)
 
 
-def _figures(probe: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in probe.items() if name != "state" and value is not None)
+def probe_rows(name: str, probe: dict[str, Any], indent: str = "") -> list[tuple[str, str, str]]:
+    """A probe's row, and one for each thing inside it, such as a camera."""
+    inner = [(key, value) for key, value in probe.items() if isinstance(value, dict)]
+    figures = ", ".join(
+        f"{key} {_value_text(value)}"
+        for key, value in probe.items()
+        if key != "state" and value is not None and not isinstance(value, dict)
+    )
+    rows = [(indent + name, str(probe.get("state", "")), figures)] if figures or "state" in probe else []
+    for key, value in inner:
+        rows += probe_rows(key, value, f"{indent}  ")
+    return rows
+
+
+def _value_text(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _interval_line(interval: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from csu.cli.ask import probe_rows
 from csu.cli.clip import check_folder, deliver, interval_of
 from csu.cli.common import check_end, clock_text, local_text, local_zone_name, parse_time, table
 from csu.cli.enrol import read_key, settings_text, write_unit_files
@@ -282,3 +283,15 @@ def test_the_bar_takes_what_lines_take() -> None:
         view.bytes(0, 10)
         view.bytes(10, 10)
         view.state("verified")
+
+
+def test_probes_and_what_is_inside_them_are_rows() -> None:
+    probe = {
+        "state": "warning",
+        "cameras": {"main": {"state": "warning", "recording": True, "warnings": ["dark"]}},
+        "n": 1,
+    }
+    assert probe_rows("camera", probe) == [
+        ("camera", "warning", "n 1"),
+        ("    main", "warning", "recording yes, warnings dark"),
+    ]
