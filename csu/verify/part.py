@@ -11,8 +11,9 @@ from csu.verify.frames import decode_frames
 from csu.verify.tables import ListedChunk, Tables, read_tables
 from csu.verify.verdict import Findings, PartReport, Severity
 from edge_agent.contract.boxes import Box
-from edge_agent.contract.clip import FragmentDigest, Manifest, ManifestPart
+from edge_agent.contract.clip import Manifest, ManifestPart
 from edge_agent.contract.errors import ContractError, FormatError
+from edge_agent.contract.fragment_digests import FragmentDigest
 from edge_agent.contract.segment_format import tag_agrees
 from edge_agent.contract.times import format_utc
 

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from edge_agent.contract.access_unit import Codec, GapCause
+from edge_agent.contract.fragment_digests import FragmentDigest, FragmentDigests
 from edge_agent.contract.model import ContractModel
 from edge_agent.contract.names import CameraName, HexId, Sha256Hex, UnitId, Uuid
 from edge_agent.contract.segment_format import ClockSource, PositionStamp
@@ -37,18 +38,6 @@ class ByteRange(ContractModel):
     """Relative to the camera's ring directory."""
     offset: int
     length_bytes: int
-
-
-class FragmentDigest(ContractModel):
-    """One fragment of a part: where it lies in the part's bytes and the digest its record carries."""
-
-    sequence: int
-    number: int
-    offset: int
-    """Of its `moof`, in bytes from the part's beginning."""
-    length_bytes: int
-    """`moof`, `mdat` and `uuid` together."""
-    sha256: Sha256Hex
 
 
 class ClockStatement(ContractModel):
@@ -88,7 +77,7 @@ class Part(ContractModel):
     run_id: HexId
     clock: ClockStatement
     warnings: tuple[str, ...] = ()
-    fragments: tuple[FragmentDigest, ...]
+    fragments: FragmentDigests
 
 
 class Requester(ContractModel):

@@ -58,7 +58,7 @@ def _manifest_part(part: Part, sha256: str) -> ManifestPart:
     shared: dict[str, Any] = {
         name: getattr(part, name) for name in ManifestPart.model_fields if name in Part.model_fields
     }
-    return ManifestPart(**shared, sha256=sha256)
+    return ManifestPart(**shared | {"fragments": tuple(part.fragments)}, sha256=sha256)
 
 
 def _weakest_clock(parts: Sequence[Part]) -> tuple[ClockSource, int | None]:

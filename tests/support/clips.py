@@ -7,11 +7,11 @@ from edge_agent.contract.clip import (
     ByteRange,
     ClipPlan,
     ClockStatement,
-    FragmentDigest,
     Interval,
     Part,
     Requester,
 )
+from edge_agent.contract.fragment_digests import FragmentDigests
 
 CLIP_ID = "0197a1b2-0000-7000-8000-000000000001"
 START_US = 1_790_000_000_000_000
@@ -45,7 +45,7 @@ def make_part(
         boot_id="a" * 32,
         run_id="b" * 32,
         clock=clock or ClockStatement(source="chrony", bound_us=4_000),
-        fragments=(FragmentDigest(sequence=1, number=1, offset=8, length_bytes=9, sha256="c" * 64),),
+        fragments=FragmentDigests.of_rows([(1, 1, 8, 9, b"\xcc" * 32)]),
     )
 
 

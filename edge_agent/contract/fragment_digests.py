@@ -1,0 +1,140 @@
+"""The fragments of a part with their digests: one model in a manifest, packed together in a plan.
+
+A plan is written and read before a clip's first byte leaves the unit, and half an hour has 1,800 fragments: as JSON
+objects they took half of that time. In a plan they are therefore one text, base64 (RFC 4648 §4) of a row a fragment,
+big endian: sequence (uint64), number (uint32), offset (uint64), length (uint32), SHA-256 (32 bytes).
+"""
+
+import base64
+import binascii
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Self, overload
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import core_schema
+
+from edge_agent.contract.model import ContractModel
+from edge_agent.contract.names import Sha256Hex
+
+_ROW = struct.Struct(">QIQI32s")
+
+
+class FragmentDigest(ContractModel):
+    """One fragment of a part: where it lies in the part's bytes and the digest its record carries."""
+
+    sequence: int
+    number: int
+    offset: int
+    """Of its `moof`, in bytes from the part's beginning."""
+    length_bytes: int
+    """`moof`, `mdat` and `uuid` together."""
+    sha256: Sha256Hex
+
+
+Row = tuple[int, int, int, int, bytes]
+"""Sequence, number, offset, length in bytes, SHA-256."""
+
+
+class FragmentDigests(Sequence[FragmentDigest]):
+    """A part's fragments in order, as rows that become models when they are looked at."""
+
+    __slots__ = ("_rows",)
+
+    def __init__(self, rows: bytes) -> None:
+        """Take packed rows.
+
+        Raises:
+            ValueError: not a whole number of rows.
+        """
+        if len(rows) % _ROW.size:
+            raise ValueError(f"{len(rows)} bytes are no whole number of rows of {_ROW.size}")
+        self._rows = rows
+
+    @classmethod
+    def of_rows(cls, rows: Iterable[Row]) -> Self:
+        """Pack rows.
+
+        Raises:
+            ValueError: a number that does not fit its field.
+        """
+        pack: Callable[..., bytes] = _ROW.pack
+        try:
+            return cls(b"".join([pack(*row) for row in rows]))
+        except struct.error as error:
+            raise ValueError(f"a fragment does not fit a row: {error}") from error
+
+    @classmethod
+    def of(cls, fragments: Iterable[FragmentDigest]) -> Self:
+        """Pack models.
+
+        Raises:
+            ValueError: a number that does not fit its field.
+        """
+        return cls.of_rows(
+            (one.sequence, one.number, one.offset, one.length_bytes, bytes.fromhex(one.sha256)) for one in fragments
+        )
+
+    def __len__(self) -> int:
+        """Number of fragments."""
+        return len(self._rows) // _ROW.size
+
+    def __iter__(self) -> Iterator[FragmentDigest]:
+        """Each fragment in order."""
+        return map(_model_of, _ROW.iter_unpack(self._rows))
+
+    @overload
+    def __getitem__(self, index: int) -> FragmentDigest: ...
+    @overload
+    def __getitem__(self, index: slice) -> "FragmentDigests": ...
+    def __getitem__(self, index: int | slice) -> "FragmentDigest | FragmentDigests":
+        """One fragment, or several."""
+        places = range(len(self))[index]
+        if isinstance(places, range):
+            return FragmentDigests(b"".join(self._row(place) for place in places))
+        return _model_of(_ROW.unpack(self._row(places)))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FragmentDigests) and other._rows == self._rows
+
+    def __hash__(self) -> int:
+        return hash(self._rows)
+
+    def __repr__(self) -> str:
+        return f"FragmentDigests({len(self)} fragments)"
+
+    def _row(self, place: int) -> bytes:
+        return self._rows[place * _ROW.size : (place + 1) * _ROW.size]
+
+    def _to_text(self) -> str:
+        return base64.b64encode(self._rows).decode("ascii")
+
+    @classmethod
+    def _validate(cls, value: object) -> Self:
+        if isinstance(value, cls):
+            return value
+        if isinstance(value, str):
+            try:
+                return cls(base64.b64decode(value, validate=True))
+            except binascii.Error as error:
+                raise ValueError(f"not base64: {error}") from error
+        if isinstance(value, Iterable):
+            return cls.of(FragmentDigest.model_validate(one) for one in value)
+        raise ValueError("expected base64 text or fragments")
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:  # noqa: ANN401 -- pydantic's own signature
+        """Text in JSON, this class in Python."""
+        return core_schema.no_info_plain_validator_function(
+            cls._validate,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                cls._to_text, return_schema=core_schema.str_schema(), when_used="json"
+            ),
+        )
+
+
+def _model_of(row: tuple[Any, ...]) -> FragmentDigest:
+    sequence, number, offset, length_bytes, digest = row
+    return FragmentDigest(
+        sequence=sequence, number=number, offset=offset, length_bytes=length_bytes, sha256=digest.hex()
+    )
