@@ -96,7 +96,8 @@ class Service:
         )
         inbound = Inbound(registry, commander, self._keys, self._feed, self._settings.prefix, self._clock)
         topics = (f"{self._settings.prefix}/+/up/#",)
-        self._bus = Bus(self._bus_settings(), topics, inbound.handle, commander.wake, self._clock)
+        bus_settings = await asyncio.to_thread(self._bus_settings)
+        self._bus = Bus(bus_settings, topics, inbound.handle, commander.wake, self._clock)
         verifier = Verifier(registry, commander, self._keys, self._feed, self._clock)
         ingest_url = await self._start_ingest(stack, verifier)
         enrol = self._enroller(registry)
@@ -104,7 +105,7 @@ class Service:
         api_url = await self._start_api(stack, api)
         self._info = self._make_info(api_url, ingest_url)
         await asyncio.to_thread(self._publish_info)
-        stack.callback(remove_info, self._directory)
+        stack.push_async_callback(asyncio.to_thread, remove_info, self._directory)
         await self._run_tasks((self._bus.run, commander.run, verifier.run), on_ready)
 
     async def _run_tasks(
