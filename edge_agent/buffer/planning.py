@@ -38,6 +38,8 @@ READY_AFTER_US = 2_000_000
 """The last fragment of an interval is closed and synced so long after its end, as a rule."""
 
 _SUMMARY_BYTES = 16_000
+_HOPELESS = frozenset({ErrorCode.INTERVAL_EMPTY, ErrorCode.INTERVAL_OVERWRITTEN, ErrorCode.FOOTAGE_DAMAGED})
+"""Refusals that asking again does not mend: a reservation has nothing to wait for any more."""
 
 _MAX_SEGMENTS_A_GROUP = 8
 """How far back the key frame of an interval's first picture is looked for: cameras send one a minute at the least."""
@@ -112,14 +114,17 @@ class Planner:
             RingStorageError: the storage refused; the plan stays.
         """
         with self._lock:
-            try:
-                existed = remove_plan(self._plans_directory, clip_id)
-            except OSError as error:
-                raise RingStorageError(f"cannot remove plan {clip_id}: {error.strerror}") from error
-            with self._holdings.lock:
-                self._holdings.pins.drop(clip_id)
-            self._mirror_dropped(clip_id)
-            return existed
+            return self._drop(clip_id)
+
+    def _drop(self, clip_id: str) -> bool:
+        try:
+            existed = remove_plan(self._plans_directory, clip_id)
+        except OSError as error:
+            raise RingStorageError(f"cannot remove plan {clip_id}: {error.strerror}") from error
+        with self._holdings.lock:
+            self._holdings.pins.drop(clip_id)
+        self._mirror_dropped(clip_id)
+        return existed
 
     def plan(self, request: PlanRequest) -> PlanResult:
         """Plan a clip and pin its segments.
@@ -145,6 +150,11 @@ class Planner:
                 if ready_at_us is not None:
                     return self._reserve(request, now_us, ready_at_us)
                 return self._plan(request, now_us)
+            except RingRequestError as refusal:
+                self._restore(request.clip_id, pin)
+                if pin is not None and refusal.code in _HOPELESS:
+                    self._drop(request.clip_id)
+                raise
             except BaseException:
                 self._restore(request.clip_id, pin)
                 raise

@@ -1,5 +1,6 @@
 """Opening a ring: whatever state a power cut or a person left, the files are believed and nothing good is lost.
 
+0. A disk without room for the index gives up its oldest footage.
 1. The index is opened; a damaged one is moved aside (`damaged/`) and an empty one made.
 2. Removals that were owed are done.
 3. Rows whose file is gone are dropped; the last few files are checked against their rows by length.
@@ -14,21 +15,29 @@ A month's ring with its index costs the listing of its folders and one pass over
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_agent.buffer.catalogue import Stretch
+from edge_agent.buffer.clip.store import list_plans, read_plan
 from edge_agent.buffer.clock_model import Anchor
 from edge_agent.buffer.disposal import Disposal
 from edge_agent.buffer.holdings import Holdings
 from edge_agent.buffer.index import Index
-from edge_agent.buffer.layout import DAMAGED_FOLDER, INDEX_FILE, list_segments, segment_file, sequence_of
+from edge_agent.buffer.layout import (
+    DAMAGED_FOLDER,
+    INDEX_FILE,
+    PLANS_FOLDER,
+    list_segments,
+    segment_file,
+    sequence_of,
+)
 from edge_agent.buffer.sampler import tells_something
 from edge_agent.buffer.segment import SegmentInfo
 from edge_agent.buffer.segment_scan import ScanResult, cut_tail, scan_segment
 from edge_agent.durable import fsync_directory
-from edge_agent.errors import IndexDamagedError, RingStorageError
+from edge_agent.errors import FormatError, IndexDamagedError, RingStorageError
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +45,8 @@ AT_ONCE = 5
 """Unknown files that are scanned before recording begins: the segment that was open, and little more."""
 
 _CHECKED_ROWS = 3
+_ROOM_BYTES = 4_000_000  # what the index needs to open: its log and its shared memory
+_MAX_GIVEN_UP = 64
 _DAMAGE_MARK = "index.damaged"
 
 
@@ -68,6 +79,52 @@ class OpenedRing:
     holdings: Holdings
     disposal: Disposal
     recovered: Recovered
+
+
+def make_room(directory: Path, free_bytes: Callable[[Path], int]) -> int:
+    """Give up the oldest footage when the disk is so full that not even the index can be opened.
+
+    The files go without a row in the index, which drops those of files that are gone. Segments that a plan names are
+    spared.
+
+    Args:
+        directory: the camera's ring.
+        free_bytes: of the file system of a path.
+
+    Returns:
+        The number of segments given up.
+
+    Raises:
+        RingStorageError: the storage refused.
+    """
+    try:
+        if free_bytes(directory) >= _ROOM_BYTES:
+            return 0
+        pinned = _named_by_plans(directory / PLANS_FOLDER)
+        given_up = 0
+        for sequence in sorted(list_segments(directory) - pinned)[:_MAX_GIVEN_UP]:
+            path = directory / segment_file(sequence)
+            path.unlink()
+            fsync_directory(path.parent)
+            given_up += 1
+            if free_bytes(directory) >= _ROOM_BYTES:
+                break
+    except OSError as error:
+        raise RingStorageError(f"cannot make room in {directory}: {error}") from error
+    logger.warning("the disk was full: the oldest %d segments were given up", given_up)
+    return given_up
+
+
+def _named_by_plans(plans_directory: Path) -> set[int]:
+    named: set[int] = set()
+    for clip_id in list_plans(plans_directory):
+        try:
+            plan = read_plan(plans_directory / clip_id)
+        except FormatError as error:
+            logger.warning("plan %s spares nothing: %s", clip_id, error)
+            continue
+        named.update(piece.sequence for part in plan.parts for piece in part.ranges)
+    return named
 
 
 def open_ring(directory: Path) -> OpenedRing:

@@ -12,6 +12,7 @@ One process at a time owns a ring (`ring_lock`); it is the only one that touches
 
 import itertools
 import logging
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +33,7 @@ from edge_agent.buffer.layout import (
 )
 from edge_agent.buffer.live_state import LiveState, RingContext
 from edge_agent.buffer.planning import Planner
-from edge_agent.buffer.recovery import FileIndexer, Recovered, open_ring
+from edge_agent.buffer.recovery import FileIndexer, Recovered, make_room, open_ring
 from edge_agent.buffer.retention import Limits
 from edge_agent.buffer.ring_lock import RingLock
 from edge_agent.buffer.sampler import Sampler
@@ -160,6 +161,7 @@ class Ring:
         lock: RingLock,
         probe: ClockProbe,
     ) -> Self:
+        make_room(directory, lambda path: shutil.disk_usage(path).free)
         opened = open_ring(directory)
         index, holdings, recovered = opened.index, opened.holdings, opened.recovered
         try:

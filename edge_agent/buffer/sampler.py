@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from edge_agent.buffer.clock_model import Anchor
 from edge_agent.buffer.segment import UtcEstimate
-from edge_agent.clock_source import ClockProbe, ClockReading
+from edge_agent.clock_source import ClockProbe
 
 SAMPLE_INTERVAL_S = 30.0
 
@@ -13,7 +13,7 @@ _INTERVAL_US = 600 * 1_000_000  # between two anchors so far apart, drift adds 1
 
 
 class Sampler:
-    """Reads the clock now and then; keeps the latest reading.
+    """Reads the clock now and then.
 
     Args:
         probe: reads it; may block for two seconds.
@@ -23,7 +23,6 @@ class Sampler:
     def __init__(self, probe: ClockProbe, boot_id: str) -> None:
         self._probe = probe
         self._boot_id = boot_id
-        self.reading: ClockReading = probe.read()
 
     def sample(self, known: Sequence[Anchor], predict: Callable[[int], UtcEstimate]) -> Anchor | None:
         """Read the clock.
@@ -35,7 +34,7 @@ class Sampler:
         Returns:
             The anchor to add, if the reading tells something new.
         """
-        reading = self.reading = self._probe.read()
+        reading = self._probe.read()
         anchor = Anchor(self._boot_id, reading.monotonic_us, reading.wall_us, reading.source, reading.bound_us)
         if not known:
             return anchor

@@ -38,6 +38,7 @@ SYNC_INTERVAL_S = 10.0
 
 _IDLE_S = 0.5
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FREELY = 4  # so often a fragment is tried again at once after footage was given up; then with pauses
 _BACKOFF = wait_exponential_jitter(multiplier=0.1, max=5.0, jitter=0.5)
 
 
@@ -209,7 +210,7 @@ class WriterThread:
             logger.warning("recording to the ring failed: %s (%d access units in hand)", error, units)
         if number in _NO_SPACE:
             wanted_bytes = self._intake.size_bytes + (self._writer.size_bytes if self._writer else 0)
-            if self._shelf.free_space(max(wanted_bytes, 1_000_000)) > 0:
+            if self._shelf.free_space(max(wanted_bytes, 1_000_000)) > 0 and attempt <= _FREELY:
                 return True
         elif self._writer is not None:
             self._abandon_segment(keep_unsynced=False)

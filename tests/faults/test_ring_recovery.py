@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.buffer.recovery import AT_ONCE
+from edge_agent.buffer.recovery import AT_ONCE, make_room
 from edge_agent.buffer.segment import SegmentInfo
 from edge_agent.contract.clip import Interval
 from edge_agent.errors import RingRequestError
@@ -236,3 +236,33 @@ def test_the_clock_of_a_lost_index_is_recovered_from_the_files(bench: RingBench)
     (bench.directory / "index.db").unlink()
     bench.probe.source = "unknown"
     assert held_from(bench) == true_us
+
+
+def test_a_disk_too_full_to_open_the_index_gives_up_the_oldest_but_what_a_clip_names(bench: RingBench) -> None:
+    ring = bench.open()
+    begin_us = bench.clock.wall_us()
+    bench.record(ring, 20)
+    bench.ask(ring, begin_us, begin_us + 4 * SECOND_US)
+    ring.close()
+    before = set(bench.files())
+
+    def free_bytes(_: Path) -> int:
+        return 1_000 if len(bench.files()) > len(before) - 2 else 1 << 30
+
+    assert make_room(bench.directory, free_bytes) == 2
+    assert set(bench.files()) == before - {2, 3}
+    assert make_room(bench.directory, free_bytes) == 0
+    assert [info.sequence for info in held(bench)] == sorted(before - {2, 3})
+
+
+def test_a_reservation_whose_footage_never_came_is_given_up(bench: RingBench) -> None:
+    ring = bench.open()
+    bench.record(ring, 4)
+    start_us = bench.clock.wall_us() + 10 * SECOND_US
+    assert bench.ask(ring, start_us, start_us + SECOND_US).state == "reserved"
+    bench.clock.advance(20)
+    with pytest.raises(RingRequestError) as refusal:
+        bench.ask(ring, start_us, start_us + SECOND_US)
+    assert refusal.value.code == "interval-empty"
+    assert ring.plans() == []
+    ring.close()
