@@ -41,6 +41,8 @@ class BusSettings:
         username: None connects without credentials.
         password: of the user.
         ca_file: authorities that vouch for the broker; None takes the system's.
+        certificate_file: certificate that we show, for brokers that ask for one.
+        key_file: its key.
     """
 
     url: str
@@ -48,6 +50,8 @@ class BusSettings:
     username: str | None = None
     password: str | None = None
     ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +213,8 @@ class Connection:
         if secure:
             context = ssl.create_default_context(cafile=settings.ca_file and str(settings.ca_file))
             context.minimum_version = ssl.TLSVersion.TLSv1_2
+            if settings.certificate_file is not None:
+                context.load_cert_chain(settings.certificate_file, settings.key_file)
             self._client.tls_set_context(context)
         if settings.username is not None:
             self._client.username_pw_set(settings.username, settings.password)

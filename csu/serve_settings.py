@@ -17,6 +17,8 @@ class ForeignBroker:
     username: str | None = None
     password: str | None = None
     ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,7 +144,15 @@ class Service:
     def _bus_settings(self) -> BusSettings:
         foreign = self._settings.foreign_broker
         if foreign is not None:
-            return BusSettings(foreign.url, SERVICE_USER, foreign.username, foreign.password, foreign.ca_file)
+            return BusSettings(
+                foreign.url,
+                SERVICE_USER,
+                foreign.username,
+                foreign.password,
+                foreign.ca_file,
+                foreign.certificate_file,
+                foreign.key_file,
+            )
         broker = self._own_broker()
         return BusSettings(broker.url, SERVICE_USER, SERVICE_USER, broker.password_of(SERVICE_USER))
 

@@ -32,6 +32,8 @@ def add_to(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     parser.add_argument("--broker-user", metavar="NAME", help="user of --broker")
     parser.add_argument("--broker-password-file", type=Path, metavar="FILE", help="password of --broker-user")
     parser.add_argument("--broker-ca", type=Path, metavar="FILE", help="authorities that vouch for --broker")
+    parser.add_argument("--broker-certificate", type=Path, metavar="FILE", help="that we show to --broker")
+    parser.add_argument("--broker-key", type=Path, metavar="FILE", help="key of --broker-certificate")
     parser.set_defaults(run=run)
 
 
@@ -88,4 +90,15 @@ def _foreign_broker(arguments: argparse.Namespace) -> ForeignBroker | None:
             password = arguments.broker_password_file.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise CsuSettingsError(f"--broker-password-file: {error}") from error
-    return ForeignBroker(arguments.broker, arguments.broker_user, password, arguments.broker_ca)
+    for option in ("ca", "certificate", "key"):
+        path = getattr(arguments, f"broker_{option}")
+        if path is not None and not path.is_file():
+            raise CsuSettingsError(f"--broker-{option} {path}: no such file")
+    return ForeignBroker(
+        arguments.broker,
+        arguments.broker_user,
+        password,
+        arguments.broker_ca,
+        arguments.broker_certificate,
+        arguments.broker_key,
+    )

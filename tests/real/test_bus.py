@@ -1,0 +1,148 @@
+"""The centre's MQTT session against real brokers: TLS, refusals, messages stored before they are acknowledged."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from csu.broker import Broker, find_mosquitto
+from csu.bus import Bus
+from csu.errors import BrokerError, RegistryError
+from csu.mqtt_connection import BusSettings, Connection, Message
+from edge_agent.clock import SystemClock
+from tests.support.authority import Authority, make_authority
+from tests.support.polling import until, wait_until
+from tests.support.processes import Processes
+
+pytestmark = pytest.mark.real
+
+TOPIC = "csu/v1/nomad-07/up/event"
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return make_authority(tmp_path / "ca")
+
+
+@pytest.fixture
+def tls_url(tmp_path: Path, authority: Authority, processes: Processes) -> str:
+    """A broker that wants client certificates."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    certificate_file, key_file = authority.issue("broker")
+    (tmp_path / "mosquitto.conf").write_text(
+        f"listener {port} 127.0.0.1\ncafile {authority.file}\ncertfile {certificate_file}\nkeyfile {key_file}\n"
+        f"require_certificate true\nallow_anonymous true\nuser {os.environ.get('USER', 'root')}\n"
+    )
+    processes.start([find_mosquitto(), "-c", tmp_path / "mosquitto.conf"])
+
+    def listens() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_until(listens, what="the broker")
+    return f"mqtts://127.0.0.1:{port}"
+
+
+async def test_both_ends_show_certificates(authority: Authority, tls_url: str) -> None:
+    certificate_file, key_file = await asyncio.to_thread(authority.issue, "csu")
+    connection = Connection(BusSettings(tls_url, "csu", None, None, authority.file, certificate_file, key_file))
+    await connection.open()
+    await connection.subscribe(TOPIC)
+    await connection.publish(TOPIC, b"x", 60)
+    assert (await connection.receive()).payload == b"x"
+    await connection.close()
+
+
+# paho 2.2 leaves a socket whose handshake failed to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_a_broker_of_an_unknown_authority_is_not_trusted(tls_url: str) -> None:
+    connection = Connection(BusSettings(tls_url, "csu"))
+    with pytest.raises(BrokerError, match=r"(?i)certificate"):
+        await connection.open()
+    await connection.close()
+
+
+async def test_nobody_and_a_wrong_password_are_told(tmp_path: Path) -> None:
+    broker = Broker(tmp_path)
+    await asyncio.to_thread(broker.start)
+    wrong = Connection(BusSettings(broker.url, "csu", "csu", "wrong"))
+    with pytest.raises(BrokerError, match="refused"):
+        await wrong.open()
+    await wrong.close()
+    await asyncio.to_thread(broker.stop)
+    gone = Connection(BusSettings(broker.url, "csu", "csu", "wrong"))
+    with pytest.raises(BrokerError, match=broker.url):
+        await gone.open()
+    await gone.close()
+
+
+class Store:
+    """What a bus hands its messages to; refuses as long as it is told to."""
+
+    def __init__(self) -> None:
+        self.kept: list[bytes] = []
+        self.refuses = False
+        self.refused = 0
+
+    async def handle(self, message: Message) -> None:
+        if self.refuses:
+            self.refused += 1
+            raise RegistryError("disk full")
+        self.kept.append(message.payload)
+
+
+@asynccontextmanager
+async def running_bus(broker: Broker, store: Store) -> AsyncIterator[Bus]:
+    password = await asyncio.to_thread(broker.password_of, "csu")
+    settings = BusSettings(broker.url, "csu", "csu", password)
+    bus = Bus(settings, ("csu/v1/+/up/#",), store.handle, lambda: None, SystemClock())
+    task = asyncio.create_task(bus.run())
+    await until(lambda: bus.is_connected, what="connection")
+    yield bus
+    task.cancel()
+    await asyncio.wait({task})
+
+
+@asynccontextmanager
+async def running_broker(directory: Path) -> AsyncIterator[Broker]:
+    broker = Broker(directory)
+    await asyncio.to_thread(broker.start)
+    yield broker
+    await asyncio.to_thread(broker.stop)
+
+
+async def test_what_could_not_be_stored_comes_again(tmp_path: Path) -> None:
+    store = Store()
+    async with running_broker(tmp_path) as broker, running_bus(broker, store) as bus:
+        store.refuses = True
+        await bus.publish(TOPIC, b"kept in the end", 60)
+        await until(lambda: store.refused, what="the first attempt")
+        store.refuses = False
+        await until(lambda: store.kept, what="the second attempt")
+    assert store.kept == [b"kept in the end"]
+
+
+async def test_it_connects_again_and_hears_what_it_missed(tmp_path: Path) -> None:
+    store = Store()
+    async with running_broker(tmp_path) as broker:
+        async with running_bus(broker, store) as bus:
+            await asyncio.to_thread(broker.kill)
+            await until(lambda: not bus.is_connected, what="the end of the connection")
+            with pytest.raises(BrokerError, match="not connected"):
+                await bus.publish(TOPIC, b"lost", 60)
+            await asyncio.to_thread(broker.start)
+            await until(lambda: bus.is_connected, what="another connection")
+        password = await asyncio.to_thread(broker.add_user, "nomad-07")
+        unit = Connection(BusSettings(broker.url, "nomad-07", "nomad-07", password))
+        await unit.open()
+        for number in range(200):
+            await unit.publish(TOPIC, str(number).encode(), 60)
+        await unit.close()
+        async with running_bus(broker, store):
+            await until(lambda: len(store.kept) >= 200, what="what was said meanwhile")
+    assert store.kept == [str(number).encode() for number in range(200)]
