@@ -63,7 +63,7 @@ def decode_contents(blob: bytes, sequence: int, run_id: str) -> tuple[tuple[Frag
 def _inflate(blob: bytes) -> bytes:
     inflater = zlib.decompressobj()
     data = inflater.decompress(blob, _MAX_BLOB_BYTES)
-    if not inflater.eof:
+    if not inflater.eof or inflater.unused_data:
         raise ValueError("not one whole zlib stream")
     return data
 

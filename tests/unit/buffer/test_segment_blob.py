@@ -58,20 +58,29 @@ def test_what_goes_in_comes_out(
     assert decode_contents(encode_contents(entries, table), 7, RUN) == (tuple(entries), table)
 
 
-BLOB = encode_contents(
-    (), SampleTable(array("I", [1, 2]), array("q", [3, 4]), array("q", [5, 6]), array("I", [0]), 9)
-)
+TABLE = SampleTable(array("I", [1, 2]), array("q", [3, 4]), array("q", [5, 6]), array("I", [0]), 9)
+BLOB = encode_contents((), TABLE)
 
 
 @given(st.integers(0, len(BLOB) - 1), st.integers(1, 255))
-def test_a_damaged_blob_is_an_error(place: int, flip: int) -> None:
+def test_a_damaged_blob_is_an_error_unless_the_damage_says_nothing(place: int, flip: int) -> None:
     damaged = bytearray(BLOB)
     damaged[place] ^= flip
-    with pytest.raises(FormatError):
-        decode_contents(bytes(damaged), 7, RUN)
+    try:
+        decoded = decode_contents(bytes(damaged), 7, RUN)
+    except FormatError:
+        return
+    # zlib's first two bytes have other spellings of the same (RFC 1950 2.2: window size, level)
+    assert place < 2
+    assert decoded == ((), TABLE)
 
 
 @given(st.integers(0, len(BLOB) - 1))
 def test_a_torn_blob_is_an_error(length: int) -> None:
     with pytest.raises(FormatError):
         decode_contents(BLOB[:length], 7, RUN)
+
+
+def test_bytes_behind_a_blob_are_an_error() -> None:
+    with pytest.raises(FormatError):
+        decode_contents(BLOB + b"x", 7, RUN)
