@@ -1,6 +1,6 @@
 """Bytes on their way out: read in threads a block ahead, digested on the way, written no faster than they leave.
 
-Memory is bounded by two blocks an upload whatever the size of a chunk. A block is one hop to a thread, which reads
+Memory is bounded by three blocks an upload whatever the size of a chunk. A block is one hop to a thread, which reads
 and digests it while the previous one is being sent.
 """
 
@@ -19,7 +19,6 @@ from aiohttp.abc import AbstractStreamWriter
 from edge_agent.contract.upload import PATCH_CONTENT_TYPE
 
 BLOCK_BYTES = 1 << 20
-_PIECE_BYTES = 1 << 18
 
 
 class ByteSource(Protocol):
@@ -138,12 +137,13 @@ class ChunkBody(Payload):
         self._consumed = True
         self._writer = writer
         try:
+            # A block waits until the one before it is in the kernel: appending to what waits would copy it.
+            # Not 0, at which a TLS transport of asyncio pauses for ever.
+            if writer.transport is not None:
+                writer.transport.set_write_buffer_limits(high=1)
             async for block in self._blocks():
-                view = memoryview(block)
-                for begin in range(0, len(view), _PIECE_BYTES):
-                    piece = view[begin : begin + _PIECE_BYTES]
-                    await writer.write(piece)
-                    self._written_bytes += len(piece)
+                self._written_bytes += len(block)
+                await writer.write(block)
         except Exception as error:
             self.failure = error
             raise

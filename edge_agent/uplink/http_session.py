@@ -1,18 +1,13 @@
-"""The HTTP session of uploads: TLS by the settings, no cookies, no proxies from the environment, sockets tuned."""
+"""The HTTP session of uploads: TLS by the settings, no cookies, no proxies from the environment."""
 
 import asyncio
-import socket
 import ssl
-from typing import Any
 
 import aiohttp
 from yarl import URL
 
 from edge_agent.errors import SettingsError
 from edge_agent.settings import UploadSettings
-
-_NOT_SENT_BYTES = 128 * 1024
-"""Kept unsent in the kernel at most (TCP_NOTSENT_LOWAT, tcp(7)): an urgent clip waits for little."""
 
 _MAX_HEADER_BYTES = 8190
 _KEEPALIVE_S = 30.0
@@ -25,9 +20,7 @@ async def open_session(settings: UploadSettings) -> aiohttp.ClientSession:
         SettingsError: a TLS file cannot be used.
     """
     context = await asyncio.to_thread(_tls_context, settings)
-    connector = aiohttp.TCPConnector(
-        ssl=context, limit=settings.concurrent + 2, keepalive_timeout=_KEEPALIVE_S, socket_factory=_tuned_socket
-    )
+    connector = aiohttp.TCPConnector(ssl=context, limit=settings.concurrent + 2, keepalive_timeout=_KEEPALIVE_S)
     return aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -51,11 +44,3 @@ def _tls_context(settings: UploadSettings) -> ssl.SSLContext | bool:
     except (OSError, ssl.SSLError) as error:
         raise SettingsError(f"[upload] ca_file, certificate_file or key_file cannot be used: {error}") from error
     return context
-
-
-def _tuned_socket(address: tuple[Any, ...]) -> socket.socket:
-    """A socket for an entry of getaddrinfo."""
-    family, kind, protocol, _, _ = address
-    created = socket.socket(family=family, type=kind, proto=protocol)
-    created.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _NOT_SENT_BYTES)
-    return created
