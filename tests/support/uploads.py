@@ -79,6 +79,9 @@ class Centre:
     ingest: Ingest
     keys: dict[str, TrustedKeys]
     arrived: list[tuple[str, str, Path]]
+    """What the centre was told of, in order, even when it failed to take it."""
+    fail: bool = False
+    """Fail when a clip is handed over."""
 
 
 def trusted(key: SigningKey) -> TrustedKeys:
@@ -97,13 +100,16 @@ async def running_ingest(
 
     async def on_complete(*, unit_id: str, clip_id: str, folder: Path) -> None:
         arrived.append((unit_id, clip_id, folder))
+        if centre.fail:
+            raise OSError("the verdict cannot be stored: so the test wants it")
 
     limits = limits or IngestLimits(reserve_bytes=0)
     ingest = Ingest(directory, look_up, on_complete, SystemClock(), limits=limits)
+    centre = Centre(directory, "", ingest, keys, arrived)
     server = IngestServer(ingest, port=port)
-    url = await server.start()
+    centre.url = await server.start()
     try:
-        yield Centre(directory, url, ingest, keys, arrived)
+        yield centre
     finally:
         await server.stop()
 

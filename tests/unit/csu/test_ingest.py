@@ -1,7 +1,6 @@
 """The ingest, request by request."""
 
 import asyncio
-import json
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from csu.ingest import PREFIX, IngestLimits
+from csu.ingest_arrival import Arrival, ArrivalStore, Move
 from edge_agent.contract.clip import ClipPlan
 from edge_agent.contract.jws import SigningKey
 from edge_agent.contract.manifest import MANIFEST_FILE_NAME, build_manifest, sign_manifest
@@ -393,20 +393,57 @@ async def test_uploads_survive_a_restart(tmp_path: Path) -> None:
             assert not await asyncio.to_thread(stray.exists)
 
 
+async def test_what_could_not_be_handed_over_is_tried_again(unit: RawUnit, centre: Centre) -> None:
+    centre.fail = True
+    await unit.upload(b"12345")
+    await unit.upload(signed_manifest(plan_of(5)), manifest_metadata())
+    await until(lambda: len(centre.arrived) > 1, what="second try")
+    centre.fail = False
+    records = centre.directory / "arrivals"
+    await until(lambda: not list(records.iterdir()), what="end of the record")
+
+
 async def test_what_was_not_handed_over_is_handed_over_at_start(tmp_path: Path) -> None:
     keys = {UNIT_ID: trusted(KEY)}
     async with aiohttp.ClientSession() as session, running_ingest(tmp_path / "csu", keys) as centre:
+        centre.fail = True
         unit = RawUnit(session, KEY, centre.url)
         await unit.upload(b"12345")
         await unit.upload(signed_manifest(plan_of(5)), manifest_metadata())
         await until(lambda: centre.arrived, what="arrival")
-    record = {"schema": "ingest-arrival/1", "unit_id": UNIT_ID, "clip_id": CLIP_ID, "moves": []}
-    name = f"{UNIT_ID}_{CLIP_ID}.json"
-    await asyncio.to_thread((tmp_path / "csu" / "arrivals" / name).write_text, json.dumps(record))
     async with running_ingest(tmp_path / "csu", keys) as centre:
         await until(lambda: centre.arrived, what="arrival")
-        left = tmp_path / "csu" / "arrivals"
-        await until(lambda: not list(left.iterdir()), what="end of the record")
+        await until(lambda: not list((tmp_path / "csu" / "arrivals").iterdir()), what="end of the record")
+
+
+def test_a_kill_between_two_renames_is_finished(tmp_path: Path) -> None:
+    store = ArrivalStore(tmp_path / "arrivals", tmp_path / "ingest", tmp_path / "clips")
+    assert store.load() == []
+    ids = ["a" * 32, "b" * 32]
+    for upload_id in ids:
+        (tmp_path / "ingest" / upload_id).mkdir(parents=True)
+        (tmp_path / "ingest" / upload_id / "data").write_text(upload_id)
+    moves = tuple(Move(upload_id=upload_id, filename=f"{upload_id[0]}.mp4") for upload_id in ids)
+    arrival = Arrival(unit_id=UNIT_ID, clip_id=CLIP_ID, moves=moves)
+    store.note(arrival)
+    store.put_together(arrival.model_copy(update={"moves": moves[:1]}))
+    assert store.load() == [arrival]
+    folder = store.put_together(arrival)
+    assert folder == tmp_path / "clips" / UNIT_ID / CLIP_ID
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {"a.mp4": ids[0], "b.mp4": ids[1]}
+    store.forget(arrival)
+    assert store.load() == []
+
+
+async def test_what_nothing_was_added_to_expires(tmp_path: Path) -> None:
+    keys = {UNIT_ID: trusted(KEY)}
+    async with aiohttp.ClientSession() as session:
+        async with running_ingest(tmp_path / "csu", keys) as centre:
+            answer = await RawUnit(session, KEY, centre.url).create(10)
+            assert answer.headers["Upload-Expires"].endswith("GMT")
+        limits = IngestLimits(reserve_bytes=0, expiry_s=0.001)
+        async with running_ingest(tmp_path / "csu", keys, limits):
+            await until(lambda: not list((tmp_path / "csu" / "ingest").iterdir()), what="expiry")
 
 
 ANY_TEXT = st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=80)
