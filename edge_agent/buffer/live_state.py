@@ -1,7 +1,7 @@
 """What is happening now: whether footage comes in, why not, and every figure of `RecorderState`."""
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge_agent.buffer.coverage import Span, timeline
 from edge_agent.buffer.holdings import Holdings
@@ -38,7 +38,11 @@ class RingContext:
 
 @dataclass(slots=True)
 class _Stream:
-    """The stream as capture last told; times are monotonic."""
+    """The stream as capture last told; times are monotonic.
+
+    `gap_cause` is why there is no footage right before the next one, `cause` why there is none now: a recorder that
+    was started after a power cut and finds no camera has another of each.
+    """
 
     config: CodecConfig | None = None
     is_open: bool = False
@@ -46,15 +50,12 @@ class _Stream:
     last_frame_us: int | None = None
     changed_us: int = 0
     cause: GapCause = "start"
+    gap_cause: GapCause = "start"
     detail: str = ""
 
 
 class LiveState:
-    """The recorder's figures; any thread may read, capture's thread tells what happens.
-
-    Args:
-        first_cause: why there was no footage before this run.
-    """
+    """The recorder's figures; any thread may read, capture's thread tells what happens."""
 
     def __init__(
         self,
@@ -78,7 +79,8 @@ class LiveState:
         self._limits = limits
         self._opened_us = clock.monotonic_us()
         self._lock = threading.Lock()  # protects _stream
-        self._stream = _Stream(changed_us=self._opened_us, cause=self._first_cause())
+        first = self._first_cause()
+        self._stream = _Stream(changed_us=self._opened_us, cause=first, gap_cause=first)
 
     def _first_cause(self) -> GapCause:
         last = self._holdings.last_stretch()
@@ -90,13 +92,15 @@ class LiveState:
         """A stream begins; why there was no footage right before it."""
         with self._lock:
             stream = self._stream
-            gap_cause = cause if stream.is_open else stream.cause
-            if stream.starts == 0 and cause == "camera-lost" and self._waited_longest():
-                gap_cause = cause
+            gap_cause = cause if stream.is_open else self._gap_cause(stream)
             stream.config, stream.is_open, stream.detail = config, True, ""
             stream.starts += 1
             stream.last_frame_us = None
             return gap_cause
+
+    def _gap_cause(self, stream: _Stream) -> GapCause:
+        """Of what came together before a run's first footage, the cause of most of the gap."""
+        return stream.cause if stream.starts == 0 and self._waited_longest() else stream.gap_cause
 
     def _waited_longest(self) -> bool:
         """Whether this run waited for its camera for longer than nobody ran before it."""
@@ -126,8 +130,9 @@ class LiveState:
         with self._lock:
             stream = self._stream
             was_open = stream.is_open
-            if was_open or stream.starts > 0:
-                stream.cause = cause
+            stream.cause = cause
+            if stream.starts > 0:
+                stream.gap_cause = cause
             if was_open:
                 stream.changed_us = self._clock.monotonic_us()
             stream.is_open, stream.detail = False, detail
@@ -147,7 +152,7 @@ class LiveState:
             begun_us = stream.last_frame_us if stream.last_frame_us is not None else stream.changed_us
             if now_us - begun_us > YOUNG_US:
                 return "camera-lost"
-            return None if stream.last_frame_us is not None else stream.cause
+            return None if stream.last_frame_us is not None else stream.gap_cause
 
     def is_rebuilding(self) -> bool:
         """Files wait to be indexed."""
@@ -157,6 +162,9 @@ class LiveState:
         """Footage and gaps up to now."""
         now = self.now()
         cause = self.missing_cause()
+        with self._lock:
+            if cause is not None and self._stream.starts == 0:
+                cause = self._gap_cause(self._stream)
         newest_us = self._holdings.newest_us(self._context.boot_id)
         is_late = newest_us is None or self._clock.monotonic_us() - newest_us > _LATE_US
         if cause is None and is_late:
@@ -218,7 +226,7 @@ class LiveState:
         written = self._figures.snapshot(now_us)
         cause = self.missing_cause()
         with self._lock:
-            stream = _copy(self._stream)
+            stream = replace(self._stream)
         oldest_us, newest_us = self._ends()
         config = stream.config
         trouble = written.storage_detail or self._keeper.trouble
@@ -270,18 +278,6 @@ class LiveState:
             return self._keeper.room().free_bytes
         except OSError:
             return None
-
-
-def _copy(stream: _Stream) -> _Stream:
-    return _Stream(
-        stream.config,
-        stream.is_open,
-        stream.starts,
-        stream.last_frame_us,
-        stream.changed_us,
-        stream.cause,
-        stream.detail,
-    )
 
 
 def _age_s(at_us: int | None, now_us: int) -> float | None:

@@ -63,8 +63,8 @@ __all__ = ["Ring", "RingContext"]
 
 logger = logging.getLogger(__name__)
 
-CLOSE_TIMEOUT_S = 3.5
-"""How long `close` waits for the disk: SIGTERM ends a recorder within 5 s."""
+CLOSE_TIMEOUT_S = 2.5
+"""How long `close` waits for the disk: SIGTERM ends a recorder, its camera's library included, within 5 s."""
 
 _MIN_QUEUE_BYTES = 16_000_000
 _MAX_QUEUE_BYTES = 64_000_000

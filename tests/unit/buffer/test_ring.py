@@ -328,3 +328,22 @@ def test_a_plan_names_its_requester_and_says_so_on_disk(bench: RingBench, ring: 
     document = json.loads((bench.data_dir / result.plan_file).read_bytes())
     assert document["requester"]["reference"] == "PV 2026/118"
     assert result.plan_file == f"ring/main/plans/{clip_id(1)}/plan.json"
+
+
+def test_a_camera_that_is_absent_from_the_start_is_told_and_is_the_cause_when_it_lasted_longest(
+    bench: RingBench,
+) -> None:
+    ring = bench.open()
+    bench.record(ring, 4)
+    ring.close()
+    bench.clock.advance(10)
+    ring = bench.open()
+    ring.end_stream("camera-lost", "no route to host")
+    state = ring.state_figures()
+    assert (state.recording, state.cause, state.detail) == (False, "camera-lost", "no route to host")
+    assert ring.coverage(10).last_24h[-1].cause == "restart"
+    bench.clock.advance(60)
+    assert ring.coverage(10).last_24h[-1].cause == "camera-lost"
+    bench.record(ring, 4)
+    assert ring.segments_between(ALL)[-1].header.opened_cause == "camera-lost"
+    ring.close()
