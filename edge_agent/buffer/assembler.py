@@ -1,10 +1,10 @@
 """Where fragments and segments begin and end: decisions only, no input or output.
 
 A fragment closes at a key frame, at `fragment_us` of media, or at `fragment_us` of monotonic time since its first
-unit arrived, whichever comes first; the last is what `poll` is for: a stalled camera's last pictures do not wait for
-the next one. A segment ends at a key frame, at the last one that keeps it within its length, judged by the longest of
-the recent groups of pictures; when a group turns out longer, the segment is cut in its midst, and the next one begins
-with pictures that need the former's.
+unit arrived, whichever comes first; the last is for `poll` alone to say, once all that came was written: a stalled
+camera's last pictures do not wait for the next one. A segment ends at a key frame, at the last one that keeps it
+within its length, judged by the longest of the recent groups of pictures; when a group turns out longer, the segment
+is cut in its midst, and the next one begins with pictures that need the former's.
 """
 
 from collections import deque
@@ -109,7 +109,7 @@ class Assembler:
             raise RingError("an access unit came before start_stream, or after end_stream")
         self._complete_last(unit.dts_90k)
         closed = []
-        if self._fragment_ends_before(unit, now_us):
+        if self._fragment_ends_before(unit):
             closed = list(self._close(early=False))
         if self._segment_ends_before(unit):
             closed += self._close(early=True)
@@ -126,13 +126,12 @@ class Assembler:
         if duration_90k > 0 and duration_90k != last.duration_90k:
             self._units[-1] = replace(last, duration_90k=duration_90k)
 
-    def _fragment_ends_before(self, unit: AccessUnit, now_us: int) -> bool:
+    def _fragment_ends_before(self, unit: AccessUnit) -> bool:
         if not self._units:
             return False
         return (
             unit.is_key
             or unit.dts_90k - self._units[0].dts_90k >= _FRAGMENT_90K
-            or now_us - self._first_arrival_us >= _FRAGMENT_US
             or len(self._units) >= _MAX_FRAGMENT_UNITS
             or self._size_bytes + len(unit.data) > _MAX_FRAGMENT_BYTES
         )

@@ -1,6 +1,9 @@
 """The bounded queue between a camera and the disk.
 
-Putting never blocks. When the disk falls behind by more than the limits, whole groups of pictures are left out,
+Putting never blocks, and it wakes the writer only where a fragment may end: a picture that goes into the midst of
+one waits until the next key frame, or until the writer's own time is over (a wake a picture cost as much as muxing).
+
+When the disk falls behind by more than the limits, whole groups of pictures are left out,
 oldest first, so that what is kept can be decoded and is the newest; the writer is told of the hole and its cause.
 """
 
@@ -57,6 +60,8 @@ class Intake:
         self._dropped_units = 0
         self._awaits_key = False
         self._stopped = False
+        self._is_due = False  # what waits is to be taken now
+        self._wants_any = False  # the taker waits for any item
         self._cause: GapCause = "overload"
 
     @property
@@ -93,7 +98,7 @@ class Intake:
         with self._changed:
             self._awaits_key = False
             self._items.append(item)
-            self._changed.notify()
+            self._call_taker()
 
     def put_unit(self, unit: AccessUnit) -> None:
         """The next unit; it may push older ones out."""
@@ -107,13 +112,27 @@ class Intake:
             self._units += 1
             if self._size_bytes > self._max_bytes or self._units > MAX_UNITS:
                 self._make_room()
-            self._changed.notify()
+            if unit.is_key or self._wants_any:
+                self._call_taker()
 
-    def get(self, timeout_s: float) -> Item | None:
-        """The next item; None when none came in time, or when the intake is stopped and empty."""
+    def _call_taker(self) -> None:
+        self._is_due = True
+        self._changed.notify()
+
+    def get(self, timeout_s: float, *, eager: bool = True) -> Item | None:
+        """The next item; None when none came in time, or when the intake is stopped and empty.
+
+        Args:
+            timeout_s: the longest wait.
+            eager: wait for any item; else only for a key frame, for the begin or end of a stream, or for the time
+                to be over. What waits by then comes item by item without further waiting.
+        """
         with self._changed:
-            if not self._items and not self._stopped:
+            if not self._is_due and not self._stopped and not (eager and self._items):
+                self._wants_any = eager
                 self._changed.wait(timeout_s)
+                self._wants_any = False
+            self._is_due = len(self._items) > 1
             if not self._items:
                 return None
             item = self._items.popleft()

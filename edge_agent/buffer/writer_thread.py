@@ -117,11 +117,12 @@ class WriterThread:
             self._on_fatal(error)
 
     def _step(self) -> None:
-        item = self._intake.get(self._wait_s())
+        item = self._intake.get(self._wait_s(), eager=self._assembler.flush_at_us is None)
         now_us = self._clock.monotonic_us()
         if item is not None:
             self._take(item, now_us)
-        self._store_all(self._assembler.poll(now_us))
+        if self._intake.is_empty:  # what came before the time was over belongs into the same fragment
+            self._store_all(self._assembler.poll(now_us))
         self._sync_when_due(now_us)
 
     def _wait_s(self) -> float:

@@ -78,13 +78,14 @@ def test_the_time_of_the_next_flush_is_told() -> None:
     assert (before, assembler.flush_at_us) == (None, 1_000_005)
 
 
-def test_slow_pictures_are_not_kept_for_longer_than_a_second() -> None:
+def test_pictures_that_waited_together_are_written_together() -> None:
     stream = make_units(0.4)
     assembler = Assembler(60)
     assembler.start_stream(stream.config, "start")
     assembler.write(stream.units[0], 0)
-    (fragment,) = assembler.write(stream.units[1], 1_000_000)
-    assert fragment.units == (stream.units[0],)
+    assert all(assembler.write(unit, 1_000_000) == [] for unit in stream.units[1:])
+    (fragment,) = assembler.poll(1_000_000)
+    assert fragment.units == stream.units
 
 
 def test_a_duration_lasts_to_the_next_unit_when_that_is_known() -> None:

@@ -74,3 +74,27 @@ def test_stopping_wakes_who_waits() -> None:
     taker.join(30)
     assert answers == [None]
     assert intake.wait_stopped(60)
+
+
+def test_a_taker_in_the_midst_of_a_fragment_is_woken_by_the_next_key_frame_only() -> None:
+    intake = Intake(10_000)
+    answers: list[Item | None] = []
+    taker = threading.Thread(target=lambda: answers.append(intake.get(60, eager=False)))
+    taker.start()
+    for number in range(1, 5):
+        intake.put_unit(unit(number))
+    taker.join(0.2)
+    assert taker.is_alive()
+    key = unit(5, is_key=True)
+    intake.put_unit(key)
+    taker.join(10)
+    assert answers == [unit(1)]
+    assert [intake.get(60, eager=False) for _ in range(4)] == [unit(2), unit(3), unit(4), key]
+
+
+def test_what_waits_when_the_time_is_over_comes_without_further_waiting() -> None:
+    intake = Intake(10_000)
+    for number in range(1, 4):
+        intake.put_unit(unit(number))
+    assert intake.get(0.01, eager=False) == unit(1)
+    assert [intake.get(60, eager=False) for _ in range(2)] == [unit(2), unit(3)]
