@@ -27,7 +27,8 @@ from edge_agent.errors import FormatError, IndexDamagedError, RingStorageError
 SCHEMA_VERSION = 1
 
 _BUSY_TIMEOUT_MS = 5000
-_MAX_WAL_BYTES = 4_000_000
+_MAX_WAL_PAGES = 250
+_MAX_WAL_BYTES = 1_100_000
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE lives (life INTEGER PRIMARY KEY, boot_id TEXT NOT NULL, run_id TEXT NOT NULL, UNIQUE (boot_id, run_id));
@@ -249,6 +250,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     connection.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
     connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute(f"PRAGMA wal_autocheckpoint={_MAX_WAL_PAGES}")
     return connection
 
 
@@ -266,6 +268,12 @@ def _translated(path: Path, error: sqlite3.Error) -> RingStorageError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     kind = IndexDamagedError if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB} else RingStorageError
     return kind(f"{path}: {error}")
+
+
+def lacks_space(error: RingStorageError) -> bool:
+    """Whether the index could not be written because its disk is full."""
+    cause = error.__cause__
+    return isinstance(cause, sqlite3.Error) and getattr(cause, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
 
 
 def _insert(connection: sqlite3.Connection, info: SegmentInfo) -> None:

@@ -19,7 +19,7 @@ from edge_agent.buffer.catalogue import Catalogue
 from edge_agent.buffer.clock_model import PLAUSIBLE_FROM_US
 from edge_agent.buffer.disposal import Disposal
 from edge_agent.buffer.holdings import Holdings
-from edge_agent.buffer.index import Index
+from edge_agent.buffer.index import Index, lacks_space
 from edge_agent.buffer.layout import DAMAGED_FOLDER, segment_file
 from edge_agent.buffer.pins import Pins
 from edge_agent.buffer.recovery import FileIndexer, mark_index_damaged
@@ -146,7 +146,12 @@ class Keeper:
             mark_index_damaged(self._directory)
         for sequence in self._holdings.unindexed():
             infos = self._holdings.read([sequence])
-            self._index.add_segments(infos)
+            try:
+                self._index.add_segments(infos)
+            except RingStorageError as error:
+                if lacks_space(error):
+                    self.free_space(1)
+                raise
             self._holdings.indexed([sequence])
 
     def _sample_clock(self) -> None:

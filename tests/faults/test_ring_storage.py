@@ -110,6 +110,23 @@ def test_a_full_disk_takes_what_a_clip_waits_for_last_of_all(bench: RingBench, r
     assert bench.files()
 
 
+def test_an_index_without_space_gives_up_the_oldest_and_goes_on(bench: RingBench, ring: Ring) -> None:
+    bench.record(ring, 40)
+    index = ring._index._writer
+    (pages,) = index.execute("PRAGMA page_count").fetchone()
+    index.execute(f"PRAGMA max_page_count={pages}")
+    bench.record(ring, 40, end=None)
+    ring.end_stream("stopped", "")
+    wait_until(lambda: "full" in ring.state_figures().storage_detail, what="the trouble in the state")
+    wait_until(lambda: 1 not in bench.files(), what="the oldest given up")
+    index.execute("PRAGMA max_page_count=1000000")
+    bench.wait_recorded(ring)
+    wait_until(lambda: ring.state_figures().storage_ok, what="the recovery in the state")
+    kept = [info.sequence for info in ring.segments_between(ALL)]
+    assert kept == sorted(bench.files())
+    assert kept[-1] == 20
+
+
 @pytest.mark.parametrize("fault", ["write_error", "sync_error"])
 def test_a_failing_disk_is_told_and_recording_resumes(
     bench: RingBench, ring: Ring, disk: FaultyDisk, fault: str
