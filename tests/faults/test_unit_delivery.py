@@ -89,13 +89,7 @@ def kill_centre(street: Street) -> None:
 
 def cut_power(street: Street) -> None:
     """Everything of the unit dies at once and starts again."""
-    assert street.unit.process is not None
-    victims = [street.unit.process.pid, *street.unit.pids().values()]
-    for pid in victims:
-        psutil.Process(pid).suspend()
-    for pid in victims:
-        psutil.Process(pid).kill()
-    street.unit.process.wait(10)
+    street.unit.cut_power()
     street.unit.start()
 
 

@@ -131,9 +131,11 @@ class Unit:
 
     def pids(self) -> dict[str, int]:
         """Process ids of the supervisor's children by what they do: `record main`, `link`."""
-        found = {}
+        found: dict[str, int] = {}
+        if self.process is None:
+            return found
         with suppress(psutil.NoSuchProcess):
-            for child in psutil.Process(self.process.pid if self.process else -1).children():
+            for child in psutil.Process(self.process.pid).children():
                 with suppress(psutil.NoSuchProcess):
                     words = child.cmdline()
                     if "edge_agent" in words and child.status() != psutil.STATUS_ZOMBIE:
@@ -162,6 +164,17 @@ class Unit:
             return 0 if pid == other_than else pid
 
         return wait_until(holder, what="link", timeout_s=START_TIMEOUT_S)
+
+    def cut_power(self) -> None:
+        """Supervisor and children die at the same instant."""
+        assert self.process is not None
+        victims = [psutil.Process(pid) for pid in (self.process.pid, *self.pids().values())]
+        for victim in victims:
+            victim.suspend()
+        for victim in victims:
+            victim.kill()
+        self.process.wait(10)
+        psutil.wait_procs(victims, timeout=10)
 
     def kill_everything(self) -> None:
         """SIGKILL whatever was seen, and the holders of locks; for the end of the test."""
