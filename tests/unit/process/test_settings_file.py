@@ -92,8 +92,9 @@ def test_an_enrolled_unit_takes_its_trust_from_the_file_only(tmp_path: Path, var
         load_settings(path, {variable: "x"})
 
 
-def test_credentials_of_a_source_are_not_shown(tmp_path: Path) -> None:
-    text = LEAST.replace('source = "test:"', 'source = ["rtsp://admin:secret@192.0.2.7/1"]')
+@pytest.mark.parametrize("password", ["secret", "@secret", "a@b 'secret"])
+def test_credentials_of_a_source_are_not_shown(tmp_path: Path, password: str) -> None:
+    text = LEAST.replace('source = "test:"', f'source = ["rtsp://admin:{password}@192.0.2.7/1"]')
     with pytest.raises(SettingsError) as caught:
         load_settings(write(tmp_path, text), {})
     assert "secret" not in str(caught.value)

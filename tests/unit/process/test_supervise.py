@@ -1,10 +1,13 @@
 """The supervisor over real children that misbehave on request."""
 
 import asyncio
+import errno
 import os
 import signal
 import socket
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -15,6 +18,7 @@ from edge_agent.clock import SystemClock
 from edge_agent.notify import Notifier
 from edge_agent.supervise import ChildSpec, Supervisor
 from tests.support.polling import until
+from tests.support.service_manager import ServiceManager
 
 CHILD = """
 import os, signal, sys, time
@@ -23,10 +27,18 @@ from edge_agent.notify import Notifier
 mode = sys.argv[1]
 if mode == "deaf":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-if mode == "refuse":
+if mode.startswith("refuse"):
     sys.exit(2)
 if mode == "crash":
     sys.exit(7)
+if mode == "once":
+    if os.path.exists(sys.argv[2]):
+        sys.exit(2)
+    open(sys.argv[2], "w").close()
+if mode == "never":
+    while True:
+        Notifier.from_environment().heartbeat()
+        SystemClock().sleep(0.05)
 notifier = Notifier.from_environment()
 notifier.ready()
 while True:
@@ -38,10 +50,10 @@ while True:
 class Unit:
     """A supervisor under test, with the pids that it started."""
 
-    def __init__(self, *modes: str, notifier: Notifier | None = None) -> None:
+    def __init__(self, *modes: str, notifier: Notifier | None = None, needed: Sequence[str] | None = None) -> None:
         self.pids: dict[str, list[int]] = {mode: [] for mode in modes}
         self.supervisor = Supervisor(
-            [ChildSpec(mode, ("-c", CHILD, mode), True) for mode in modes],
+            [ChildSpec(mode, ("-c", CHILD, *mode.split(" ", 1)), mode in (needed or modes)) for mode in modes],
             SystemClock(),
             notifier or Notifier(None, None),
             wait_fixed(0.05),
@@ -104,6 +116,52 @@ async def test_settings_that_a_child_refuses_end_the_unit() -> None:
     unit = Unit("refuse", "good")
     assert await asyncio.wait_for(unit.task, 10) == 2
     assert unit.alive() == []
+
+
+async def test_settings_that_the_link_refuses_stop_no_recording() -> None:
+    unit = Unit("refuse", "good", needed=("good",))
+    await unit.started("refuse", 3)
+    assert len(unit.pids["good"]) == 1
+    assert await unit.end() == 0
+
+
+async def test_settings_that_are_refused_later_are_one_failure_more(tmp_path: Path) -> None:
+    mark = tmp_path / "refuse"
+    unit = Unit(f"once {mark}")
+    first = await unit.started(f"once {mark}")
+    await until(mark.exists, what="the first life")
+    os.kill(first, signal.SIGKILL)
+    await unit.started(f"once {mark}", 3)
+    assert not unit.task.done()
+    assert await unit.end() == 0
+
+
+async def test_a_system_that_gives_no_process_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    spawn = asyncio.create_subprocess_exec
+    refusals = [OSError(errno.EAGAIN, "no process"), OSError(errno.ENOMEM, "no memory")]
+
+    async def spawn_later(*arguments: Any, **options: Any) -> asyncio.subprocess.Process:  # noqa: ANN401 -- passed on
+        if refusals:
+            raise refusals.pop()
+        return await spawn(*arguments, **options)
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", spawn_later)
+    unit = Unit("good")
+    await unit.started("good")
+    assert await unit.end() == 0
+
+
+async def test_a_slow_start_is_no_hung_start_and_the_service_manager_is_asked_for_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervise, "START_LIMIT_S", 0.5)
+    with ServiceManager(tmp_path / "n") as manager:
+        unit = Unit("never ready", notifier=Notifier(str(manager.path), None))
+        await unit.started("never ready")
+        await until(lambda: manager.count("EXTEND_TIMEOUT_USEC=60000000") > 10, what="asking for time")
+        assert manager.count("READY=1") == 0
+        assert len(unit.pids["never ready"]) == 1
+        assert await unit.end() == 0
 
 
 async def test_the_service_manager_hears_readiness_and_heartbeats(tmp_path: Path) -> None:

@@ -57,3 +57,14 @@ def test_an_unreadable_holder_is_never_signalled(tmp_path: Path, text: str) -> N
     with path.open("r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         assert retire_holder(path, SystemClock()) is False
+
+
+def test_a_process_that_does_not_hold_the_file_is_never_signalled(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"]) as bystander:
+        path.write_text(str(bystander.pid))  # a pid of another life, or of another container
+        with path.open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            assert retire_holder(path, SystemClock(), grace_s=0.1) is False
+        assert bystander.poll() is None
+        bystander.kill()

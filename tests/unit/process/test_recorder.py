@@ -1,0 +1,87 @@
+"""The recorder process while its ring is being opened."""
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+import edge_agent.capture.file  # noqa: F401 -- libav is loaded before an event loop runs
+from edge_agent import recorder
+from edge_agent.clock import SystemClock
+from edge_agent.errors import RingStorageError, SettingsError
+from edge_agent.notify import Notifier
+from edge_agent.recorder import Recorder
+from edge_agent.settings import Settings
+from tests.support.polling import until
+from tests.support.service_manager import ServiceManager
+
+
+@pytest.fixture
+def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ServiceManager]:
+    monkeypatch.setattr(recorder, "HEARTBEAT_S", 0.05)
+    with ServiceManager(tmp_path / "notify") as listening:
+        yield listening
+
+
+def make_recorder(tmp_path: Path, manager: ServiceManager, **camera: object) -> Recorder:
+    table = {"name": "main", "source": "file:absent.mp4"} | camera
+    settings = Settings.model_validate({"unit": {"id": "nomad-07", "data_dir": tmp_path / "data"}, "camera": [table]})
+    return Recorder(settings, settings.camera[0], SystemClock(), Notifier(str(manager.path), None))
+
+
+async def test_signs_of_life_go_on_while_a_ring_takes_long_to_open(
+    tmp_path: Path, manager: ServiceManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recovered = threading.Event()
+    open_ring = Recorder._open_ring
+
+    def open_slowly(self: Recorder) -> object:
+        recovered.wait(60)
+        return open_ring(self)
+
+    monkeypatch.setattr(Recorder, "_open_ring", open_slowly)
+    running = asyncio.create_task(make_recorder(tmp_path, manager).run())
+    await until(lambda: manager.count("WATCHDOG=1") > 5, what="signs of life")
+    assert manager.count("READY=1") == 0
+    recovered.set()
+    await until(lambda: manager.count("READY=1"), what="readiness")
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await running == 0
+    await until(lambda: manager.count("STOPPING=1"), what="farewell")
+
+
+async def test_a_signal_ends_it_while_the_ring_does_not_open(
+    tmp_path: Path, manager: ServiceManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never = threading.Event()
+    monkeypatch.setattr(Recorder, "_open_ring", lambda _self: never.wait(60))
+    process = make_recorder(tmp_path, manager)
+    running = asyncio.create_task(process.run())
+    await until(lambda: manager.count("WATCHDOG=1") > 1, what="signs of life")
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await asyncio.wait_for(running, 5) == 0
+    assert process.left_behind
+    never.set()
+
+
+async def test_a_ring_that_cannot_be_opened_is_an_error(
+    tmp_path: Path, manager: ServiceManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_self: Recorder) -> NoReturn:
+        raise RingStorageError("the disk refuses")
+
+    monkeypatch.setattr(Recorder, "_open_ring", refuse)
+    with pytest.raises(RingStorageError, match="refuses"):
+        await make_recorder(tmp_path, manager).run()
+    assert manager.count("READY=1") == 0
+
+
+def test_a_source_that_cannot_be_used_touches_no_disk(tmp_path: Path, manager: ServiceManager) -> None:
+    with pytest.raises(SettingsError, match="main"):
+        make_recorder(tmp_path, manager, source="file:")
+    assert not (tmp_path / "data").exists()
