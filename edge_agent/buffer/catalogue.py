@@ -33,7 +33,7 @@ class Stretch(NamedTuple):
         run_id: the life of the recorder process.
         start_us: monotonic capture time of its first picture.
         end_us: monotonic time at which its last picture ends.
-        cause: why footage before it is missing, if it is.
+        cause: why footage before it is missing, if it is; `rotation` when none was when it was recorded.
     """
 
     sequence: int
@@ -49,16 +49,17 @@ def stretches_of(info: SegmentInfo) -> list[Stretch]:
     header = info.header
     found: list[Stretch] = []
     cause = header.opened_cause
-    start_us = end_us = 0
+    start_us = end_us = number = 0
     for entry, length_us in zip(info.fragments, _lengths_us(info), strict=True):
         begin_us = entry.record.monotonic_us
         if entry is not info.fragments[0] and begin_us - end_us > MAX_SHORT_GAP_US:
             found.append(Stretch(info.sequence, header.boot_id, header.run_id, start_us, end_us, cause))
-            cause = "camera-lost"
+            cause = "camera-lost" if entry.record.number == number + 1 else "unknown"
             start_us = begin_us
         elif entry is info.fragments[0]:
             start_us = begin_us
         end_us = max(begin_us + length_us, end_us)
+        number = entry.record.number
     if info.fragments:
         found.append(Stretch(info.sequence, header.boot_id, header.run_id, start_us, end_us, cause))
     return found
@@ -168,7 +169,10 @@ class Catalogue:
         return self._merged
 
     def _joined(self, low: int, high: int) -> Stretch:
-        return self._row(low)._replace(end_us=max(self._end_us[low:high]))
+        row = self._row(low)._replace(end_us=max(self._end_us[low:high]))
+        if row.cause == "rotation" and low and self._sequence[low - 1] + 1 < row.sequence:
+            return row._replace(cause="unknown")  # segments between are gone: overwritten around a pin, or lost
+        return row
 
     def _continuous(self) -> Iterator[tuple[int, int]]:
         """Index ranges of rows that follow one another without a gap."""
