@@ -194,10 +194,15 @@ class Keeper:
 
         def pick(catalogue: Catalogue, pins: Pins) -> list[Victim]:
             old = expired(catalogue, lambda number: self._is_expired(catalogue, number), MAX_VICTIMS)
-            return old or over_limits(catalogue, pins, excess_bytes, lacking_bytes, MAX_VICTIMS)
+            return old or self._before_unknown(over_limits(catalogue, pins, excess_bytes, lacking_bytes, MAX_VICTIMS))
 
         self._dispose(pick)
         self._prune_boots()
+
+    def _before_unknown(self, victims: list[Victim]) -> list[Victim]:
+        """While a rebuild has files to read, newer footage does not go before them: the next rounds reach them."""
+        unknown = self._unknown
+        return [victim for victim in victims if not unknown or victim.sequence < unknown[0]]
 
     def free_space(self, wanted_bytes: int) -> int:
         """Give up footage at once because a write failed for want of space; the bytes given up."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.buffer.recovery import AT_ONCE, make_room
+from edge_agent.buffer.retention import Limits
 from edge_agent.buffer.segment import SegmentInfo
 from edge_agent.contract.clip import Interval
 from edge_agent.errors import RingRequestError
@@ -175,7 +176,7 @@ def test_rows_of_files_that_are_gone_are_dropped(bench: RingBench) -> None:
     ring = bench.open(record=False)
     spans = [(span.held, span.cause) for span in ring.coverage(10).last_24h]
     ring.close()
-    assert spans[:3] == [(True, None), (False, "camera-lost"), (True, None)]
+    assert spans[:3] == [(True, None), (False, "unknown"), (True, None)]
 
 
 def test_a_closed_file_that_shrank_is_read_again(bench: RingBench) -> None:
@@ -266,3 +267,21 @@ def test_a_reservation_whose_footage_never_came_is_given_up(bench: RingBench) ->
     assert refusal.value.code == "interval-empty"
     assert ring.plans() == []
     ring.close()
+
+
+def test_while_the_index_is_rebuilt_the_oldest_still_go_first(bench: RingBench) -> None:
+    recorded(bench, 160)
+    before = bench.files()
+    bench.directory.joinpath("index.db").unlink()
+    ring = bench.open(record=False)
+    held_bytes = sum(path.stat().st_size for path in before.values())
+    ring._keeper._limits = Limits(held_bytes - 1, 0, 1 << 60)
+    ring._keeper.round()
+    assert bench.files() == before
+    while ring._keeper.files_to_index:
+        ring._keeper.round()
+    ring._keeper.round()
+    ring.close()
+    left = sorted(bench.files())
+    assert 0 < len(left) < len(before)
+    assert left == sorted(before)[-len(left) :]
