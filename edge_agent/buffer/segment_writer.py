@@ -110,7 +110,8 @@ class SegmentWriter:
             self._write_whole(self._head, 0)
         except OSError as error:
             self.abandon()
-            self._path.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
             raise self._storage_error("write the header of", error) from error
 
     @property

@@ -6,6 +6,7 @@ is dropped, so that a link stopped in its tracks costs the recorder one connecti
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -112,7 +113,8 @@ class RingServer:
         for writer in tuple(self._writers):
             writer.transport.abort()
         self._pool.shutdown(wait=False, cancel_futures=True)
-        await asyncio.to_thread(self.socket_path.unlink, missing_ok=True)
+        with contextlib.suppress(OSError):  # the next start replaces it; the ring is still to be closed
+            await asyncio.to_thread(self.socket_path.unlink, missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._writers) >= MAX_CONNECTIONS:

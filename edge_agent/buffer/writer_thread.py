@@ -15,6 +15,7 @@ import errno
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
@@ -279,7 +280,8 @@ class WriterThread:
         self._writer = self._appended = None
         self._shelf.segment_closed(info if info.fragments else None)
         if path is not None and not info.fragments:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # a storage that refuses: a header alone is removed at the next start
+                path.unlink(missing_ok=True)
 
 
 def _errno_of(error: RingStorageError) -> int | None:

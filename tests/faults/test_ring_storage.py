@@ -209,6 +209,28 @@ def test_a_defect_in_the_writer_closes_the_segment_and_is_told(
     ring.close()
 
 
+def test_a_disk_that_turns_read_only_is_met_again_by_the_same_process(
+    bench: RingBench, ring: Ring, disk: FaultyDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk.sync_error = errno.EIO
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refuse)
+        bench.record(ring, 2, end=None)
+        wait_until(lambda: not ring.state_figures().storage_ok, what="the failure told")
+        bench.play(ring, 2)
+        disk.sync_error, disk.write_error = None, errno.EROFS
+        bench.play(ring, 2)
+    disk.write_error = None
+    before = held_samples(ring)
+    bench.play(ring, 4)
+    wait_until(lambda: held_samples(ring) > before, what="footage after the failure")
+    assert not bench.fatal
+
+
+def refuse(path: Path, *, missing_ok: bool = False) -> None:
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+
 def test_a_clip_asked_while_retention_runs_is_whole_or_refused(tmp_path: Path) -> None:
     """The oldest footage is asked for again and again while it is being removed."""
     bench = RingBench(tmp_path, {"segment_s": 1})
