@@ -21,7 +21,7 @@ GUARDED_TABLES = ("trust",)
 GUARDED_KEYS = frozenset({("upload", "url"), ("upload", "allowed_origins"), ("unit", "enrolled"), ("unit", "id")})
 """Never from the environment of an enrolled unit: whom it obeys, whither footage goes, who it is."""
 
-_CREDENTIALS = re.compile(r"//[^@\s]*@")
+_CREDENTIALS = re.compile(r"//.*@", re.DOTALL)
 _CAMERA_VARIABLE = re.compile(r"CAMERA_(\d)_(\w+)")
 
 
