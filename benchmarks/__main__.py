@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.measure import machine
+from benchmarks.report import format_markdown, replace_results
 from benchmarks.row import Row, format_table
 from benchmarks.table import BENCHMARKS
 from benchmarks.workspace import open_workspace
@@ -22,6 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of: {', '.join(BENCHMARKS)}; all unless given")
     parser.add_argument("--quick", action="store_true", help="shorter and rougher: minutes instead of an hour")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there too")
+    parser.add_argument("--document", type=Path, metavar="FILE", help="put the table between this document's marks")
     parser.add_argument("--dir", type=Path, help="where the temporary directory is made: the file system to measure")
     return parser
 
@@ -41,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json is not None:
         result = {"machine": about, "quick": options.quick, "rows": [row.to_object() for row in rows]}
         options.json.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    if options.document is not None and not broken:
+        replace_results(options.document, format_markdown(about, rows))
     return EXIT_MISSED if broken or any(row.passed is False for row in rows) else 0
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 Judge = Literal["ours", "ratio", "difference", "none"]
 """Which figure the bar is about: our own, ours over the peer's, ours minus the peer's, or nothing."""
 
-_COLUMNS = ("benchmark", "ours", "peer", "ratio", "bar", "verdict")
+COLUMNS = ("benchmark", "ours", "peer", "ratio", "bar", "verdict")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +84,9 @@ def _number(value: float) -> str:
 
 def format_table(rows: Sequence[Row]) -> str:
     """The rows as aligned text, each followed by its peer's name and note."""
-    table = [_COLUMNS, *(row.cells() for row in rows)]
+    table = [COLUMNS, *(row.cells() for row in rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = [_aligned(_COLUMNS, widths)]
+    lines = [_aligned(COLUMNS, widths)]
     for row in rows:
         lines.append(_aligned(row.cells(), widths))
         lines += [f"    {text}" for text in (f"peer: {row.peer_name}" if row.peer_name else "", row.note) if text]
