@@ -131,7 +131,8 @@ class Broker:
     @property
     def url(self) -> str:
         """Such as `mqtt://127.0.0.1:43127`."""
-        return f"mqtt://{self._host}:{self._port}"
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"mqtt://{host}:{self._port}"
 
     @property
     def pid(self) -> int:
@@ -279,6 +280,9 @@ class Broker:
         except BrokerError as error:
             ready.set_exception(error)
             return
+        except OSError as error:
+            ready.set_exception(BrokerError(f"mosquitto cannot be started on {self._host}: {error}"))
+            return
         ready.set_result(None)
         failures = 0
         while not self._stopping.is_set():
@@ -312,7 +316,7 @@ class Broker:
     def _restart(self, program: Path) -> None:
         try:
             self._spawn(program)
-        except BrokerError:
+        except (BrokerError, OSError):
             _log.exception("mosquitto does not start; trying again later")
 
     def _spawn(self, program: Path) -> None:
@@ -387,7 +391,8 @@ class Broker:
 
 
 def _free_port(host: str) -> int:
-    with socket.create_server((host, 0)) as server:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as server:
         return int(server.getsockname()[1])
 
 

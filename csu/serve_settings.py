@@ -48,6 +48,6 @@ class ServeSettings:
     @property
     def reached_as(self) -> str:
         """Name in the URLs that units are given."""
-        if self.public_host:
-            return self.public_host
-        return socket.gethostname() if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 -- compared only
+        everywhere = self.host in {"0.0.0.0", "::"}  # noqa: S104 -- compared only
+        name = self.public_host or (socket.gethostname() if everywhere else self.host)
+        return f"[{name}]" if ":" in name else name

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -171,8 +172,8 @@ class Service:
             return url
 
         url = await self._listen("ingest", self._settings.ingest_port, listen)
-        port, path = url.split(":", 2)[2].split("/", 1)
-        public = f"http://{self._settings.reached_as}:{port}/{path}"
+        parts = urlsplit(url)
+        public = f"http://{self._settings.reached_as}:{parts.port}{parts.path}"
         ingest.add_origin(public)
         return public
 
@@ -248,7 +249,7 @@ async def _opened(registry: Registry) -> AsyncIterator[Registry]:
 
 
 def _port_of(url: str) -> int:
-    return int(url.split(":", 2)[2].split("/", 1)[0])
+    return urlsplit(url).port or 0
 
 
 def _read_ports(path: Path) -> dict[str, int]:

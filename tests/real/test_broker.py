@@ -201,6 +201,11 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
             Broker(tmp_path, port=port).start()
 
 
+def test_an_address_that_is_not_ours_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BrokerError, match=r"192\.0\.2\.1"):
+        Broker(tmp_path, host="192.0.2.1").start()
+
+
 def test_a_missing_program_is_named_with_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CSU_MOSQUITTO", str(tmp_path / "mosquitto"))
     with pytest.raises(BrokerError, match="CSU_MOSQUITTO"):
