@@ -26,6 +26,7 @@ from edge_agent.retry import backoff_s
 from edge_agent.settings import UploadSettings
 from edge_agent.uplink.events import Events
 from edge_agent.uplink.ledger import ClipFacts, Entry, Ledger, Step, fail
+from edge_agent.uplink.old_plans import release_old_plans
 from edge_agent.uplink.pace import ProgressPace
 from edge_agent.uplink.ports import RingPort, TransferPort
 from edge_agent.uplink.replies import Replies
@@ -142,6 +143,10 @@ class ClipDriver:
                     await ring.release(clip_id)
             except (RingError, TransferInterruptedError) as error:
                 logger.warning("clip %s cannot be released: %s", clip_id, error)
+
+    async def forget_old_plans(self) -> None:
+        """Release what nobody stands behind any more; see `old_plans`."""
+        await release_old_plans(self._rings, self._ledger, self._clock)
 
     async def clean_up(self, entry: Entry) -> None:
         """End the transfer and release the pin of a finished clip; tried until both are certain."""

@@ -46,6 +46,7 @@ class Executor:
             await self._clips.forget_orphans()
             while True:
                 await self._prune()
+                await self._clips.forget_old_plans()
                 await self._clock.async_sleep(_PRUNE_INTERVAL_S)
 
     def begin(self, entry: Entry) -> None:

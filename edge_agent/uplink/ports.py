@@ -27,6 +27,10 @@ class RingPort(Protocol):
         """Remove a plan and its pins; False when there was none."""
         ...
 
+    async def plans(self) -> list[str]:
+        """Ids of the clips that have a plan."""
+        ...
+
     async def coverage(self, max_intervals: int = 60) -> CameraCoverage:
         """What the ring holds."""
         ...

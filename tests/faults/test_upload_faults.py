@@ -176,7 +176,7 @@ class Actors:
 
     def start_ingest(self, origin: str) -> subprocess.Popen[bytes]:
         program = [sys.executable, "-m", "tests.faults.ingest_process"]
-        arguments = [self.csu, str(self.port), UNIT_ID, self.public_file, origin]
+        arguments: list[str | Path] = [self.csu, str(self.port), UNIT_ID, self.public_file, origin]
         process = self._processes.start([*program, *arguments], cwd=ROOT, stdout=subprocess.PIPE)
         assert process.stdout is not None
         assert process.stdout.readline(), "the ingest did not start"
@@ -184,7 +184,7 @@ class Actors:
 
     def start_unit(self, url: str, clip: Clip) -> subprocess.Popen[bytes]:
         program = [sys.executable, "-m", "tests.faults.upload_process"]
-        arguments = [self._tmp_path / "unit", url, self.key_file, clip.clip_id, clip.plan_file]
+        arguments: list[str | Path] = [self._tmp_path / "unit", url, self.key_file, clip.clip_id, clip.plan_file]
         return self._processes.start([*program, *arguments], cwd=ROOT)
 
     def check(self, clip: Clip) -> None:

@@ -76,6 +76,9 @@ class Ring:
         self.pinned.discard(clip_id)
         return True
 
+    async def plans(self) -> list[str]:
+        return sorted(self.pinned)
+
     async def coverage(self, max_intervals: int = 60) -> CameraCoverage:
         return CameraCoverage(camera="main", size_bytes=1)
 
