@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 POLL_INTERVAL_S = 5.0
 HEALTH_INTERVAL_S = 300.0
-COVERAGE_POLL_S = 30.0
+COVERAGE_POLL_S = 10.0
 COVERAGE_INTERVAL_S = 600.0
 _PROBES = ("camera", "storage", "power", "network", "clock", "system")
 
@@ -92,8 +92,8 @@ class Monitor:
         """Ask the rings for their coverage for ever."""
         while True:
             cameras = [camera for ring in self._rings.values() if (camera := await _coverage_of(ring)) is not None]
-            gaps = tuple((camera.camera, _gaps_of(camera)) for camera in cameras)
-            if cameras and self._coverage_told.is_due(gaps, self._clock.monotonic_us(), COVERAGE_INTERVAL_S):
+            shape = tuple(_shape_of(camera) for camera in cameras)
+            if cameras and self._coverage_told.is_due(shape, self._clock.monotonic_us(), COVERAGE_INTERVAL_S):
                 self._publisher.put_coverage(tuple(cameras))
             await self._clock.async_sleep(COVERAGE_POLL_S)
 
@@ -119,8 +119,12 @@ def _states_of(health: Health) -> tuple[str, ...]:
     return tuple(probe.state for probe in probes)
 
 
-def _gaps_of(camera: CameraCoverage) -> tuple[int, ...]:
-    return tuple(interval.start_us for interval in camera.last_24h if not interval.held)
+def _shape_of(camera: CameraCoverage) -> tuple[str, bool, int]:
+    """What makes coverage worth telling at once: the first footage, and a gap more or less.
+
+    Not the gaps' instants: the oldest is cut at the day's edge, which moves.
+    """
+    return camera.camera, camera.oldest_us is not None, sum(not interval.held for interval in camera.last_24h)
 
 
 async def _sight(ring: RingPort) -> RecorderSight:
