@@ -18,6 +18,9 @@ MAX_LIFETIME_S = 31 * 24 * 3600
 """The longest time between `iat` and `exp`."""
 
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+NumericDate = Annotated[int, Field(ge=0, lt=2**53)]
+"""Whole seconds since 1970 (RFC 7519 §2), within the integers that every JSON parser keeps (RFC 8259 §6)."""
+
 Role = Literal["operator", "investigator", "technician", "administrator", "system"]
 Priority = Literal["urgent", "normal", "background"]
 
@@ -28,8 +31,8 @@ class CommandClaims(ContractModel):
     iss: ShortText
     aud: UnitId
     jti: Uuid
-    iat: int
-    exp: int
+    iat: NumericDate
+    exp: NumericDate
     sub: ShortText
     role: Role
     cmd: ShortText

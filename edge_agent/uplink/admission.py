@@ -16,9 +16,9 @@ from edge_agent.clock import Clock
 from edge_agent.contract.codes import ErrorCode
 from edge_agent.contract.commands import DURABLE, EPHEMERAL, ROLES, CommandClaims
 from edge_agent.contract.jws import TrustedKeys
-from edge_agent.contract.model import MAX_MESSAGE_BYTES, ContractModel
+from edge_agent.contract.model import MAX_MESSAGE_BYTES, ContractModel, canonical_json
 from edge_agent.contract.names import UUID_PATTERN
-from edge_agent.errors import CommandRejectedError, ContractError, LedgerError, SignatureError
+from edge_agent.errors import CommandRejectedError, LedgerError, SignatureError
 from edge_agent.uplink.checks import UnitFacts, check_parameters
 from edge_agent.uplink.freshness import check_fresh
 from edge_agent.uplink.ledger import Entry, Ledger
@@ -29,6 +29,7 @@ UNKNOWN = "unknown"
 """Stands for a command id or name that could not be read."""
 
 _JWS = re.compile(rb"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)")
+_COMMAND_NAME = re.compile(r"[a-z]+(\.[a-z]+)*")
 
 _BURNING = frozenset(
     {
@@ -132,9 +133,9 @@ class Admission:
         except SignatureError as error:
             raise CommandRejectedError(ErrorCode.SIGNATURE_INVALID, str(error)[:300]) from error
         try:
-            return CommandClaims.from_object(payload)
-        except ContractError as error:
-            raise CommandRejectedError(ErrorCode.MALFORMED, str(error)[:300]) from error
+            return _as_stored(CommandClaims.from_object(payload))
+        except ValueError as error:
+            raise CommandRejectedError(ErrorCode.MALFORMED, _clean(error)) from error
 
     async def _known(self, claims: CommandClaims, digest: str) -> Repeated | None:
         if claims.aud != self._unit.unit_id:
@@ -178,6 +179,23 @@ def _payload_segment(body: bytes) -> bytes:
     return match[2]
 
 
+def _as_stored(claims: CommandClaims) -> CommandClaims:
+    """The claims as the ledger would give them back.
+
+    Parameters hold any JSON; what Python parses but nobody can write or read again (a lone surrogate, hundreds of
+    brackets in one another) must not get as far as the ledger.
+
+    Raises:
+        ValueError: they cannot be written or read.
+    """
+    text = canonical_json(claims.to_object())
+    return CommandClaims.from_json(text, max_bytes=len(text))
+
+
+def _clean(error: ValueError) -> str:
+    return str(error).encode("utf-8", "replace").decode()[:300]
+
+
 def _claimed_names(body: bytes) -> tuple[str, str]:
     """Id and name that an untrusted body claims to have, where they have the shape of one."""
     if len(body) > MAX_MESSAGE_BYTES:
@@ -196,5 +214,5 @@ def _names_of(claimed: object) -> tuple[str, str]:
         return UNKNOWN, UNKNOWN
     command_id, command = claimed.get("jti"), claimed.get("cmd")
     is_id = isinstance(command_id, str) and re.fullmatch(UUID_PATTERN, command_id) is not None
-    is_name = isinstance(command, str) and re.fullmatch(r"[a-z]+(\.[a-z]+)*", command[:61]) is not None
+    is_name = isinstance(command, str) and len(command) <= 60 and _COMMAND_NAME.fullmatch(command) is not None
     return (str(command_id) if is_id else UNKNOWN), (str(command) if is_name else UNKNOWN)

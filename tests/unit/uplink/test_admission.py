@@ -7,11 +7,12 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from joserfc import jws
 
 from edge_agent.clock import FakeClock
 from edge_agent.contract.commands import CommandClaims
 from edge_agent.contract.ids import make_uuid7
-from edge_agent.contract.jws import SigningKey, TrustedKeys
+from edge_agent.contract.jws import ALGORITHM, MEDIA_TYPES, SigningKey, TrustedKeys
 from edge_agent.errors import CommandRejectedError
 from edge_agent.settings import UploadSettings
 from edge_agent.uplink.admission import UNKNOWN, Admission, Admitted, Refused, Repeated
@@ -50,6 +51,11 @@ def claims_at(clock: FakeClock, **changes: object) -> dict[str, Any]:
 
 def signed(claims: dict[str, Any]) -> bytes:
     return KEY.sign("command", claims).encode()
+
+
+def signed_text(payload: str) -> bytes:
+    head = {"alg": ALGORITHM, "kid": KEY.key_id, "typ": MEDIA_TYPES["command"]}
+    return jws.serialize_compact(head, payload.encode(), KEY.key, algorithms=[ALGORITHM]).encode()
 
 
 @pytest.fixture
@@ -197,3 +203,37 @@ async def test_the_newest_iat_survives_a_restart(
 ) -> None:
     await admission.judge(signed(claims_at(clock)))
     assert (await NewestIat.load(database)).iat_s == clock.wall_us() // 1_000_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(r'{"x":"\ud800"}', id="a lone surrogate"),
+        pytest.param('{"x":' + "[" * 240 + "]" * 240 + "}", id="nested too deeply to be read again"),
+        pytest.param('{"x":' + "[" * 400 + "]" * 400 + "}", id="nested too deeply to be written"),
+    ],
+)
+async def test_signed_parameters_that_cannot_be_stored_are_malformed(
+    admission: Admission, clock: FakeClock, text: str
+) -> None:
+    payload = json.dumps(claims_at(clock, cmd="clip.list", params={})).replace('"params": {}', f'"params": {text}')
+    verdict = await admission.judge(signed_text(payload))
+    assert isinstance(verdict, Refused)
+    assert verdict.code == "malformed"
+
+
+@pytest.mark.parametrize("name", ["iat", "exp"])
+@pytest.mark.parametrize("seconds", [-1, 10**30])
+async def test_an_instant_that_no_table_holds_is_malformed(
+    admission: Admission, clock: FakeClock, name: str, seconds: int
+) -> None:
+    verdict = await admission.judge(signed(claims_at(clock, cmd="clip.list", params={}, **{name: seconds})))
+    assert isinstance(verdict, Refused)
+    assert verdict.code == "malformed"
+
+
+@pytest.mark.parametrize("command", ["a" * 61 + "\ud800", "a" * 61, "a" * 60 + "\x1b[31m", "clip.list\n"])
+async def test_an_unsigned_name_that_is_none_is_not_repeated(admission: Admission, command: str) -> None:
+    verdict = await admission.judge(json.dumps({"jti": "nobody", "cmd": command}).encode())
+    assert isinstance(verdict, Refused)
+    assert verdict.command == UNKNOWN
