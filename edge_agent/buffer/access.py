@@ -59,7 +59,7 @@ class AskedRing:
 
 @contextmanager
 def open_or_ask(data_dir: Path, camera: CameraSettings, context: RingContext, clock: Clock) -> Iterator[RingAccess]:
-    """A camera's ring, opened without recording when no recorder owns it.
+    """A camera's ring, opened without recording, and its index completed, when no recorder owns it.
 
     Raises:
         RingStorageError: the storage refused.
@@ -71,6 +71,7 @@ def open_or_ask(data_dir: Path, camera: CameraSettings, context: RingContext, cl
         yield AskedRing(ring_socket(data_dir, camera.name), clock)
         return
     try:
+        ring.complete_index()
         yield ring
     finally:
         ring.close()

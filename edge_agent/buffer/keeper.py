@@ -95,6 +95,15 @@ class Keeper:
         self._indexer = indexer
         self._holdings.add_unknown_bytes(self._total_bytes(unknown))
 
+    def rebuild_all(self) -> None:
+        """Index every file that waits, when no thread of ours will.
+
+        Raises:
+            RingStorageError: the index cannot be written.
+        """
+        while self._unknown:
+            self._rebuild_more()
+
     def start(self, on_fatal: Callable[[BaseException], None]) -> None:
         """Begin the thread; `on_fatal` is told of a defect that ends it."""
         self._on_fatal = on_fatal

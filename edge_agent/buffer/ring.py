@@ -192,6 +192,17 @@ class Ring:
         self._writer.start()
         self._keeper.start(on_fatal)
 
+    def complete_index(self) -> None:
+        """Read every file that a lost index leaves unknown: for who opened the ring without recording.
+
+        Raises:
+            RingStorageError: the storage refused.
+        """
+        try:
+            self._keeper.rebuild_all()
+        except OSError as error:
+            raise RingStorageError(f"cannot complete the index of {self._holdings.directory}: {error}") from error
+
     def close(self) -> None:
         """Write what is in hand, close the segment and the index, let the ring go; safe to repeat."""
         with self._closing:

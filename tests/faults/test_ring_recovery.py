@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.buffer.access import open_or_ask
 from edge_agent.buffer.recovery import AT_ONCE, make_room
 from edge_agent.buffer.retention import Limits
 from edge_agent.buffer.segment import SegmentInfo
 from edge_agent.contract.clip import Interval
+from edge_agent.contract.ring_protocol import PlanRequest
 from edge_agent.errors import RingRequestError
 from tests.support.polling import wait_until
-from tests.support.rings import RingBench, clip_id
+from tests.support.rings import REQUESTER, RingBench, clip_id
 
 pytestmark = pytest.mark.faults
 
@@ -167,6 +169,18 @@ def test_while_the_index_is_rebuilt_old_footage_is_asked_for_again_not_denied(be
     ring._keeper.round()
     assert bench.ask(ring, begin_us, begin_us + SECOND_US).state == "planned"
     ring.close()
+
+
+def test_who_opens_a_ring_of_nobody_finds_all_of_it_without_its_index(bench: RingBench) -> None:
+    begin_us = bench.clock.wall_us()
+    recorded(bench, 4 * (AT_ONCE + 30))
+    (bench.directory / "index.db").unlink()
+    request = PlanRequest(
+        clip_id=clip_id(1), interval=Interval(start_us=begin_us, end_us=begin_us + SECOND_US), requester=REQUESTER
+    )
+    with open_or_ask(bench.data_dir, bench.camera, bench.context(), bench.clock) as ring:
+        assert ring.plan(request).state == "planned"
+        assert ring.release(clip_id(1))
 
 
 def test_rows_of_files_that_are_gone_are_dropped(bench: RingBench) -> None:
