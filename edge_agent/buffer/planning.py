@@ -18,7 +18,7 @@ from pathlib import Path
 
 from edge_agent.buffer.clip.plan import PlannedClip, plan_parts
 from edge_agent.buffer.clip.store import list_plans, read_plan, remove_plan, sweep_unfinished, write_plan
-from edge_agent.buffer.coverage import Span, gaps
+from edge_agent.buffer.coverage import Span, clipped, gaps
 from edge_agent.buffer.holdings import Holdings
 from edge_agent.buffer.index import Index
 from edge_agent.buffer.layout import plan_file_name
@@ -279,6 +279,11 @@ class Planner:
             oldest = format_utc(spans[0].start_us)
             return RingRequestError(
                 ErrorCode.INTERVAL_OVERWRITTEN, f"the oldest footage is of {oldest}; asked: {asked}"
+            )
+        if any(span.held for span in clipped(spans, interval.start_us, interval.end_us)):
+            return RingRequestError(
+                ErrorCode.INTERVAL_EMPTY,
+                f"no picture was taken from {asked}, or the key frame that it needs is not held close before it",
             )
         causes = ", ".join(dict.fromkeys(gap.cause for gap in gaps(spans, interval))) or "unknown"
         return RingRequestError(ErrorCode.INTERVAL_EMPTY, f"nothing was recorded from {asked}: {causes}")

@@ -155,6 +155,13 @@ def test_an_empty_interval_says_why(bench: RingBench, ring: Ring) -> None:
         bench.ask(ring, begin_us + 10 * SECOND_US, begin_us + 20 * SECOND_US)
 
 
+def test_an_interval_between_two_pictures_is_not_called_unrecorded(bench: RingBench, ring: Ring) -> None:
+    begin_us = bench.clock.wall_us()
+    bench.record(ring, 4)
+    with pytest.raises(RingRequestError, match="no picture was taken"):
+        bench.ask(ring, begin_us + SECOND_US + 1000, begin_us + SECOND_US + 2000)
+
+
 def test_a_gap_in_the_clip_has_its_cause(bench: RingBench, ring: Ring) -> None:
     begin_us = bench.clock.wall_us()
     bench.record(ring, 4, end="timestamp-jump")
