@@ -4,8 +4,9 @@ The table of states is `states.TRANSITIONS`; this module is the only one that wr
 does not have is refused. The rows hold what the next step needs (`ClipFacts`), so that any step can be done by a
 process that has just started.
 
-Bounds: `MAX_OPEN` commands are open at once; finished ones are kept for `KEEP_S`, at most `KEEP_FINISHED` of them,
-and never removed before their `exp` is over: until then their id protects against repetition.
+Bounds: `MAX_OPEN` clip requests are open at once, and as many others, so that clips which wait for an ingest keep
+nobody from asking about them or cancelling them; finished ones are kept for `KEEP_S`, at most `KEEP_FINISHED` of
+them, and never removed before their `exp` is over: until then their id protects against repetition.
 """
 
 import json
@@ -273,10 +274,11 @@ class Ledger:
 
 
 def _insert(connection: sqlite3.Connection, command: NewCommand, now_us: int, step: Step | None) -> Entry:
-    (open_count,) = connection.execute("SELECT count(*) FROM commands WHERE finished_us IS NULL").fetchone()
+    claims = command.claims
+    sql = "SELECT count(*) FROM commands WHERE finished_us IS NULL AND (command = 'clip.request') = ?"
+    (open_count,) = connection.execute(sql, (claims.cmd == "clip.request",)).fetchone()
     if step is None and open_count >= MAX_OPEN:
         raise CommandRejectedError(ErrorCode.TOO_MANY, f"{open_count} commands are open; send this one again later")
-    claims = command.claims
     connection.execute(
         "INSERT INTO commands (command_id, command, body_sha256, claims, expires_s, received_us, state, facts, "
         "response_topic, correlation) VALUES (?, ?, ?, ?, ?, ?, ?, '{}', ?, ?)",

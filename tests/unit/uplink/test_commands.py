@@ -281,6 +281,14 @@ async def test_too_many_open_commands_are_refused_for_now(unit: Unit) -> None:
     assert len(unit.broker.acknowledged) == MAX_OPEN + 1
 
 
+async def test_clips_that_wait_keep_nobody_from_cancelling_them(unit: Unit) -> None:
+    unit.ring.always = RingUnavailableError("no answer")
+    clips = [unit.send() for _ in range(MAX_OPEN)]
+    cancel = unit.send("clip.cancel", params={"clip_id": clips[0]})
+    assert (await unit.reply(cancel, "done"))["result"]["cancelled"] is True
+    assert await unit.reply(clips[0], "cancelled")
+
+
 async def test_a_storage_that_refuses_does_not_burn_the_id(unit: Unit, database: LinkDatabase) -> None:
     await database.read(lambda connection: connection.execute("PRAGMA query_only=1"))
     clip_id = unit.send()
