@@ -162,6 +162,8 @@ def apply_reply(connection: sqlite3.Connection, reply: Reply, now_us: int, follo
     if _RANK[reply.state] < _RANK[row["state"]]:
         return None
     state = _state_after(reply)
+    if state == "waiting" != row["state"]:
+        return None  # a copy was turned away; the command itself goes on
     next_send_us = None if state in FINAL_STATES else follow_up_us
     if state == "waiting" or now_us >= row["expires_us"]:
         next_send_us = row["next_send_us"]

@@ -44,6 +44,14 @@ async def test_a_rejection_that_a_retry_can_mend_leaves_it_waiting(registry: Reg
     assert record.next_send_us is not None
 
 
+async def test_a_copy_that_is_turned_away_takes_nothing_back(registry: Registry) -> None:
+    await registry.run(stored_commands.add_command, make_command())
+    await registry.run(stored_commands.apply_reply, make_reply("running"), NOW_US, FOLLOW_UP_US)
+    reply = make_reply("rejected", error={"code": "storage-error", "message": "the ledger cannot be read"})
+    assert await registry.run(stored_commands.apply_reply, reply, NOW_US, FOLLOW_UP_US) is None
+    assert (await registry.run(stored_commands.load_command, COMMAND_ID)).state == "running"
+
+
 async def test_an_unanswered_command_expires_and_an_answered_one_does_not(registry: Registry) -> None:
     other = COMMAND_ID[:-1] + "2"
     await registry.run(stored_commands.add_command, make_command())
