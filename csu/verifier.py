@@ -10,6 +10,7 @@ import json
 import logging
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,16 +67,25 @@ class Verifier:
         failures = 0
         while True:
             self._wake.clear()
-            try:
-                for clip in await self._registry.run(stored_clips.pending_clips):
+            failures = 0 if await self._verify_pending() else failures + 1
+            with suppress(TimeoutError):
+                async with asyncio.timeout(delay_s(failures, 1.0, 60.0) if failures else None):
+                    await self._wake.wait()
+
+    async def _verify_pending(self) -> bool:
+        """Verify what waits; False when something could not be, which keeps no other clip waiting."""
+        problem: Exception | None = None
+        try:
+            for clip in await self._registry.run(stored_clips.pending_clips):
+                try:
                     await self._verify(clip)
-                failures = 0
-            except (RegistryError, OSError) as error:
-                failures += 1
-                _log.warning("verification: %s; trying again", error)
-                await self._clock.async_sleep(delay_s(failures, 1.0, 60.0))
-            else:
-                await self._wake.wait()
+                except OSError as error:
+                    problem = error
+        except RegistryError as error:
+            problem = error
+        if problem is not None:
+            _log.warning("verification: %s; trying again", problem)
+        return problem is None
 
     async def _verify(self, clip: ClipRecord) -> None:
         folder = Path(clip.folder)

@@ -113,3 +113,26 @@ async def test_a_verification_that_crashes_fails_the_clip_and_nothing_else(
     (due,) = await registry.run(stored_clips.due_receipts, NOW_US)
     claims = TrustedKeys.from_jwks(keys.public_jwks()).verify("receipt", due.receipt)
     assert json.loads(json.dumps(claims))["verdict"] == "failed"
+
+
+async def test_a_clip_whose_files_are_gone_keeps_no_other_waiting(
+    registry: Registry, keys: KeyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("csu.verifier.bound", lambda _command, _signal: [sys.executable, "-c", "print('no json')"])
+    clock = FakeClock(wall_us=NOW_US)
+
+    async def publish(topic: str, payload: bytes, expiry_s: int) -> None:
+        raise AssertionError(topic)
+
+    commander = Commander(registry, keys.signing_key, "csu/v1", publish, Feed(), clock)
+    verifier = Verifier(registry, commander, keys, Feed(), clock)
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    (folder / "manifest.jws").write_text("a.b.c")
+    other_id = COMMAND_ID[:-1] + "2"
+    await verifier.on_complete(unit_id="nomad-07", clip_id=COMMAND_ID, folder=tmp_path / "gone")
+    clock.advance(1.0)
+    await verifier.on_complete(unit_id="nomad-07", clip_id=other_id, folder=folder)
+    assert not await verifier._verify_pending()
+    assert (await registry.run(stored_clips.load_clip, other_id)).verdict == "failed"
+    assert (await registry.run(stored_clips.load_clip, COMMAND_ID)).verdict == "pending"
