@@ -169,8 +169,7 @@ class WriterThread:
                 if not self._recover(error, attempt, len(fragment.units)):
                     self._figures.lost(len(fragment.units))
                     return
-                if self._writer is None and not fragment.units[0].is_key:
-                    self._awaits_key = True
+                if self._awaits_key and not fragment.units[0].is_key:
                     self._figures.lost(len(fragment.units))
                     return
             else:

@@ -4,6 +4,7 @@ import errno
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ class FaultyDisk:
         self.write_error: int | None = None
         self.sync_error: int | None = None
         self.room_bytes: int | None = None
-        self.refusals = 0
+        self.refusals = self.headers_refused = 0
         self.blocked: threading.Event | None = None
         self.is_waiting = False
         self._directory = directory
@@ -39,6 +40,9 @@ class FaultyDisk:
 
     def write(self, descriptor: int, data: bytes, offset: int) -> int:
         self._refuse(self.write_error)
+        if self.headers_refused and not offset:
+            self.headers_refused -= 1
+            self._refuse(errno.ENOSPC)
         if self.room_bytes is not None and self._used_bytes() + len(data) > self.room_bytes:
             self._refuse(errno.ENOSPC)
         return os.pwrite(descriptor, data, offset)
@@ -225,6 +229,24 @@ def test_a_disk_that_turns_read_only_is_met_again_by_the_same_process(
     bench.play(ring, 4)
     wait_until(lambda: held_samples(ring) > before, what="footage after the failure")
     assert not bench.fatal
+
+
+def test_a_segment_without_a_key_frame_is_not_given_up_for_a_moment_without_space(
+    bench: RingBench, ring: Ring, disk: FaultyDisk
+) -> None:
+    bench.record(ring, 12)
+    stream = bench.stream(12)
+    ring.start_stream(stream.config, "camera-lost")
+    for place, unit in enumerate(stream.units):
+        if place == 4 * FPS:
+            wait_until(synced(ring, 15 * FPS), what="most of the first segment")
+            disk.headers_refused = 1
+        ring.write(replace(unit, is_key=place == 0))
+        bench.clock.advance(1 / FPS)
+    ring.end_stream("stopped", "")
+    bench.wait_recorded(ring)
+    assert disk.refusals == 1
+    assert ring.state_figures().dropped_units == 0
 
 
 def refuse(path: Path, *, missing_ok: bool = False) -> None:
