@@ -19,6 +19,7 @@ replaced by the planned one by writing it again: step 3 makes it one or the othe
 Only the ring's owner writes here; others read (`reader.read_plan`).
 """
 
+import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +31,8 @@ from edge_agent.durable import fsync_directory, make_directory, remove_file, wri
 from edge_agent.errors import FormatError
 
 __all__ = ["list_plans", "plan_directory", "read_plan", "remove_plan", "sweep_unfinished", "write_plan"]
+
+logger = logging.getLogger(__name__)
 
 
 def plan_directory(plans_directory: Path, clip_id: str) -> Path:
@@ -101,17 +104,24 @@ def remove_plan(plans_directory: Path, clip_id: str) -> bool:
 
 
 def sweep_unfinished(plans_directory: Path) -> int:
-    """Remove folders without a plan, which a cut left; the number removed.
+    """Remove folders without a plan, which a cut left; the number removed. One that cannot be removed stays.
 
     Raises:
-        OSError: the storage refused.
+        OSError: the folder of all plans cannot be read.
     """
     if not plans_directory.exists():
         return 0
     folders = [path for path in plans_directory.iterdir() if path.is_dir() and not (path / PLAN_FILE_NAME).exists()]
-    for folder in folders:
+    return sum(map(_swept, folders))
+
+
+def _swept(folder: Path) -> bool:
+    try:
         _remove_folder(folder)
-    return len(folders)
+    except OSError as error:
+        logger.warning("%s holds no plan and cannot be removed: %s", folder, error)
+        return False
+    return True
 
 
 def _remove_folder(folder: Path) -> None:
