@@ -79,6 +79,21 @@ async def test_garbage_is_counted_and_never_raises(heard: Heard, name: str, payl
 
 
 @pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("event", make_event(1).to_object() | {"at": 10**25}),
+        ("status", {"state": "online", "unit_id": "nomad-07", "boot_id": "0" * 32, "at": -(10**25)}),
+        ("alarms", {"at": 0, "alarms": [{"name": "camera-lost", "since": 10**25}]}),
+    ],
+)
+async def test_an_instant_beyond_the_calendar_is_garbage_too(
+    heard: Heard, name: str, body: dict[str, object]
+) -> None:
+    await heard.hear(f"csu/v1/nomad-07/up/{name}", json.dumps(body).encode())
+    assert await heard.ignored() == 1
+
+
+@pytest.mark.parametrize(
     "topic", ["", "csu/v1/nomad-08/up/status", "csu/v2/nomad-07/up/status", "csu/v1/../up/status", "csu/v1"]
 )
 async def test_strangers_are_counted_apart(heard: Heard, topic: str) -> None:
