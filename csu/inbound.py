@@ -20,6 +20,9 @@ from edge_agent.contract.times import format_utc
 
 _log = logging.getLogger(__name__)
 
+_MAX_COMPLAINTS = 1000
+"""Units and topics that are complained of in the log; a unit may make up topics."""
+
 Owned = TypeVar("Owned", Status, Event, Reply)
 
 _STATES: Mapping[str, type[ContractModel]] = {
@@ -43,7 +46,7 @@ class Inbound:
         self._feed = feed
         self._prefix = prefix
         self._clock = clock
-        self._complained: set[str] = set()  # bounded: enrolled units times a few hundred names at most
+        self._complained: set[str] = set()
         self.strangers = 0
         """Messages of units that are not enrolled, or under no unit's topics, since the start."""
 
@@ -93,8 +96,8 @@ class Inbound:
             await self._commander.on_online(unit_id)
 
     async def _ignore(self, unit_id: str, name: str, problem: str) -> None:
-        place = f"{unit_id} {name}"
-        if place not in self._complained:
+        place = f"{unit_id} {name!r:.60}"
+        if place not in self._complained and len(self._complained) < _MAX_COMPLAINTS:
             self._complained.add(place)
             _log.warning("%s: a body is ignored, and so are further ones: %s", place, problem)
         await self._registry.run(stored_units.count_ignored, unit_id)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from csu import stored_commands, stored_units
 from csu.commander import Commander
 from csu.feed import Feed
-from csu.inbound import Inbound
+from csu.inbound import _MAX_COMPLAINTS, Inbound
 from csu.keys import KeyStore
 from csu.mqtt_connection import Message
 from csu.registry import Registry
@@ -134,3 +134,11 @@ async def test_a_reply_moves_its_command(heard: Heard) -> None:
     await heard.hear("csu/v1/nomad-07/up/reply", make_reply("running").to_json())
     record = await heard.registry.run(stored_commands.load_command, COMMAND_ID)
     assert record.state == "running"
+
+
+async def test_made_up_topics_fill_neither_memory_nor_log(heard: Heard, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(_MAX_COMPLAINTS + 5):
+        await heard.hear(f"csu/v1/nomad-07/up/{number}" + "x" * 1000, b"{")
+    assert await heard.ignored() == _MAX_COMPLAINTS + 5
+    assert len(caplog.records) == _MAX_COMPLAINTS
+    assert max(len(record.getMessage()) for record in caplog.records) < 300
