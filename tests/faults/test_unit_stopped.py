@@ -1,5 +1,6 @@
 """SIGTERM to `edge-agent run`: everything ends within 5 s, segments closed, whatever is going on."""
 
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from tests.real.rtsp import RtspServer
 from tests.support.centre import Centre
 from tests.support.polling import wait_until
 from tests.support.processes import Processes
-from tests.support.unit import Unit, camera_of, make_noise_video, running, small_camera
+from tests.support.unit import Unit, camera_of, make_noise_video, plain_environment, running, small_camera
 
 pytestmark = pytest.mark.faults
 
@@ -74,6 +75,19 @@ def test_a_unit_whose_children_do_not_run(unit: Unit, processes: Processes) -> N
     for pid in unit.pids().values():
         psutil.Process(pid).suspend()
     end_in_time(unit)
+
+
+def test_a_unit_whose_log_nobody_reads(unit: Unit, processes: Processes) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as log:
+        unit.process = processes.start(unit.command("run"), stdout=log, stderr=log, env=plain_environment())
+    unit.wait_recording()
+    link = unit.pid_of("link")
+    psutil.Process(link).kill()  # something to log
+    unit.wait_other_pid("link", link)
+    end_in_time(unit)
+    unit.check_unbroken("main")
 
 
 def test_a_unit_in_the_middle_of_its_start(unit: Unit, processes: Processes) -> None:
