@@ -180,14 +180,13 @@ def _earlier(template: SegmentInfo, number: int, start_us: int) -> SegmentInfo:
 
 
 def _earlier_fragment(entry: FragmentEntry, number: int, minutes: int) -> FragmentEntry:
-    record = replace(
-        entry.record,
+    record = entry.record._replace(
         sequence=number,
         first_pts_90k=entry.record.first_pts_90k + minutes * _MINUTE_90K,
         monotonic_us=entry.record.monotonic_us + minutes * _MINUTE_US,
         utc_us=entry.record.utc_us + minutes * _MINUTE_US,
     )
-    return replace(entry, record=record)
+    return entry._replace(record=record)
 
 
 def _anchors(minutes: int, start_us: int) -> Iterator[Anchor]:

@@ -4,14 +4,13 @@ from __future__ import annotations  # array[int] is an annotation only before Py
 
 from array import array
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from edge_agent.contract.access_unit import CodecConfig
 from edge_agent.contract.segment_format import ClockSource, FragmentRecord, SegmentHeader
 
 
-@dataclass(frozen=True, slots=True)
-class FragmentEntry:
+class FragmentEntry(NamedTuple):
     """One synced fragment of a segment.
 
     Attributes:

@@ -168,18 +168,19 @@ def _lay_out(selection: _Selection) -> tuple[list[ByteRange], list[_Place]]:
     """The byte ranges of a part and where its fragments come to lie in them."""
     stretch = selection.stretch
     numbers = range(stretch.fragment_of(selection.entry), stretch.fragment_of(selection.end - 1) + 1)
+    chosen = slice(numbers.start, numbers.stop)
     extents: list[_Extent] = []
     places: list[_Place] = []
-    body_bytes = 0
-    for index, segment in zip(numbers, stretch.segments[numbers.start : numbers.stop], strict=True):
-        entry = stretch.fragments[index]
-        if not extents or extents[-1].segment is not segment:
-            extents.append(_Extent(segment, 0, segment.header_bytes))
-            body_bytes += segment.header_bytes
-        if extents[-1].stop == entry.offset:
-            extents[-1].stop += entry.length_bytes
-        else:
-            extents.append(_Extent(segment, entry.offset, entry.offset + entry.length_bytes))
+    body_bytes = stop = 0
+    former: SegmentInfo | None = None
+    for index, segment, entry in zip(numbers, stretch.segments[chosen], stretch.fragments[chosen], strict=True):
+        if segment is not former:
+            former, stop = segment, segment.header_bytes
+            extents.append(_Extent(segment, 0, stop))
+            body_bytes += stop
+        if stop != entry.offset:
+            extents.append(_Extent(segment, entry.offset, entry.offset))
+        stop = extents[-1].stop = entry.offset + entry.length_bytes
         places.append(_Place(segment, entry, index, body_bytes))
         body_bytes += entry.length_bytes
     return [_byte_range(extent) for extent in extents], places

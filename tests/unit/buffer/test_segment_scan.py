@@ -3,7 +3,6 @@
 import errno
 import os
 import random
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +188,7 @@ def _retold(data: bytes, info: SegmentInfo, changes: dict[str, Any]) -> bytes:
     told = data[: info.header_bytes]
     for entry in info.fragments:
         boxes = data[entry.offset : entry.offset + entry.length_bytes - FRAGMENT_BOX_BYTES]
-        told += boxes + replace(entry.record, **changes).to_box(boxes)
+        told += boxes + entry.record._replace(**changes).to_box(boxes)
     return told
 
 
