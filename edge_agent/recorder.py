@@ -18,6 +18,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from tenacity import wait_exponential_jitter
+
 from edge_agent import __version__
 from edge_agent.buffer.ring import Ring, RingContext
 from edge_agent.buffer.server import RingServer
@@ -30,6 +32,7 @@ from edge_agent.deployment.record import load_or_create
 from edge_agent.errors import RingBusyError, RingStorageError, SettingsError
 from edge_agent.notify import Notifier
 from edge_agent.paths import ring_lock, ring_socket
+from edge_agent.retry import backoff_s
 from edge_agent.settings import CameraSettings, Settings
 from edge_agent.takeover import retire_holder
 
@@ -38,6 +41,7 @@ logger = logging.getLogger(__name__)
 HEARTBEAT_S = 2.0
 CAPTURE_END_S = 1.2
 """How long the end of the process waits for the camera's library; the ring's close needs the rest of 5 s."""
+_LISTEN_WAIT = wait_exponential_jitter(multiplier=1, max=30.0, jitter=1.0)
 EXIT_FAILED = 1
 EXIT_HUNG = 75
 """The camera's library does not come back (sysexits(3) EX_TEMPFAIL)."""
@@ -159,9 +163,10 @@ class Recorder:
         thread = threading.Thread(target=self._run_capture, args=(capture,), name="capture", daemon=True)
         try:
             thread.start()
-            await self._serve(server)
+            doorkeeper = Doorkeeper(server, self._clock)
+            await doorkeeper.keep_open()
             self._notifier.ready()
-            return await self._beat(stop, capture)
+            return await self._beat(stop, capture, doorkeeper)
         finally:
             self._notifier.stopping()
             await self._close(thread, server, ring)
@@ -191,12 +196,6 @@ class Recorder:
         else:
             _hand_over(loop, opened.set_result, ring)
 
-    async def _serve(self, server: RingServer) -> None:
-        try:
-            await server.start()
-        except OSError as error:
-            raise RingStorageError(f"cannot listen on {server.socket_path}: {error}") from error
-
     def _run_capture(self, capture: CaptureSupervisor) -> None:
         try:
             capture.run(self._stop_capture)
@@ -205,7 +204,7 @@ class Recorder:
             logger.exception("capture failed")
             self._fatal.set()
 
-    async def _beat(self, stop: asyncio.Event, capture: CaptureSupervisor) -> int:
+    async def _beat(self, stop: asyncio.Event, capture: CaptureSupervisor, doorkeeper: "Doorkeeper") -> int:
         """Tell the supervisor that we live, until there is a reason to end."""
         stopping = asyncio.create_task(stop.wait())
         while not stop.is_set():
@@ -214,6 +213,7 @@ class Recorder:
             if capture.state().hung:
                 return EXIT_HUNG
             self._notifier.heartbeat()
+            await doorkeeper.keep_open()
             await asyncio.wait({stopping}, timeout=HEARTBEAT_S)
         return 0
 
@@ -223,6 +223,33 @@ class Recorder:
         self.left_behind = True  # libav's threads may outlive ours; nothing of them is needed any more
         await server.close()
         await asyncio.to_thread(ring.close)
+
+
+class Doorkeeper:
+    """Has the ring's socket listened on. While that cannot be done, footage is recorded and nobody can ask for it."""
+
+    def __init__(self, server: RingServer, clock: Clock) -> None:
+        self._server = server
+        self._clock = clock
+        self._is_open = False
+        self._failures = 0
+        self._again_us = 0
+
+    async def keep_open(self) -> None:
+        """Try to listen, unless it is done already or the last failure is too young."""
+        if self._is_open or self._clock.monotonic_us() < self._again_us:
+            return
+        try:
+            await self._server.start()
+        except OSError as error:
+            self._failures += 1
+            self._again_us = self._clock.monotonic_us() + round(backoff_s(_LISTEN_WAIT, self._failures) * 1e6)
+            if self._failures == 1:
+                logger.error("cannot listen on %s: %s; recording goes on", self._server.socket_path, error)  # noqa: TRY400 -- expected of a full or read-only disk, no defect
+            return
+        self._is_open = True
+        if self._failures:
+            logger.info("listening on %s now", self._server.socket_path)
 
 
 def _hand_over(loop: asyncio.AbstractEventLoop, take: Callable[[Any], None], value: object) -> None:

@@ -127,7 +127,10 @@ _REMEDIES = {
 
 def _sentences(error: ValidationError) -> list[str]:
     sentences = []
-    for problem in error.errors(include_url=False):
+    problems = error.errors(include_url=False)
+    for problem in problems:
+        if problem["type"] == "too_short" and len(problems) > 1:
+            continue  # said of [[camera]] as a whole because a camera in it is wrong, which has its own sentence
         place = ".".join(str(step) for step in problem["loc"]) or "file"
         remedy = _REMEDIES.get(problem["type"])
         if problem["type"] == "missing":

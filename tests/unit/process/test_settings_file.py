@@ -110,3 +110,9 @@ def test_bytes_that_are_not_text_are_refused(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SettingsError, match="cannot be read"):
         load_settings(path, {})
+
+
+def test_a_wrong_camera_is_complained_of_once(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(write(tmp_path, LEAST + "colour = 1\n"), {})
+    assert "at least 1" not in str(caught.value)
