@@ -56,11 +56,22 @@ def test_killed_recorders_and_links_do_no_harm_to_one_another(unit: Unit, seed: 
     unit.check_unbroken("main")
 
 
-def test_stopped_recorders_and_links_are_started_again(unit: Unit) -> None:
+@pytest.fixture
+def neighbour(tmp_path: Path, processes: Processes) -> Iterator[Unit]:
+    """Another unit, so that two silences are waited for at once."""
+    yield from running(Unit(tmp_path / "neighbour", processes, [small_camera("main")]))
+
+
+def test_who_is_stopped_is_started_again_but_not_for_the_supervisors_own_silence(unit: Unit, neighbour: Unit) -> None:
     unit.start()
+    neighbour.start()
+    assert neighbour.process is not None
+    supervisor, left_alone = psutil.Process(neighbour.process.pid), neighbour.pids()
     victims = {name: unit.pid_of(name) for name in ("record proxy", "link")}
-    for pid in victims.values():
-        psutil.Process(pid).suspend()
+    for process in (supervisor, *map(psutil.Process, victims.values())):
+        process.suspend()
+    stopped_us = neighbour.newest_us("main") or 0
+
     for name, pid in victims.items():
         unit.wait_other_pid(name, pid, timeout_s=SILENCE_LIMIT_S + RESTART_S)
     unit.wait_recording("proxy")
@@ -70,22 +81,13 @@ def test_stopped_recorders_and_links_are_started_again(unit: Unit) -> None:
     assert unit.end() == 0
     unit.check_unbroken("main")
 
-
-def test_a_stopped_supervisor_that_goes_on_kills_nobody(unit: Unit) -> None:
-    unit.start()
-    before = unit.pids()
-    assert unit.process is not None
-    supervisor = psutil.Process(unit.process.pid)
-    supervisor.suspend()
-    stopped_us = unit.newest_us("main") or 0
-    unit.wait_footage_after("main", stopped_us + round((SILENCE_LIMIT_S + 2) * 1e6))
+    neighbour.wait_footage_after("main", stopped_us + round((SILENCE_LIMIT_S + 2) * 1e6))
     supervisor.resume()
-    goes_on_us = unit.newest_us("main") or 0
-    unit.wait_footage_after("main", goes_on_us + 5_000_000)
-    assert unit.pids() == before
-    assert unit.end() == 0
-    for camera in CAMERAS:
-        unit.check_unbroken(camera)
+    goes_on_us = neighbour.newest_us("main") or 0
+    neighbour.wait_footage_after("main", goes_on_us + 5_000_000)
+    assert neighbour.pids() == left_alone
+    assert neighbour.end() == 0
+    neighbour.check_unbroken("main")
 
 
 @pytest.mark.parametrize("seed", [3])

@@ -34,9 +34,9 @@ def record_some(unit: Unit) -> tuple[int, int]:
     if not unit.pids():
         unit.start()
     start_us = unit.newest_us("main") or 0
-    unit.wait_footage_after("main", start_us + 4_000_000)
+    unit.wait_footage_after("main", start_us + 2_500_000)
     unit.cut_power()
-    return start_us, start_us + 3_000_000
+    return start_us, start_us + 2_000_000
 
 
 def check_clip(unit: Unit, interval: tuple[int, int], folder: Path) -> None:
