@@ -24,7 +24,7 @@ from edge_agent.contract.manifest import (
 from edge_agent.durable import create_file, fsync_directory, make_directory
 from edge_agent.errors import RingError, RingStorageError
 
-_SAVED_MODE = 0o644
+_SAVED_MODE = 0o640  # footage of a requisition: for its owner and group alone, as in the ring
 
 
 def save_clip(

@@ -58,6 +58,12 @@ def test_parts_and_manifest_go_into_a_folder(tmp_path: Path) -> None:
     assert sorted(path.name for path in saved[0].parent.iterdir()) == sorted(path.name for path in saved)
 
 
+def test_what_is_saved_is_not_for_everybody(tmp_path: Path) -> None:
+    plan, plan_file = stored_clip(tmp_path)
+    for path in save_clip(plan, tmp_path, plan_file.parent, tmp_path / "out", KEY):
+        assert path.stat().st_mode & 0o007 == 0
+
+
 def test_one_part_takes_the_name_it_is_given(tmp_path: Path) -> None:
     plan, plan_file = stored_clip(tmp_path)
     saved = save_clip(plan, tmp_path, plan_file.parent, tmp_path / "street.mp4", KEY)
