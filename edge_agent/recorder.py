@@ -30,6 +30,7 @@ from edge_agent.capture.timeline import MediaTimeline
 from edge_agent.clock import Clock, read_boot_id
 from edge_agent.deployment.record import load_or_create
 from edge_agent.errors import RingBusyError, RingStorageError, SettingsError
+from edge_agent.logs import drain_logs
 from edge_agent.notify import Notifier
 from edge_agent.paths import ring_lock, ring_socket
 from edge_agent.retry import backoff_s
@@ -93,7 +94,7 @@ def run_recorder(settings: Settings, name: str, clock: Clock, *, take_over: bool
     )
     code = asyncio.run(recorder.run())
     if recorder.left_behind:
-        logging.shutdown()
+        drain_logs()
         os._exit(code)  # a thread inside the camera's library, or one that waits for the disk, would hold the end up
     return code
 
