@@ -71,7 +71,7 @@ def _of_length(workspace: Workspace, month: Month, minutes: int, recorder_pid: i
     warm = [_ask(month, minutes, offset) for offset in offsets]
     cold = [_ask_cold(month, minutes, offset) for offset in offsets[:_COLD_TIMES]]
     _written(month, minutes, recorder_pid)  # the first reading updates the files' access times
-    written = min((_written(month, minutes, recorder_pid) for _ in range(3)), key=attrgetter("recorder_bytes"))
+    written = sorted((_written(month, minutes, recorder_pid) for _ in range(5)), key=attrgetter("recorder_bytes"))[2]
     peer_ms, peer_bytes = _concat_with_ffmpeg(workspace, month, minutes)
     times = [clip.first_byte_ms for clip in warm]
     peer = "ffmpeg -f concat -c copy to MP4, whole run"
@@ -84,7 +84,7 @@ def _of_length(workspace: Workspace, month: Month, minutes: int, recorder_pid: i
         peer_name=peer,
         judge="ours",
         bar=_BARS_MS[minutes],
-        note=f"median of {len(times)}, p95 {percentile(times, 95):.1f} ms; {segments}",
+        note=f"median of {len(times)}, best {min(times):.1f} ms, p95 {percentile(times, 95):.1f} ms; {segments}",
     )
     yield Row(
         name=f"clip of {minutes} min: first byte, cold",
