@@ -23,11 +23,11 @@ from pathlib import Path
 from aiohttp import web
 
 from csu.errors import ContractError, UploadRefusedError
-from csu.ingest_arrival import Arrivals, ArrivalStore, OnComplete
+from csu.ingest_arrival import Arrivals, ArrivalStore, OnComplete, clip_key
 from csu.ingest_auth import Authoriser, KeyLookup
 from csu.ingest_body import BodyWriter
 from csu.ingest_store import Upload, UploadStore
-from csu.ingest_turn import Gates
+from csu.ingest_turn import Exclusive, Gates
 from edge_agent.clock import Clock
 from edge_agent.contract.manifest import MANIFEST_FILE_NAME, MAX_MANIFEST_BYTES
 from edge_agent.contract.upload import PATCH_CONTENT_TYPE, TUS_VERSION, UploadMetadata, origin_of
@@ -87,7 +87,8 @@ class Ingest:
         clips = directory / "clips"
         self._uploads = UploadStore(directory / "ingest", clips)
         store = ArrivalStore(directory / "arrivals", directory / "ingest", clips)
-        self._arrivals = Arrivals(self._uploads, store, keys, on_complete, clock)
+        self._clips = Exclusive()
+        self._arrivals = Arrivals(self._uploads, store, keys, on_complete, self._clips, clock)
         self._gates = Gates()
         self.app = self._build()
 
@@ -129,8 +130,7 @@ class Ingest:
     async def _expire_one(self, upload: Upload) -> None:
         _log.info("upload %s expired", upload.info.upload_id)
         try:
-            async with self._gates.turn(upload.info.upload_id):
-                await asyncio.to_thread(self._uploads.remove, upload)
+            await self._remove(upload)
         except (OSError, UploadRefusedError) as error:
             _log.warning("upload %s: not removed, tried again in an hour: %s", upload.info.upload_id, error)
 
@@ -170,8 +170,8 @@ class Ingest:
         self._check_length(metadata, length_bytes)
         if request.content_length or request.headers.get("Transfer-Encoding"):
             raise UploadRefusedError(400, "a creation has no body here (creation-with-upload is not offered)")
-        # One turn for all creations of a clip: two at once must not both find nothing there.
-        async with self._gates.turn(f"{unit_id}/{metadata.clip_id}"):
+        # Two creations for a clip at once must not both find nothing there.
+        async with self._clips.alone(clip_key(unit_id, metadata.clip_id)):
             upload = await self._existing(metadata, length_bytes) or await self._new(metadata, length_bytes)
         return await self._created(upload)
 
@@ -291,9 +291,18 @@ class Ingest:
         self._arrivals.look_at(upload.info.metadata.unit_id, upload.info.metadata.clip_id)
 
     async def _terminate(self, _request: web.Request, upload: Upload) -> web.Response:
-        async with self._gates.turn(upload.info.upload_id):
-            await asyncio.to_thread(self._uploads.remove, upload)
+        if not await asyncio.to_thread(upload.has_arrived):
+            await self._remove(upload)
         return web.Response(status=204)
+
+    async def _remove(self, upload: Upload) -> None:
+        """Forget an upload, unless its clip is being handed over: its bytes are then the centre's."""
+        metadata = upload.info.metadata
+        async with self._clips.alone(clip_key(metadata.unit_id, metadata.clip_id)):
+            if self._arrivals.is_noted(metadata.unit_id, metadata.clip_id):
+                return
+            async with self._gates.turn(upload.info.upload_id):
+                await asyncio.to_thread(self._uploads.remove, upload)
 
 
 async def _no_continue(request: web.Request) -> None:

@@ -7,6 +7,8 @@ Procedure, and what a cut after each step leaves:
 3. each file is renamed into the clip's folder, the manifest last – some renamed: the rest follows at start
 4. `on_complete` is called and returns                          – called again at start
 5. the record is removed                                        – called once more at start, otherwise nothing
+
+Steps 1 and 2 exclude removals of the clip's uploads; from step 2 on its files are the centre's and are not removed.
 """
 
 import asyncio
@@ -20,6 +22,7 @@ from csu.backoff import delay_s
 from csu.errors import ContractError
 from csu.ingest_auth import KeyLookup
 from csu.ingest_store import Upload, UploadStore
+from csu.ingest_turn import Exclusive
 from edge_agent.clock import Clock
 from edge_agent.contract.manifest import read_manifest
 from edge_agent.contract.model import ContractModel
@@ -115,16 +118,28 @@ class ArrivalStore:
         fsync_directory(self._records)
 
 
+def clip_key(unit_id: str, clip_id: str) -> str:
+    """What excludes work on the same clip."""
+    return f"{unit_id}/{clip_id}"
+
+
 class Arrivals:
     """Finds complete clips, puts them together and hands them over, one after another, in a task of its own."""
 
     def __init__(
-        self, uploads: UploadStore, store: ArrivalStore, keys: KeyLookup, on_complete: OnComplete, clock: Clock
+        self,
+        uploads: UploadStore,
+        store: ArrivalStore,
+        keys: KeyLookup,
+        on_complete: OnComplete,
+        clips: Exclusive,
+        clock: Clock,
     ) -> None:
         self._uploads = uploads
         self._store = store
         self._keys = keys
         self._on_complete = on_complete
+        self._clips = clips
         self._clock = clock
         self._waiting: dict[tuple[str, str], None] = {}  # a set that keeps its order; one entry a clip at most
         self._noted: dict[tuple[str, str], Arrival] = {}
@@ -134,6 +149,10 @@ class Arrivals:
         """An upload of this clip is complete: see whether the clip is."""
         self._waiting[unit_id, clip_id] = None
         self._wake.set()
+
+    def is_noted(self, unit_id: str, clip_id: str) -> bool:
+        """Whether the clip is being put together and handed over: its files are no longer the unit's to remove."""
+        return (unit_id, clip_id) in self._noted
 
     async def run(self) -> None:
         """Hand over what arrives, for ever; what could not be handed over is tried again."""
@@ -184,11 +203,12 @@ class Arrivals:
         return failed
 
     async def _hand_over(self, unit_id: str, clip_id: str) -> None:
-        arrival = self._noted.get((unit_id, clip_id)) or await self._find(unit_id, clip_id)
-        if arrival is None:
-            return
-        await asyncio.to_thread(self._store.note, arrival)
-        self._noted[unit_id, clip_id] = arrival
+        async with self._clips.alone(clip_key(unit_id, clip_id)):
+            arrival = self._noted.get((unit_id, clip_id)) or await self._find(unit_id, clip_id)
+            if arrival is None:
+                return
+            await asyncio.to_thread(self._store.note, arrival)
+            self._noted[unit_id, clip_id] = arrival
         folder = await asyncio.to_thread(self._store.put_together, arrival)
         await self._on_complete(unit_id=unit_id, clip_id=clip_id, folder=folder)
         await asyncio.to_thread(self._store.forget, arrival)

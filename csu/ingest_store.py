@@ -77,6 +77,10 @@ class Upload:
         except FileNotFoundError:
             return False
 
+    def has_arrived(self) -> bool:
+        """Its bytes lie in the clip's folder."""
+        return not self.data_path.exists() and self.arrived_path.exists()
+
     def content(self) -> bytes:
         """All bytes so far; of manifests only.
 

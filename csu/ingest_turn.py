@@ -3,6 +3,9 @@
 A unit whose connection was cut comes back while the server still believes in the old connection; were the old PATCH
 to keep the upload, the unit would wait until the server gave up. So a newer request drops the older one: its
 body is read no further, what it brought is stored, then the newer one goes on. (tusd does the same since 2.0.)
+
+What concerns a whole clip (a creation, a removal, noting its arrival) waits for its turn instead: `Exclusive`. Who
+needs both takes the clip's first.
 """
 
 import asyncio
@@ -52,6 +55,26 @@ class _Gate:
         self.lock = asyncio.Lock()
         self.newest: Turn | None = None
         self.users = 0
+
+
+class Exclusive:
+    """Work on one key at a time, in the order in which it came; nobody is dropped."""
+
+    def __init__(self) -> None:
+        self._gates: dict[str, _Gate] = {}
+
+    @asynccontextmanager
+    async def alone(self, key: str) -> AsyncIterator[None]:
+        """Wait until nobody else works on the key."""
+        gate = self._gates.setdefault(key, _Gate())
+        gate.users += 1
+        try:
+            async with gate.lock:
+                yield
+        finally:
+            gate.users -= 1
+            if gate.users == 0:
+                del self._gates[key]
 
 
 class Gates:

@@ -1,6 +1,7 @@
 """The ingest, request by request."""
 
 import asyncio
+import threading
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -359,6 +360,44 @@ async def test_a_clip_that_comes_twice_is_answered_and_handed_over_again(unit: R
     again = await unit.create(len(text), manifest_metadata())
     assert (again.status, again.headers["Upload-Offset"]) == (201, str(len(text)))
     await until(lambda: len(centre.arrived) == 2, what="second arrival")
+
+
+async def test_a_clip_that_is_being_put_together_loses_no_file(
+    unit: RawUnit, centre: Centre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    put_together = ArrivalStore.put_together
+
+    def slowly(store: ArrivalStore, arrival: Arrival) -> Path:
+        begun.set()
+        go_on.wait(20)
+        return put_together(store, arrival)
+
+    monkeypatch.setattr(ArrivalStore, "put_together", slowly)
+    paths = [await unit.upload(b"12345"), await unit.upload(signed_manifest(plan_of(5)), manifest_metadata())]
+    await until(begun.is_set, what="begin of the putting together")
+    assert [(await unit.send("DELETE", path)).status for path in paths] == [204, 204]
+    go_on.set()
+    await until(lambda: centre.arrived, what="arrival")
+    folder = centre.directory / "clips" / UNIT_ID / CLIP_ID
+    names = await asyncio.to_thread(lambda: {path.name for path in folder.iterdir()})
+    assert names == {"part1.mp4", MANIFEST_FILE_NAME}
+
+
+async def test_a_clip_that_has_arrived_is_not_replaced(unit: RawUnit, centre: Centre) -> None:
+    path = await unit.upload(b"12345")
+    await unit.upload(signed_manifest(plan_of(5)), manifest_metadata())
+    records = centre.directory / "arrivals"
+    await until(lambda: centre.arrived and not list(records.iterdir()), what="arrival")
+    assert (await unit.send("DELETE", path)).status == 204
+    assert (await unit.create(6)).status == 400
+
+
+async def test_two_removals_at_once_are_both_answered(unit: RawUnit, centre: Centre) -> None:
+    paths = [(await unit.create(10, metadata(index=n, filename=f"{n}.mp4"))).headers["Location"] for n in (1, 2, 3)]
+    answers = await asyncio.gather(*(unit.send("DELETE", path) for path in paths))
+    assert [answer.status for answer in answers] == [204] * 3
+    assert await asyncio.to_thread(data_files, centre) == {}
 
 
 @pytest.mark.parametrize(
