@@ -40,13 +40,17 @@ def save_verdict(
     clip_id: str,
     reason: str | None,
     report: dict[str, Any],
-    receipt: str,
+    receipt: str | None,
     now_us: int,
 ) -> ClipRecord:
-    """Keep the verdict (`verified` when there is no reason against it) and its receipt, due at once."""
+    """Keep the verdict (`verified` when there is no reason against it) and its receipt, due at once.
+
+    A receipt names the manifest's digest; without the manifest there is none.
+    """
+    due_us = None if receipt is None else now_us
     connection.execute(
         "UPDATE clips SET verdict = ?, reason = ?, report = ?, receipt = ?, next_receipt_us = ? WHERE clip_id = ?",
-        ("verified" if reason is None else "failed", reason, json.dumps(report), receipt, now_us, clip_id),
+        ("verified" if reason is None else "failed", reason, json.dumps(report), receipt, due_us, clip_id),
     )
     return load_clip(connection, clip_id)
 

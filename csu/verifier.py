@@ -31,6 +31,7 @@ from edge_agent.contract.messages import Receipt
 _log = logging.getLogger(__name__)
 
 _ATTEMPTS = 3
+_MISSING_ATTEMPTS = 5
 _BASE_TIMEOUT_S = 120.0
 _BYTES_PER_S = 2_000_000.0
 _MAX_REPORT_BYTES = 4_000_000
@@ -51,6 +52,8 @@ class Verifier:
         self._feed = feed
         self._clock = clock
         self._wake = asyncio.Event()
+        self._missing: dict[str, int] = {}
+        """How often a pending clip's manifest was not there."""
 
     async def on_complete(self, *, unit_id: str, clip_id: str, folder: Path) -> None:
         """A clip's files are all there; safe to be told again.
@@ -89,10 +92,26 @@ class Verifier:
 
     async def _verify(self, clip: ClipRecord) -> None:
         folder = Path(clip.folder)
-        digest = await asyncio.to_thread(_digest, folder / MANIFEST_FILE_NAME)
+        try:
+            digest = await asyncio.to_thread(_digest, folder / MANIFEST_FILE_NAME)
+        except (FileNotFoundError, NotADirectoryError):
+            await self._count_missing(clip)
+            return
         reason, report = await self._judge(clip, folder)
         reason = reason or mismatch(await self._command_of(clip), report)
         receipt = sign_receipt(self._keys.signing_key, clip, digest, reason, self._clock.wall_us())
+        await self._save(clip, reason, report, receipt)
+
+    async def _count_missing(self, clip: ClipRecord) -> None:
+        """Try again a few times, then end the clip here; raises the OSError of the try that is not the last."""
+        tries = self._missing.pop(clip.clip_id, 0) + 1
+        reason = f"{MANIFEST_FILE_NAME} is missing in {clip.folder}: no receipt can be signed; ask for the clip anew"
+        if tries < _MISSING_ATTEMPTS:
+            self._missing[clip.clip_id] = tries
+            raise FileNotFoundError(reason)
+        await self._save(clip, reason[:_MAX_REASON_CHARACTERS], {}, None)
+
+    async def _save(self, clip: ClipRecord, reason: str | None, report: dict[str, Any], receipt: str | None) -> None:
         now_us = self._clock.wall_us()
         record = await self._registry.run(stored_clips.save_verdict, clip.clip_id, reason, report, receipt, now_us)
         _log.info("clip %s of %s: %s", clip.clip_id, clip.unit_id, record.verdict)

@@ -78,6 +78,9 @@ def follow(context: Context, command: CommandRecord) -> int:
     if clip is None:
         check_end(last)
         return FAILED
+    if not Path(clip.folder).is_dir():
+        print(f"NOT VERIFIED: {clip.reason}")
+        return FAILED
     names = deliver(Path(clip.folder), context.arguments.out)
     for name in names:
         print(context.arguments.out / name)

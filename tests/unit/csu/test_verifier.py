@@ -11,9 +11,10 @@ from csu.feed import Feed
 from csu.keys import KeyStore
 from csu.records import ClipRecord, CommandRecord
 from csu.registry import Registry
-from csu.verifier import Verifier, mismatch, sign_receipt
+from csu.verifier import _MISSING_ATTEMPTS, Verifier, mismatch, sign_receipt
 from edge_agent.clock import FakeClock
 from edge_agent.contract.jws import SigningKey, TrustedKeys
+from edge_agent.contract.manifest import MANIFEST_FILE_NAME
 from edge_agent.contract.messages import Receipt
 from tests.unit.csu.replies import COMMAND_ID, NOW_US
 
@@ -136,3 +137,11 @@ async def test_a_clip_whose_files_are_gone_keeps_no_other_waiting(
     assert not await verifier._verify_pending()
     assert (await registry.run(stored_clips.load_clip, other_id)).verdict == "failed"
     assert (await registry.run(stored_clips.load_clip, COMMAND_ID)).verdict == "pending"
+    for _ in range(_MISSING_ATTEMPTS - 1):
+        await verifier._verify_pending()
+    record = await registry.run(stored_clips.load_clip, COMMAND_ID)
+    assert record.verdict == "failed"
+    assert MANIFEST_FILE_NAME in str(record.reason)
+    assert await verifier._verify_pending()
+    due = await registry.run(stored_clips.due_receipts, NOW_US + 10**12)
+    assert [receipt.clip_id for receipt in due] == [other_id]
