@@ -140,6 +140,13 @@ class Catalogue:
             del column[low:high]
         self._merged = self._ranges = None
 
+    def doubt(self, sequence: int) -> None:
+        """More may be missing before a segment than what its file's own word for the cause speaks of."""
+        low, high = self._rows(sequence)
+        if low < high:
+            self._cause[low] = _CAUSES.index("unknown")
+            self._merged = None
+
     def oldest_first(self) -> Iterator[int]:
         """Every segment, without a copy; the catalogue must not change meanwhile."""
         previous = -1

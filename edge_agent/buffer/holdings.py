@@ -125,6 +125,22 @@ class Holdings:
         with self._lock:
             for sequence in sequences:
                 self._catalogue.remove(sequence)
+                self._recent.pop(sequence, None)
+                self._unindexed.discard(sequence)
+
+    def replace(self, info: SegmentInfo, *, indexed: bool) -> None:
+        """What a file holds turned out to be this; a segment that is not held any more stays gone."""
+        with self._lock:
+            if info.sequence in self._catalogue:
+                self._recent.pop(info.sequence, None)
+                self._unindexed.discard(info.sequence)
+                self.add(info, indexed=indexed)
+
+    def doubt(self, sequences: Iterable[int]) -> None:
+        """More may be missing before these segments than what their own word for the cause speaks of."""
+        with self._lock:
+            for sequence in sequences:
+                self._catalogue.doubt(sequence)
 
     def set_open(self, writer: SegmentWriter) -> None:
         """A segment was opened."""

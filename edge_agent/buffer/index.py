@@ -174,6 +174,14 @@ class Index:
                     [(number,) for number in sequences],
                 )
 
+    def doubt(self, sequences: Iterable[int]) -> None:
+        """More may be missing before these segments than what their own word for the cause speaks of."""
+        with self._writing() as connection:
+            connection.executemany(
+                "UPDATE stretches SET cause = 'unknown' WHERE sequence = ? AND place = 0",
+                [(number,) for number in sequences],
+            )
+
     def next_sequence(self) -> int:
         """The lowest sequence number that was never used, as far as the index knows."""
         with self._reading() as connection:

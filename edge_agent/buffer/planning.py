@@ -23,6 +23,7 @@ from edge_agent.buffer.holdings import Holdings
 from edge_agent.buffer.index import Index
 from edge_agent.buffer.layout import plan_file_name
 from edge_agent.buffer.live_state import LiveState
+from edge_agent.buffer.mending import Mender
 from edge_agent.buffer.pins import MAX_PINNED_SHARE, Pin
 from edge_agent.buffer.segment import SegmentInfo
 from edge_agent.contract.clip import ClipPlan, Interval
@@ -53,6 +54,7 @@ class Planner:
     ) -> None:
         self._holdings = holdings
         self._index = index
+        self._mender = Mender(holdings, index)
         self._live = live
         self._plans_directory = plans_directory
         self._unit_id = unit_id
@@ -255,7 +257,7 @@ class Planner:
     def _segments(self, interval: Interval) -> list[SegmentInfo]:
         # The open segment first: if it is closed meanwhile, it is found among the closed ones.
         info = self._holdings.open_info()
-        segments = self._holdings.read(self._wanted(interval))
+        segments = self._read(self._wanted(interval))
         if info is not None and all(segment.sequence != info.sequence for segment in segments):
             segments.append(info)
         for _ in range(_MAX_SEGMENTS_A_GROUP):
@@ -264,8 +266,12 @@ class Planner:
             before = self._before(segments[0].sequence, segments[0].header.run_id)
             if not before:
                 break
-            segments[:0] = self._holdings.read(before)
+            segments[:0] = self._read(before)
         return segments
+
+    def _read(self, sequences: Sequence[int]) -> list[SegmentInfo]:
+        """Tables of closed segments as their files are now."""
+        return self._holdings.read(self._mender.sound(sequences))
 
     def _nothing(self, interval: Interval, spans: Sequence[Span]) -> RingRequestError:
         asked = f"{format_utc(interval.start_us)} to {format_utc(interval.end_us)}"

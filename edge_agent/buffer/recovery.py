@@ -267,8 +267,8 @@ class FileIndexer:
         path = self._directory / segment_file(sequence)
         try:
             result = scan_segment(path, self._directory, verify=verify)
-            if not _is_sound(sequence, path, result):
-                self._put_aside(path, result)
+            if not is_sound(sequence, path, result):
+                self._found.files_damaged += put_aside(self._directory, path, result)
                 return None
             if sequence == self._newest and result.good_bytes < path.stat().st_size:
                 cut_tail(path, result.good_bytes)
@@ -277,18 +277,6 @@ class FileIndexer:
             logger.warning("%s is left as it is: %s", path, error)
             return None
         return result.info
-
-    def _put_aside(self, path: Path, result: ScanResult) -> None:
-        header_bytes = result.info.header_bytes if result.info is not None else 0
-        if path.stat().st_size <= header_bytes:
-            path.unlink()
-        else:
-            target = self._directory / DAMAGED_FOLDER / path.name
-            path.replace(target)
-            os.utime(target)
-            fsync_directory(target.parent)
-            self._found.files_damaged += 1
-        fsync_directory(path.parent)
 
     def _new_anchors(self, infos: Iterable[SegmentInfo]) -> list[Anchor]:
         """The clock as the segments' headers believed it, thinned to what tells something new."""
@@ -303,7 +291,27 @@ class FileIndexer:
         return kept
 
 
-def _is_sound(sequence: int, path: Path, result: ScanResult) -> bool:
+def put_aside(directory: Path, path: Path, result: ScanResult) -> bool:
+    """Move a file that is no sound segment to `damaged/`; one that holds nothing is removed, and False returned.
+
+    Raises:
+        OSError: the storage refused.
+    """
+    header_bytes = result.info.header_bytes if result.info is not None else 0
+    is_kept = path.stat().st_size > header_bytes
+    if is_kept:
+        target = directory / DAMAGED_FOLDER / path.name
+        path.replace(target)
+        os.utime(target)
+        fsync_directory(target.parent)
+    else:
+        path.unlink()
+    fsync_directory(path.parent)
+    return is_kept
+
+
+def is_sound(sequence: int, path: Path, result: ScanResult) -> bool:
+    """Whether a scan found a segment of this number with something in it."""
     if result.problem is not None:
         logger.warning("%s: %s", path, result.problem)
     info = result.info

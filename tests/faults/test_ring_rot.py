@@ -1,0 +1,110 @@
+"""Closed segments that rot, shrink or vanish while the recorder runs: a clip around them loses them and no more."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edge_agent.buffer.clip.reader import PartReader, read_plan
+from edge_agent.buffer.ring import Ring
+from edge_agent.contract.access_unit import GapCause
+from edge_agent.contract.clip import ClipPlan
+from edge_agent.errors import RingRequestError
+from tests.support.rings import FPS, RingBench
+
+pytestmark = pytest.mark.faults
+
+SECOND_US = 1_000_000
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> RingBench:
+    return RingBench(tmp_path)
+
+
+@pytest.fixture
+def ring(bench: RingBench) -> Iterator[Ring]:
+    ring = bench.open()
+    yield ring
+    ring.close()
+    assert not bench.fatal
+
+
+def delivered(bench: RingBench, ring: Ring, start_us: int, seconds: float, number: int = 1) -> ClipPlan:
+    """A clip that was planned, every byte of it read."""
+    result = bench.ask(ring, start_us, start_us + round(seconds * SECOND_US), number)
+    path = bench.data_dir / result.plan_file
+    plan = read_plan(path)
+    for part in plan.parts:
+        with PartReader(bench.directory, path.parent, part) as reader:
+            assert sum(map(len, reader.chunks())) == part.length_bytes
+    return plan
+
+
+def shorten(bench: RingBench, ring: Ring, sequence: int) -> None:
+    """Only the first of a segment's four fragments stays whole."""
+    (info,) = ring._holdings.read([sequence])
+    with bench.files()[sequence].open("r+b") as file:
+        file.truncate(info.fragments[1].offset + 10)
+
+
+def gap_causes(ring: Ring) -> list[GapCause | None]:
+    return [span.cause for span in ring.coverage(50).last_24h if not span.held]
+
+
+def test_a_segment_that_shrank_costs_the_clip_what_it_lost_and_no_more(bench: RingBench, ring: Ring) -> None:
+    begin_us = bench.clock.wall_us()
+    bench.record(ring, 40)
+    shorten(bench, ring, 4)
+    plan = delivered(bench, ring, begin_us, 40)
+    assert [gap.cause for gap in plan.gaps] == ["unknown"]
+    assert plan.gaps[0].start_us == begin_us + 13 * SECOND_US
+    assert plan.gaps[0].end_us == begin_us + 16 * SECOND_US
+    assert sum(part.samples for part in plan.parts) == 37 * FPS
+    assert gap_causes(ring) == ["unknown"]
+
+
+def test_what_was_learnt_of_a_segment_is_remembered(bench: RingBench) -> None:
+    ring = bench.open()
+    begin_us = bench.clock.wall_us()
+    bench.record(ring, 40)
+    for number in (4, 5):
+        shorten(bench, ring, number)
+    before = delivered(bench, ring, begin_us, 40)
+    ring.close()
+    again = bench.open()
+    after = delivered(bench, again, begin_us, 40, 2)
+    assert after.gaps == before.gaps
+    assert [gap.cause for gap in after.gaps] == ["unknown", "unknown"]
+    assert [part.ranges for part in after.parts] == [part.ranges for part in before.parts]
+    again.close()
+
+
+def test_a_segment_that_is_gone_costs_the_clip_its_length(bench: RingBench, ring: Ring) -> None:
+    begin_us = bench.clock.wall_us()
+    bench.record(ring, 40)
+    bench.files()[4].unlink()
+    plan = delivered(bench, ring, begin_us, 40)
+    assert [(gap.start_us, gap.end_us, gap.cause) for gap in plan.gaps] == [
+        (begin_us + 12 * SECOND_US, begin_us + 16 * SECOND_US, "unknown")
+    ]
+    assert not ring._holdings.holds(4)
+
+
+def test_a_segment_without_its_header_is_set_aside(bench: RingBench, ring: Ring) -> None:
+    begin_us = bench.clock.wall_us()
+    bench.record(ring, 40)
+    bench.files()[4].write_bytes(b"rot")
+    plan = delivered(bench, ring, begin_us, 40)
+    assert len(plan.gaps) == 1
+    assert (bench.directory / "damaged" / "000000004.mp4").read_bytes() == b"rot"
+    assert 4 not in bench.files()
+
+
+def test_an_interval_of_which_nothing_is_left_is_refused(bench: RingBench, ring: Ring) -> None:
+    begin_us = bench.clock.wall_us()
+    bench.record(ring, 40)
+    bench.files()[4].unlink()
+    with pytest.raises(RingRequestError) as refusal:
+        bench.ask(ring, begin_us + 13 * SECOND_US, begin_us + 15 * SECOND_US)
+    assert refusal.value.code == "interval-empty"
