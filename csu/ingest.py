@@ -37,7 +37,7 @@ EXTENSIONS = "creation,expiration,termination"
 
 _NUMBER = re.compile(r"[0-9]{1,15}")
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_EXPIRY_CHECK_S = 3600.0
+_EXPIRY_CHECK_S = 300.0
 
 _log = logging.getLogger(__name__)
 
@@ -51,11 +51,15 @@ class IngestLimits:
     max_part_bytes: int = 200_000_000_000
     max_uploads_per_unit: int = 2000
     reserve_bytes: int = 1_000_000_000
-    """Free space that announced uploads leave."""
+    """Free space that uploads leave."""
+    unit_share: float = 0.1
+    """Part of the free space that one unit's announcements keep from the others, at most."""
     idle_s: float = 60.0
     """A body that brings nothing for so long is read no further."""
     expiry_s: float = 31 * 24 * 3600.0
     """An upload that nothing was added to for so long is removed."""
+    empty_expiry_s: float = 3000.0
+    """An upload that has no byte for so long is removed; looked at every 5 minutes, so within the hour."""
 
 
 class Ingest:
@@ -122,8 +126,10 @@ class Ingest:
 
     async def _expire(self) -> None:
         while True:
-            before_us = self._clock.wall_us() - round(self._limits.expiry_s * 1e6)
-            for upload in await asyncio.to_thread(self._uploads.idle_since, before_us):
+            now_us = self._clock.wall_us()
+            before_us = now_us - round(self._limits.expiry_s * 1e6)
+            empty_before_us = now_us - round(self._limits.empty_expiry_s * 1e6)
+            for upload in await asyncio.to_thread(self._uploads.idle_since, before_us, empty_before_us):
                 await self._expire_one(upload)
             await self._clock.async_sleep(_EXPIRY_CHECK_S)
 
@@ -132,7 +138,7 @@ class Ingest:
         try:
             await self._remove(upload)
         except (OSError, UploadRefusedError) as error:
-            _log.warning("upload %s: not removed, tried again in an hour: %s", upload.info.upload_id, error)
+            _log.warning("upload %s: not removed, tried again later: %s", upload.info.upload_id, error)
 
     @web.middleware
     async def _answer_errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -197,7 +203,8 @@ class Ingest:
             raise UploadRefusedError(400, f"another upload of this clip is named {metadata.filename}")
         if len(self._uploads.of_unit(metadata.unit_id)) >= self._limits.max_uploads_per_unit:
             raise UploadRefusedError(429, f"unit {metadata.unit_id} has too many uploads here; cancel some")
-        if await asyncio.to_thread(self._uploads.free_bytes) - length_bytes < self._limits.reserve_bytes:
+        room_bytes = await asyncio.to_thread(self._uploads.room_bytes, metadata.unit_id, self._limits.unit_share)
+        if room_bytes - length_bytes < self._limits.reserve_bytes:
             raise UploadRefusedError(507, f"no room for {length_bytes} bytes at the centre")
         return await asyncio.to_thread(self._uploads.create, metadata, length_bytes, self._clock.wall_us())
 
@@ -206,10 +213,13 @@ class Ingest:
         if offset == upload.info.length_bytes:
             self._look_at(upload)
         headers = {"Location": PREFIX + upload.info.upload_id, "Upload-Offset": str(offset)}
-        return web.Response(status=201, headers=headers | self._expires(upload))
+        return web.Response(status=201, headers=headers | self._expires(upload, offset))
 
-    def _expires(self, upload: Upload) -> dict[str, str]:
-        instant_s = max(upload.info.created_us, self._clock.wall_us()) / 1e6 + self._limits.expiry_s
+    def _expires(self, upload: Upload, offset: int) -> dict[str, str]:
+        if offset == 0:
+            instant_s = upload.info.created_us / 1e6 + min(self._limits.empty_expiry_s, self._limits.expiry_s)
+        else:
+            instant_s = max(upload.info.created_us, self._clock.wall_us()) / 1e6 + self._limits.expiry_s
         return {"Upload-Expires": formatdate(instant_s, usegmt=True)}
 
     def _metadata(self, request: web.Request, unit_id: str) -> UploadMetadata:
@@ -255,7 +265,7 @@ class Ingest:
             "Upload-Metadata": upload.info.metadata.to_header(),
             "Cache-Control": "no-store",
         }
-        return web.Response(status=200, headers=headers | self._expires(upload))
+        return web.Response(status=200, headers=headers | self._expires(upload, offset))
 
     async def _offset_of(self, upload: Upload) -> int:
         try:
@@ -280,12 +290,12 @@ class Ingest:
                 await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 request.writer.output_size = 0
             if rest_bytes:
-                writer = BodyWriter(upload.data_path, offset, self._clock)
+                writer = BodyWriter(upload.data_path, offset, self._clock, self._limits.reserve_bytes)
                 await writer.receive(request.content, turn, rest_bytes, self._limits.idle_s)
                 offset = writer.offset
         if offset == upload.info.length_bytes:
             self._look_at(upload)
-        return web.Response(status=204, headers={"Upload-Offset": str(offset)} | self._expires(upload))
+        return web.Response(status=204, headers={"Upload-Offset": str(offset)} | self._expires(upload, offset))
 
     def _look_at(self, upload: Upload) -> None:
         self._arrivals.look_at(upload.info.metadata.unit_id, upload.info.metadata.clip_id)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 from pathlib import Path
 
 from aiohttp import StreamReader, web
@@ -23,8 +24,9 @@ class BodyWriter:
     Blocks are written in order, each in a thread while the next one is read; at most two are in memory.
     """
 
-    def __init__(self, path: Path, offset: int, clock: Clock) -> None:
+    def __init__(self, path: Path, offset: int, clock: Clock, reserve_bytes: int = 0) -> None:
         self._path = path
+        self._reserve_bytes = reserve_bytes
         self._clock = clock
         self._descriptor = -1
         self._offset = offset
@@ -42,9 +44,11 @@ class BodyWriter:
 
         Raises:
             UploadRefusedError: 413, the body is longer than `allowed_bytes` and what is beyond was not written; 408
-                and 409 as `Turn.reading`; 400, the connection was lost or the body is malformed.
+                and 409 as `Turn.reading`; 400, the connection was lost or the body is malformed; 507, no more than
+                the reserve is free.
             OSError: the storage refused.
         """
+        await self._check_room()
         self._descriptor = await asyncio.to_thread(os.open, self._path, os.O_WRONLY | os.O_CLOEXEC)
         try:
             await self._copy(body, turn, self._offset + allowed_bytes, idle_s)
@@ -98,8 +102,15 @@ class BodyWriter:
             return
         if self._syncing is not None:
             await self._syncing
+        await self._check_room()
         self._sync_begun_at = self._offset
         self._syncing = asyncio.create_task(asyncio.to_thread(os.fdatasync, self._descriptor))
+
+    async def _check_room(self) -> None:
+        """What was announced may be more than what there is; the reserve is never given away."""
+        usage = await asyncio.to_thread(shutil.disk_usage, self._path.parent)
+        if usage.free < self._reserve_bytes:
+            raise UploadRefusedError(507, "no room at the centre; what came before is kept")
 
     def _write_block(self, block: list[bytes]) -> None:
         for data in block:

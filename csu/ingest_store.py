@@ -193,21 +193,33 @@ class UploadStore:
         with self._lock:
             return list(self._uploads.values())
 
-    def missing_bytes(self) -> int:
-        """What all open uploads have still announced."""
-        return sum(max(0, upload.info.length_bytes - _offset_or_0(upload)) for upload in self._all())
+    def room_bytes(self, unit_id: str, share: float) -> int:
+        """What a unit may still announce: the free space without what was announced and has not come.
 
-    def free_bytes(self) -> int:
-        """What the file system can still take, announced bytes taken off.
+        A unit's own announcements count whole, those of each other unit up to this share of the free space: an
+        announcement costs nothing, so that one unit could otherwise keep all others out.
 
         Raises:
             OSError: the file system does not say.
         """
-        return shutil.disk_usage(self._directory).free - self.missing_bytes()
+        free_bytes = shutil.disk_usage(self._directory).free
+        announced: dict[str, int] = {}
+        for upload in self._all():
+            name = upload.info.metadata.unit_id
+            missing_bytes = max(0, upload.info.length_bytes - _offset_or_0(upload))
+            announced[name] = announced.get(name, 0) + missing_bytes
+        own_bytes = announced.pop(unit_id, 0)
+        cap_bytes = int(free_bytes * share)
+        return free_bytes - own_bytes - sum(min(cap_bytes, other_bytes) for other_bytes in announced.values())
 
-    def idle_since(self, instant_us: int) -> list[Upload]:
-        """Uploads that nothing was added to since then."""
-        return [upload for upload in self._all() if upload.last_change_us() < instant_us]
+    def idle_since(self, instant_us: int, empty_instant_us: int) -> list[Upload]:
+        """Uploads that nothing was added to since then; of those without a byte, what was made before the second."""
+        return [
+            upload
+            for upload in self._all()
+            if upload.last_change_us() < instant_us
+            or (upload.info.created_us < empty_instant_us and _offset_or_0(upload) == 0)
+        ]
 
 
 def _offset_or_0(upload: Upload) -> int:
