@@ -169,7 +169,7 @@ class Planner:
                 self._holdings.pins.put(clip_id, pin)
 
     def _reserve(self, request: PlanRequest, now_us: int, ready_at_us: int) -> PlanResult:
-        sequences = self._pin(request, reserved=True)
+        sequences = self._pin(request, self._live.capacity_bytes(), reserved=True)
         result = PlanResult(
             state="reserved",
             plan_file=plan_file_name(self._camera, request.clip_id),
@@ -182,7 +182,7 @@ class Planner:
         return result
 
     def _plan(self, request: PlanRequest, now_us: int) -> PlanResult:
-        self._pin(request, reserved=False)
+        self._pin(request, self._live.capacity_bytes(), reserved=False)
         segments = self._segments(request.interval)
         spans = self._live.timeline()
         try:
@@ -199,14 +199,14 @@ class Planner:
         self._store(plan, clip.headers, Pin(used, None, result))
         return result
 
-    def _pin(self, request: PlanRequest, *, reserved: bool) -> frozenset[int]:
+    def _pin(self, request: PlanRequest, capacity_bytes: int, *, reserved: bool) -> frozenset[int]:
         """Pin what overlaps the interval, before anything else is done with it."""
         holdings = self._holdings
         with holdings.lock:
             sequences = frozenset(self._wanted(request.interval))
             info = holdings.open_info()
             claimed = sequences | {info.sequence} if info is not None else sequences
-            self._check_share(sequences)
+            self._check_share(sequences, capacity_bytes)
             holdings.pins.put(request.clip_id, Pin(claimed, request.interval if reserved else None))
         return claimed
 
@@ -220,12 +220,12 @@ class Planner:
                 ErrorCode.STORAGE_ERROR, f"{len(missing)} segments were removed while the clip was planned: ask again"
             )
 
-    def _check_share(self, sequences: frozenset[int]) -> None:
+    def _check_share(self, sequences: frozenset[int], capacity_bytes: int) -> None:
         """Refuse what would let clips hold more than their share of the ring."""
         holdings = self._holdings
         new_bytes = holdings.sizes(number for number in sequences if number not in holdings.pins)
         pinned_bytes = holdings.pinned_bytes()
-        allowed_bytes = round(self._live.capacity_bytes() * MAX_PINNED_SHARE)
+        allowed_bytes = round(capacity_bytes * MAX_PINNED_SHARE)
         if new_bytes and pinned_bytes + new_bytes > allowed_bytes:
             raise RingRequestError(
                 ErrorCode.STORAGE_ERROR,

@@ -3,11 +3,13 @@
 import json
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from edge_agent.buffer.clip.reader import read_plan
+from edge_agent.buffer.keeper import Room
 from edge_agent.buffer.ring import Ring
 from edge_agent.contract.clip import Interval
 from edge_agent.contract.messages import CoverageInterval
@@ -184,6 +186,27 @@ def test_clips_may_not_hold_more_than_their_share(tmp_path: Path, monkeypatch: p
     assert refusal.value.code == "storage-error"
     assert not set(ring._holdings.pins.sequences())
     ring.close()
+
+
+def test_a_request_asks_the_disk_while_nobody_waits_for_the_ring(
+    bench: RingBench, ring: Ring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_us = bench.clock.wall_us()
+    bench.record(ring, 8)
+    looked: list[bool] = []
+    room = ring._keeper.room
+
+    def look() -> Room:
+        with ThreadPoolExecutor(1) as others:
+            looked.append(others.submit(ring._holdings.lock.acquire, timeout=5).result())
+            if looked[-1]:
+                others.submit(ring._holdings.lock.release).result()
+        return room()
+
+    monkeypatch.setattr(ring._live._keeper, "room", look)
+    assert bench.ask(ring, begin_us, begin_us + 8 * SECOND_US).state == "planned"
+    assert looked
+    assert all(looked)
 
 
 def test_causes_of_gaps_across_runs_and_boots(bench: RingBench) -> None:
