@@ -16,6 +16,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from edge_agent.buffer.catalogue import MAX_SHORT_GAP_US
 from edge_agent.buffer.clip.plan import PlannedClip, plan_parts
 from edge_agent.buffer.clip.store import list_plans, read_plan, remove_plan, sweep_unfinished, write_plan
 from edge_agent.buffer.coverage import Span, clipped, gaps
@@ -26,6 +27,7 @@ from edge_agent.buffer.live_state import LiveState
 from edge_agent.buffer.mending import Mender
 from edge_agent.buffer.pins import MAX_PINNED_SHARE, Pin
 from edge_agent.buffer.segment import SegmentInfo
+from edge_agent.contract.access_unit import TIMESCALE_HZ
 from edge_agent.contract.clip import ClipPlan, Interval
 from edge_agent.contract.codes import ErrorCode
 from edge_agent.contract.commands import MAX_CLIP_S, MAX_FUTURE_S
@@ -42,8 +44,11 @@ _SUMMARY_BYTES = 16_000
 _HOPELESS = frozenset({ErrorCode.INTERVAL_EMPTY, ErrorCode.INTERVAL_OVERWRITTEN, ErrorCode.FOOTAGE_DAMAGED})
 """Refusals that asking again does not mend: a reservation has nothing to wait for any more."""
 
-_MAX_SEGMENTS_A_GROUP = 8
-"""How far back the key frame of an interval's first picture is looked for: cameras send one a minute at the least."""
+MAX_REACH_S = 15 * 60
+"""How far before an interval the key frame of its first picture is looked for, in seconds of media.
+
+Cameras with a smart codec stretch a group of pictures over a still street to minutes.
+"""
 
 
 class Planner:
@@ -183,7 +188,7 @@ class Planner:
 
     def _plan(self, request: PlanRequest, now_us: int) -> PlanResult:
         self._pin(request, self._live.capacity_bytes(), reserved=False)
-        segments = self._segments(request.interval)
+        segments = self._segments(request)
         spans = self._live.timeline()
         try:
             clip = plan_parts(segments, self._holdings.clock, request.interval, gaps(spans, request.interval))
@@ -254,20 +259,52 @@ class Planner:
             return []
         return [before]
 
-    def _segments(self, interval: Interval) -> list[SegmentInfo]:
+    def _segments(self, request: PlanRequest) -> list[SegmentInfo]:
         # The open segment first: if it is closed meanwhile, it is found among the closed ones.
         info = self._holdings.open_info()
-        segments = self._read(self._wanted(interval))
+        segments = self._read(self._wanted(request.interval))
         if info is not None and all(segment.sequence != info.sequence for segment in segments):
             segments.append(info)
-        for _ in range(_MAX_SEGMENTS_A_GROUP):
-            if not segments or not segments[0].fragments or segments[0].fragments[0].record.is_key:
-                break
-            before = self._before(segments[0].sequence, segments[0].header.run_id)
+        return [*self._leading_to(segments[0], request), *segments] if segments else []
+
+    def _leading_to(self, first: SegmentInfo, request: PlanRequest) -> list[SegmentInfo]:
+        """The segments before, back to the key frame that the interval's first picture is decoded from; pinned.
+
+        Raises:
+            RingRequestError: they would exceed the share of the ring that clips may hold.
+        """
+        capacity_bytes = self._live.capacity_bytes()
+        found: list[SegmentInfo] = []
+        farthest_90k = _begin_90k(first) - MAX_REACH_S * TIMESCALE_HZ
+        while _begin_90k(first) > farthest_90k and not self._can_begin(first, request.interval.start_us):
+            before = self._read(self._pin_before(first, request.clip_id, capacity_bytes))
             if not before:
                 break
-            segments[:0] = self._read(before)
-        return segments
+            first = before[0]
+            found[:0] = before
+        return found
+
+    def _can_begin(self, segment: SegmentInfo, start_us: int) -> bool:
+        """Whether decoding can begin in a segment for what is shown from an instant on."""
+        boot_id, clock = segment.header.boot_id, self._holdings.clock
+        records = (entry.record for entry in segment.fragments)
+        return any(
+            record.is_key and (record.number == 1 or clock.utc_us(boot_id, record.monotonic_us) <= start_us)
+            for record in records
+        )
+
+    def _pin_before(self, first: SegmentInfo, clip_id: str, capacity_bytes: int) -> list[int]:
+        """The segment before, pinned, if its footage leads to this one's without a gap."""
+        holdings = self._holdings
+        with holdings.lock:
+            found = self._before(first.sequence, first.header.run_id)
+            if found:
+                begin_us = first.fragments[0].record.monotonic_us
+                if begin_us - holdings.rows_of(found[0])[-1].end_us > MAX_SHORT_GAP_US:
+                    return []
+                self._check_share(frozenset(found), capacity_bytes)
+                holdings.pins.extend(clip_id, found[0])
+        return found
 
     def _read(self, sequences: Sequence[int]) -> list[SegmentInfo]:
         """Tables of closed segments as their files are now."""
@@ -289,7 +326,8 @@ class Planner:
         if any(span.held for span in clipped(spans, interval.start_us, interval.end_us)):
             return RingRequestError(
                 ErrorCode.INTERVAL_EMPTY,
-                f"no picture was taken from {asked}, or the key frame that it needs is not held close before it",
+                f"no picture was taken from {asked}, or the key frame that it needs is not held in the"
+                f" {MAX_REACH_S // 60} minutes of footage before it",
             )
         causes = ", ".join(dict.fromkeys(gap.cause for gap in gaps(spans, interval))) or "unknown"
         return RingRequestError(ErrorCode.INTERVAL_EMPTY, f"nothing was recorded from {asked}: {causes}")
@@ -332,6 +370,10 @@ class Planner:
             self._index.drop_plan(clip_id)
         except RingStorageError as error:
             logger.warning("the index still names plan %s, which is gone: %s", clip_id, error)
+
+
+def _begin_90k(segment: SegmentInfo) -> int:
+    return segment.samples.dts_90k[0]
 
 
 def _check_interval(interval: Interval) -> None:

@@ -4,10 +4,12 @@ import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from edge_agent.buffer import planning
 from edge_agent.buffer.clip.reader import read_plan
 from edge_agent.buffer.keeper import Room
 from edge_agent.buffer.ring import Ring
@@ -186,6 +188,61 @@ def test_clips_may_not_hold_more_than_their_share(tmp_path: Path, monkeypatch: p
     assert refusal.value.code == "storage-error"
     assert not set(ring._holdings.pins.sequences())
     ring.close()
+
+
+def record_one_group(bench: RingBench, ring: Ring, seconds: int) -> None:
+    """Footage with one key frame, its first picture."""
+    stream = bench.stream(seconds)
+    ring.start_stream(stream.config, "start")
+    for place, unit in enumerate(stream.units):
+        ring.write(replace(unit, is_key=place == 0))
+        bench.clock.advance(1 / FPS)
+    ring.end_stream("stopped", "")
+    bench.wait_recorded(ring)
+
+
+def test_footage_far_behind_its_key_frame_is_had(bench: RingBench, ring: Ring) -> None:
+    begin_us = bench.clock.wall_us()
+    record_one_group(bench, ring, 100)
+    assert len(bench.files()) == 25
+    result = bench.ask(ring, begin_us + 90 * SECOND_US, begin_us + 95 * SECOND_US)
+    (part,) = read_plan(bench.data_dir / result.plan_file).parts
+    assert part.interval.start_us == begin_us + 90 * SECOND_US
+    assert part.duration_90k == 5 * 90_000
+    assert part.preroll_90k == 90 * 90_000
+    assert {piece.sequence for piece in part.ranges} == set(range(1, 25))
+    assert set(ring._holdings.pins.sequences()) == set(range(1, 25))
+
+
+def test_the_segment_before_is_enough_when_it_holds_a_key_frame(bench: RingBench, ring: Ring) -> None:
+    begin_us = bench.clock.wall_us()
+    bench.record(ring, 40)
+    result = bench.ask(ring, begin_us + 30 * SECOND_US, begin_us + 31 * SECOND_US)
+    (part,) = read_plan(bench.data_dir / result.plan_file).parts
+    assert {piece.sequence for piece in part.ranges} == {8}
+
+
+def test_a_key_frame_beyond_reach_is_told(bench: RingBench, ring: Ring, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "MAX_REACH_S", 60)
+    begin_us = bench.clock.wall_us()
+    record_one_group(bench, ring, 100)
+    with pytest.raises(RingRequestError, match="in the 1 minutes of footage before") as refusal:
+        bench.ask(ring, begin_us + 90 * SECOND_US, begin_us + 95 * SECOND_US)
+    assert refusal.value.code == "interval-empty"
+    assert not set(ring._holdings.pins.sequences())
+    assert bench.ask(ring, begin_us + 50 * SECOND_US, begin_us + 55 * SECOND_US, 2).state == "planned"
+
+
+def test_what_leads_to_a_far_key_frame_counts_for_the_share(
+    bench: RingBench, ring: Ring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_us = bench.clock.wall_us()
+    record_one_group(bench, ring, 100)
+    capacity_bytes = ring._holdings.size_bytes()
+    monkeypatch.setattr(ring._live, "capacity_bytes", lambda: capacity_bytes)
+    with pytest.raises(RingRequestError, match="half of what the ring may take"):
+        bench.ask(ring, begin_us + 90 * SECOND_US, begin_us + 95 * SECOND_US)
+    assert not set(ring._holdings.pins.sequences())
 
 
 def test_a_request_asks_the_disk_while_nobody_waits_for_the_ring(
