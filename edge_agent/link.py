@@ -40,6 +40,7 @@ from edge_agent.uplink.admission import Admission
 from edge_agent.uplink.checks import UnitFacts
 from edge_agent.uplink.clips import ClipDriver
 from edge_agent.uplink.command_inbox import CommandInbox
+from edge_agent.uplink.damage import set_damaged_rows_aside
 from edge_agent.uplink.database import LinkDatabase
 from edge_agent.uplink.ephemeral import Ephemeral
 from edge_agent.uplink.events import Events
@@ -251,6 +252,7 @@ async def _wire(plan: LinkPlan, keys: TrustedKeys, database: LinkDatabase) -> Li
     retained = RetainedTopics(wake)
     replies = Replies(ledger, stamper, topics, wake)
     events = Events(database, stamper, topics, wake)
+    await set_damaged_rows_aside(database, events, clock)
     await replies.load()
     await events.load()
     if database.replaced is not None:

@@ -30,3 +30,5 @@ class EventName(StrEnum):
     """Occurred: events were left out while the unit was offline; `details` counts them."""
     LEDGER_REPLACED = "ledger-replaced"
     """Occurred: the link's database was damaged; it was set aside and a new one begun."""
+    LEDGER_ROWS_DAMAGED = "ledger-rows-damaged"
+    """Occurred: rows of the link's database could not be read and were set aside; `details` counts and names them."""

@@ -69,6 +69,18 @@ CREATE TABLE facts (
 ) WITHOUT ROWID;
 """
 
+_DAMAGED = """
+CREATE TABLE IF NOT EXISTS damaged (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    origin TEXT NOT NULL,
+    key TEXT NOT NULL,
+    problem TEXT NOT NULL,
+    row TEXT NOT NULL,
+    found_us INTEGER NOT NULL
+)
+"""
+"""Rows that could not be read, see `damage`; made in every database, so that older software goes on with it."""
+
 
 class LinkDatabase:
     """The open database; made by `open`, ended by `close`."""
@@ -177,11 +189,14 @@ def _set_aside(path: Path, aside: Path) -> None:
 
 def _open(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+    # Text that is no UTF-8 is a row that cannot be read (`damage`), not a database that refuses.
+    connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
     try:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         _check(connection, path)
         _migrate(connection, path)
+        _check_tables(connection, path)
     except BaseException:
         connection.close()
         raise
@@ -201,3 +216,24 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
         raise LedgerError(f"{path} has schema {version}; this software knows {SCHEMA_VERSION}: install a newer one")
     if version == 0:
         connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+    connection.execute(_DAMAGED)
+
+
+def _check_tables(connection: sqlite3.Connection, path: Path) -> None:
+    pristine = sqlite3.connect(":memory:")
+    try:
+        pristine.executescript(_SCHEMA + _DAMAGED)
+        wanted = _columns(pristine)
+    finally:
+        pristine.close()
+    there = _columns(connection)
+    missing = [table for table, columns in wanted.items() if there.get(table) != columns]
+    if missing:
+        raise sqlite3.DatabaseError(f"{path}: no sound table {', '.join(missing)}")
+
+
+def _columns(connection: sqlite3.Connection) -> dict[str, list[str]]:
+    """The columns of every table."""
+    tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    sql = "SELECT name FROM pragma_table_info(?) ORDER BY cid"
+    return {table: [row[0] for row in connection.execute(sql, (table,))] for table in tables}

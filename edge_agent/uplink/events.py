@@ -89,6 +89,17 @@ class Events:
         body = self._body(name, "occurred", camera, details)
         await self._keep(body, None)
 
+    async def store(
+        self, name: EventName, details: dict[str, Any], also: Callable[[sqlite3.Connection], object]
+    ) -> None:
+        """Say that something happened, together with another change of the database: both hold or none.
+
+        Raises:
+            LedgerError: the database refused.
+        """
+        await self._insert(self._body(name, "occurred", None, details), also)
+        self._wake.set()
+
     async def _raise(self, key: AlarmKey, details: dict[str, Any]) -> None:
         name, camera = key
         now_us = self._stamper.clock.wall_us()
@@ -122,18 +133,21 @@ class Events:
         return event.to_json().decode()
 
     async def _keep(self, body: str, also: Callable[[sqlite3.Connection], object] | None) -> None:
+        try:
+            await self._insert(body, also)
+        except LedgerError as error:
+            logger.warning("an event is kept in memory only: %s", error)
+            self._memory.append(body)
+        self._wake.set()
+
+    async def _insert(self, body: str, also: Callable[[sqlite3.Connection], object] | None) -> None:
         def work(connection: sqlite3.Connection) -> None:
             if also is not None:
                 also(connection)
             connection.execute("INSERT INTO events (body) VALUES (?)", (body,))
             _drop_surplus(connection)
 
-        try:
-            await self._database.write(work)
-        except LedgerError as error:
-            logger.warning("an event is kept in memory only: %s", error)
-            self._memory.append(body)
-        self._wake.set()
+        await self._database.write(work)
 
     async def next(self) -> Item | None:
         """See `OutboxSource.next`."""

@@ -92,13 +92,19 @@ class Entry:
         return REPLY_OF[self.state]
 
 
-_COLUMNS = (
+COLUMNS = (
     "claims, body_sha256, received_us, finished_us, state, facts, reply, reply_version, sent_version, "
     "response_topic, correlation, cleanup_owed"
 )
+"""Of the table `commands`, in the order that `entry_of` takes them."""
 
 
-def _entry_of(row: tuple[Any, ...]) -> Entry:
+def entry_of(row: tuple[Any, ...]) -> Entry:
+    """The entry of a row of `COLUMNS`.
+
+    Raises:
+        ValueError, TypeError, LookupError, AttributeError: it cannot be read; see `damage`.
+    """
     claims, body, received, finished, state, facts, reply, version, sent, topic, correlation, owed = row
     said = json.loads(reply) if reply is not None else {}
     return Entry(
@@ -119,13 +125,13 @@ def _entry_of(row: tuple[Any, ...]) -> Entry:
 
 
 def _get(connection: sqlite3.Connection, command_id: str) -> Entry | None:
-    row = connection.execute(f"SELECT {_COLUMNS} FROM commands WHERE command_id = ?", (command_id,)).fetchone()  # noqa: S608 -- constant columns
-    return None if row is None else _entry_of(row)
+    row = connection.execute(f"SELECT {COLUMNS} FROM commands WHERE command_id = ?", (command_id,)).fetchone()  # noqa: S608 -- constant columns
+    return None if row is None else entry_of(row)
 
 
 def _select(connection: sqlite3.Connection, rest: str, arguments: tuple[Any, ...] = ()) -> list[Entry]:
-    rows = connection.execute(f"SELECT {_COLUMNS} FROM commands {rest}", arguments).fetchall()  # noqa: S608 -- constant clauses of this module
-    return [_entry_of(row) for row in rows]
+    rows = connection.execute(f"SELECT {COLUMNS} FROM commands {rest}", arguments).fetchall()  # noqa: S608 -- constant clauses of this module
+    return [entry_of(row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,17 @@ _STEP_S = 60
 """It is written when it grew by so much: a write a command would wear the storage for nothing."""
 
 
+def check_fact(name: str, value: object) -> int:
+    """A row of the table `facts`, which holds whole seconds since 1970 as text.
+
+    Raises:
+        ValueError: it holds something else.
+    """
+    if name != _NAME or not isinstance(value, str) or not value.isascii() or not value.isdigit() or len(value) > 15:
+        raise ValueError(f"{name} = {value!r:.40} is no time of a command")
+    return int(value)
+
+
 class NewestIat:
     """Kept in the link's database, read once."""
 
@@ -32,7 +43,7 @@ class NewestIat:
 
         def work(connection: sqlite3.Connection) -> int:
             row = connection.execute("SELECT value FROM facts WHERE name = ?", (_NAME,)).fetchone()
-            return int(row[0]) if row else 0
+            return check_fact(_NAME, row[0]) if row else 0
 
         return cls(database, await database.read(work))
 
