@@ -23,7 +23,7 @@ from edge_agent.buffer.index import Index, lacks_space
 from edge_agent.buffer.layout import DAMAGED_FOLDER, segment_file
 from edge_agent.buffer.pins import Pins
 from edge_agent.buffer.recovery import FileIndexer, mark_index_damaged
-from edge_agent.buffer.retention import Limits, Victim, expired, for_a_write, over_limits
+from edge_agent.buffer.retention import Limits, Victim, below_floor, expired, for_a_write, over_limits
 from edge_agent.buffer.sampler import SAMPLE_INTERVAL_S, Sampler
 from edge_agent.clock import Clock
 from edge_agent.errors import RingStorageError
@@ -200,10 +200,15 @@ class Keeper:
             headroom_bytes = self._limits.headroom_bytes(self._holdings.bytes_per_s())
             excess_bytes = self._holdings.size_bytes() + headroom_bytes - self._limits.max_bytes
         lacking_bytes = self._limits.min_free_bytes - room.free_bytes
+        floor_bytes = self._limits.floor_bytes(self._holdings.bytes_per_s(), room.total_bytes)
+        below_bytes = floor_bytes - room.free_bytes if floor_bytes else 0
 
         def pick(catalogue: Catalogue, pins: Pins) -> list[Victim]:
             old = expired(catalogue, lambda number: self._is_expired(catalogue, number), MAX_VICTIMS)
-            return old or self._before_unknown(over_limits(catalogue, pins, excess_bytes, lacking_bytes, MAX_VICTIMS))
+            return old or self._before_unknown(
+                over_limits(catalogue, pins, excess_bytes, lacking_bytes, MAX_VICTIMS)
+                or below_floor(catalogue, pins, below_bytes, MAX_VICTIMS)
+            )
 
         self._dispose(pick)
         self._prune_boots()

@@ -191,7 +191,9 @@ class LiveState:
             OSError: the storage does not answer.
         """
         size_bytes = self._holdings.size_bytes()
-        spare_bytes = max(self._keeper.room().free_bytes - self._limits.min_free_bytes, 0)
+        room = self._keeper.room()
+        floor_bytes = self._limits.floor_bytes(self._holdings.bytes_per_s(), room.total_bytes)
+        spare_bytes = max(room.free_bytes - max(self._limits.min_free_bytes, floor_bytes), 0)
         capacity_bytes = size_bytes + spare_bytes
         return capacity_bytes if self._limits.max_bytes is None else min(capacity_bytes, self._limits.max_bytes)
 
@@ -252,6 +254,7 @@ class LiveState:
             pinned_bytes=self._holdings.pinned_bytes(),
             free_bytes=self._free_bytes(),
             write_errors=written.write_errors,
+            space_errors=written.space_errors,
             sync_p50_ms=written.sync_p50_ms,
             sync_max_ms=written.sync_max_ms,
             storage_ok=not trouble,

@@ -3,8 +3,9 @@
 By age: whatever the disk and whoever waits for the footage; law beats convenience, and a clip that is not fetched
 within the limit is lost. By bytes and by free space: oldest first, never what a clip waits for (its share is bounded
 when it is planned), and for free space never the newest `KEPT_SEGMENTS`: a disk that others filled must not leave the
-ring without its last minutes. When a write fails for want of space, every unpinned segment may go, and at the very
-end pinned ones: recording comes first.
+ring without its last minutes. What the next writes need is kept free even so, by any unpinned segment. When a write
+fails for want of space all the same, every unpinned segment may go, and at the very end pinned ones: recording comes
+first.
 """
 
 from collections.abc import Callable, Container, Iterator
@@ -17,6 +18,7 @@ KEPT_SEGMENTS = 10
 
 _HEADROOM_SHARE = 8
 _HEADROOM_S = 5.0
+_INDEX_BYTES = 4_000_000  # the index's log and shared memory, and what it grows by
 
 Reason = Literal["age", "bytes", "free-space", "no-space"]
 
@@ -32,6 +34,10 @@ class Limits:
     def headroom_bytes(self, bytes_per_s: float) -> int:
         """Room below `max_bytes` for what is written until the next look."""
         return min(round(bytes_per_s * _HEADROOM_S), (self.max_bytes or 0) // _HEADROOM_SHARE)
+
+    def floor_bytes(self, bytes_per_s: float, total_bytes: int) -> int:
+        """Free space that a file system of this size must have for what is written until the next look."""
+        return min(round(bytes_per_s * _HEADROOM_S) + _INDEX_BYTES, total_bytes // _HEADROOM_SHARE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,17 @@ def over_limits(
             break
         found.append(Victim(sequence, reason))
         excess_bytes -= catalogue.size_of(sequence)
+        lacking_bytes -= catalogue.size_of(sequence)
+    return found
+
+
+def below_floor(catalogue: Catalogue, pinned: Container[int], lacking_bytes: int, at_most: int) -> list[Victim]:
+    """Segments to give back before a write fails for want of space: what it would take then, but for pinned ones."""
+    found: list[Victim] = []
+    for sequence in _unpinned(catalogue, pinned):
+        if len(found) >= at_most or lacking_bytes <= 0:
+            break
+        found.append(Victim(sequence, "no-space"))
         lacking_bytes -= catalogue.size_of(sequence)
     return found
 

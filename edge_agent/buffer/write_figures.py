@@ -11,6 +11,7 @@ WINDOW_US = 10_000_000
 
 _MAX_UNITS = 4096
 _SYNCS_KEPT = 120
+_SPACE_QUIET_US = 3600 * 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Snapshot:
     bitrate_kbps: float
     lost_units: int
     write_errors: int
+    space_errors: int
     sync_p50_ms: float | None
     sync_max_ms: float | None
     storage_ok: bool
@@ -37,6 +39,8 @@ class WriteFigures:
         self._sync_us: deque[int] = deque(maxlen=_SYNCS_KEPT)
         self._lost_units = 0
         self._write_errors = 0
+        self._space_errors = 0
+        self._space_error_us: int | None = None
         self._failure = ""
         self._refused = ""
 
@@ -57,11 +61,20 @@ class WriteFigures:
             self._refused = detail
             return is_new
 
-    def failed(self, detail: str) -> None:
-        """The storage refused a write or a sync."""
+    def failed(self, detail: str) -> bool:
+        """The storage refused a write or a sync; whether it was well before."""
         with self._lock:
+            was_well = not self._failure
             self._write_errors += 1
             self._failure = detail
+            return was_well
+
+    def made_space(self, now_us: int) -> bool:
+        """A write found no space, and footage was given up for it; whether that is news after an hour without."""
+        with self._lock:
+            last_us, self._space_error_us = self._space_error_us, now_us
+            self._space_errors += 1
+            return last_us is None or now_us - last_us > _SPACE_QUIET_US
 
     def worked(self) -> None:
         """A fragment was written: the storage is well."""
@@ -91,6 +104,7 @@ class WriteFigures:
                 bitrate_kbps=round(sum(size for _, size in recent) * 8 / window_s / 1000, 1),
                 lost_units=self._lost_units,
                 write_errors=self._write_errors,
+                space_errors=self._space_errors,
                 sync_p50_ms=round(median(syncs) / 1000, 3) if syncs else None,
                 sync_max_ms=round(max(syncs) / 1000, 3) if syncs else None,
                 storage_ok=not self._failure,

@@ -2,7 +2,8 @@
 
 What it does when the storage refuses, in this order:
 
-1. no space: the oldest footage is given up, unpinned before pinned, and the same fragment is written again;
+1. no space: the oldest footage is given up, unpinned before pinned, and the same fragment is written again; that
+   alone is no failure (retention keeps some space free before, so that it is rare);
 2. any other error: the same step once more, then the segment is closed at its last synced fragment and a new one
    is opened, with the cause `storage-error`;
 3. while nothing helps: it says so (`storage_ok` false and why) and tries again with capped, jittered backoff; the
@@ -205,19 +206,22 @@ class WriterThread:
 
     def _recover(self, error: RingStorageError, attempt: int, units: int) -> bool:
         """Deal with a refused write; False when the ring is being closed meanwhile."""
-        number = _errno_of(error)
-        self._figures.failed(str(error))
-        if attempt == 1:
+        lacks_space = _errno_of(error) in _NO_SPACE
+        if lacks_space and self._make_space() and attempt <= _FREELY:
+            if self._figures.made_space(self._clock.monotonic_us()):
+                logger.warning("the disk is full, the oldest footage makes room: %s", error)
+            return True
+        if self._figures.failed(str(error)):
             logger.warning("recording to the ring failed: %s (%d access units in hand)", error, units)
-        if number in _NO_SPACE:
-            wanted_bytes = self._intake.size_bytes + (self._writer.size_bytes if self._writer else 0)
-            if self._shelf.free_space(max(wanted_bytes, 1_000_000)) > 0 and attempt <= _FREELY:
-                return True
-        elif self._writer is not None:
+        if not lacks_space and self._writer is not None:
             self._abandon_segment(keep_unsynced=False)
             self._begin_anew("storage-error")
         self._intake.set_cause("storage-error")
         return not self._intake.wait_stopped(backoff_s(_BACKOFF, attempt))
+
+    def _make_space(self) -> bool:
+        wanted_bytes = self._intake.size_bytes + (self._writer.size_bytes if self._writer else 0)
+        return self._shelf.free_space(max(wanted_bytes, 1_000_000)) > 0
 
     def _succeeded(self) -> None:
         if self._figures.storage_failing:

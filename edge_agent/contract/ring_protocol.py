@@ -113,6 +113,8 @@ class RecorderState(ContractModel):
     pinned_bytes: int
     free_bytes: int | None = None
     write_errors: int
+    space_errors: int = 0
+    """Writes that found no space and went through as soon as the oldest footage was given up."""
     sync_p50_ms: float | None = None
     sync_max_ms: float | None = None
     storage_ok: bool

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.buffer.clip.reader import PartReader, read_plan
-from edge_agent.buffer.keeper import Keeper
+from edge_agent.buffer.keeper import Keeper, Room
 from edge_agent.buffer.retention import over_limits
 from edge_agent.buffer.ring import Ring
 from edge_agent.buffer.segment_writer import StorageCalls
@@ -97,8 +97,46 @@ def test_a_full_disk_gives_up_the_oldest_and_loses_nothing_new(
     assert sum(len(info.samples) for info in newest) == 20 * FPS
     state = ring.state_figures()
     assert state.storage_ok
-    assert state.write_errors > 0
+    assert state.write_errors == 0
+    assert state.space_errors > 0
     assert state.dropped_units == 0
+
+
+def test_a_disk_smaller_than_the_limits_is_never_full(
+    bench: RingBench, ring: Ring, disk: FaultyDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.record(ring, 40)
+    room_bytes = disk._used_bytes() * 2
+    disk.room_bytes = room_bytes
+
+    def room(_: Keeper) -> Room:
+        return Room(room_bytes - disk._used_bytes(), room_bytes)
+
+    def has_room() -> bool:
+        return room(ring._keeper).free_bytes >= room_bytes // 8
+
+    monkeypatch.setattr(Keeper, "room", room)
+    for _ in range(20):
+        bench.record(ring, 4)
+        wait_until(has_room, what="room for the next segment")
+    assert 1 not in bench.files()
+    assert len(bench.files()) > 10
+    state = ring.state_figures()
+    assert disk.refusals == state.write_errors == state.space_errors == 0
+    assert state.storage_ok
+
+
+def test_a_disk_that_stays_full_whatever_is_given_up_is_a_failure(
+    bench: RingBench, ring: Ring, disk: FaultyDisk
+) -> None:
+    bench.record(ring, 20)
+    disk.room_bytes = 0
+    bench.record(ring, 4, end=None)
+    wait_until(lambda: not ring.state_figures().storage_ok, what="the failure in the state")
+    assert ring.state_figures().write_errors > 0
+    disk.room_bytes = None
+    bench.play(ring, 4)
+    wait_until(lambda: ring.state_figures().storage_ok, what="the recovery in the state")
 
 
 def test_a_full_disk_takes_what_a_clip_waits_for_last_of_all(bench: RingBench, ring: Ring, disk: FaultyDisk) -> None:

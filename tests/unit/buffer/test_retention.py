@@ -8,7 +8,7 @@ import pytest
 from edge_agent.buffer import keeper as keeper_module
 from edge_agent.buffer.catalogue import Catalogue, Stretch
 from edge_agent.buffer.keeper import Keeper, Room
-from edge_agent.buffer.retention import KEPT_SEGMENTS, expired, for_a_write, over_limits
+from edge_agent.buffer.retention import KEPT_SEGMENTS, Limits, below_floor, expired, for_a_write, over_limits
 from edge_agent.buffer.ring import Ring
 from edge_agent.contract.clip import Interval
 from tests.support.polling import wait_until
@@ -45,6 +45,16 @@ def test_a_write_without_space_takes_pinned_ones_last_of_all() -> None:
     assert [victim.sequence for victim in for_a_write(catalogue(3), {1}, 150)] == [2, 3]
     assert [victim.sequence for victim in for_a_write(catalogue(3), {1, 2, 3}, 150)] == [1]
     assert for_a_write(Catalogue(), (), 150) == []
+
+
+def test_what_the_next_writes_need_is_kept_free_by_any_unpinned_segment() -> None:
+    few = catalogue(3)
+    assert [victim.sequence for victim in below_floor(few, {1}, 101, 9)] == [2, 3]
+    assert [victim.sequence for victim in below_floor(few, (), 101, 1)] == [1]
+    assert not below_floor(few, (), 0, 9)
+    limits = Limits(None, 0, 1)
+    assert limits.floor_bytes(500_000, 64_000_000) == 6_500_000
+    assert limits.floor_bytes(500_000, 8_000_000) == 1_000_000
 
 
 def test_age_spares_nothing_and_ends_at_the_first_young_one() -> None:
