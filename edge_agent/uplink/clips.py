@@ -120,6 +120,8 @@ class ClipDriver:
         """Lead a clip request from where it is to its end, and clean up after it."""
         current = entry
         self._signals_of(entry.command_id)
+        if current.state == State.RUNNING:
+            await self._hand_over(current)  # a transfer that goes on is left alone, a lost one is made anew
         while not current.is_final:
             advanced = await self._steps[current.state](current)
             current = advanced or await self._ledger.find(current.command_id) or current
@@ -243,12 +245,15 @@ class ClipDriver:
 
     async def _submit(self, entry: Entry) -> Entry | None:
         """Planned: hand the plan to the transfers."""
+        await self._hand_over(entry)
+        return await self._ledger.advance(entry, Step(State.RUNNING))
+
+    async def _hand_over(self, entry: Entry) -> None:
         request = ClipRequest.from_object(entry.claims.params)
         plan_file = self._data_dir / (entry.facts.plan_file or "")
         await self._transfers.submit(
             entry.command_id, plan_file, request.upload or self._upload.url, request.priority
         )
-        return await self._ledger.advance(entry, Step(State.RUNNING))
 
     async def _follow(self, entry: Entry) -> Entry | None:
         """Running: wait for what the transfer reports."""

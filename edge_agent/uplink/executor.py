@@ -115,9 +115,19 @@ class Executor:
             return entry
 
     async def _give_up(self, entry: Entry, error: Exception) -> None:
+        """End a command that met a defect, and let go of what it holds."""
         current = await self._reread(entry)
-        if current.is_final:
+        if not current.is_final:
+            await self._end(current, error)
+            current = await self._reread(entry)
+        if not current.is_final or not current.cleanup_owed:
             return
+        try:
+            await self._clips.clean_up(current)
+        except Exception:
+            logger.exception("clip %s is not released before the link starts again", current.command_id)
+
+    async def _end(self, current: Entry, error: Exception) -> None:
         to = State.REJECTED if current.state == State.STORED else State.FAILED
         try:
             owed = current.claims.cmd == "clip.request"

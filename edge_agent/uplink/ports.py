@@ -46,11 +46,19 @@ class TransferPort(Protocol):
     """The uploads, which go on by themselves from their own durable state."""
 
     async def submit(self, clip_id: str, plan_file: Path, url: str, priority: Priority) -> None:
-        """Begin an upload; a known one is left alone, a delivered one is reported delivered again."""
+        """Begin an upload; a known one is left alone, a delivered one is reported delivered again.
+
+        Raises:
+            TransferInterruptedError: the storage refuses; to be submitted again.
+        """
         ...
 
     async def cancel(self, clip_id: str) -> None:
-        """End an upload and forget its state, whatever it is; safe to repeat."""
+        """End an upload and forget its state, whatever it is; safe to repeat.
+
+        Raises:
+            TransferInterruptedError: the storage refuses; to be cancelled again.
+        """
         ...
 
     async def known(self) -> list[str]:

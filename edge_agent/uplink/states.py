@@ -13,7 +13,7 @@ so that a kill in between repeats it.
 | stored | the command is acknowledged to the broker, nothing else | plans (the ring answers with the plan it has) |
 | reserved | the ring pins what is there; its end is not recorded yet | waits, plans again |
 | planned | the ring's durable plan pins every byte | submits the transfer (known ones are left alone) |
-| running | the transfer is durable and goes on by itself | listens to it |
+| running | the transfer is durable and goes on by itself | submits it again, listens |
 | delivered | the ingest has all parts and the manifest | waits for the receipt |
 | done … | final; the reply is in the table, `cleanup_owed` until pin and transfer are gone | cleans up, sends |
 """

@@ -14,7 +14,7 @@ from pydantic import Field
 from edge_agent.contract.commands import Priority
 from edge_agent.contract.model import ContractModel
 from edge_agent.contract.names import Sha256Hex, Uuid
-from edge_agent.durable import make_directory, remove_file, sweep_temporary_files, write_file
+from edge_agent.durable import fsync_directory, make_directory, remove_file, sweep_temporary_files, write_file
 from edge_agent.errors import FormatError
 
 _MAX_STATE_BYTES = 16_000_000
@@ -95,15 +95,31 @@ class TransferStore:
         """The state of a clip's transfer; None when there is none.
 
         Raises:
-            FormatError: it cannot be read, which no cut can do.
+            FormatError: it is damaged, which no cut can do.
+            OSError: the storage refused.
         """
         path = self._path(clip_id)
         try:
-            return TransferState.from_json(path.read_bytes(), _MAX_STATE_BYTES)
+            state = TransferState.from_json(path.read_bytes(), _MAX_STATE_BYTES)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
+        except (IsADirectoryError, ValueError) as error:
             raise FormatError(f"{path}: {error}") from error
+        if state.clip_id != clip_id:
+            raise FormatError(f"{path}: the state of clip {state.clip_id}")
+        return state
+
+    def set_aside(self, clip_id: str, wall_us: int) -> Path:
+        """Move a damaged state out of the way, never delete it; its new name.
+
+        Raises:
+            OSError: the storage refused.
+        """
+        path = self._path(clip_id)
+        aside = path.with_name(f"{path.name}.damaged-{wall_us}")
+        path.rename(aside)
+        fsync_directory(self._directory)
+        return aside
 
     def save(self, state: TransferState) -> None:
         """Write it durably.

@@ -101,6 +101,8 @@ class Transfers:
     async def submit(self, clip_id: str, plan_file: Path, url: str, priority: Priority) -> None:
         """Begin an upload, durable on return; a known one is left alone, an ended one is reported again.
 
+        One whose state was damaged begins anew from its plan; the ingest knows what it has of it.
+
         Raises:
             TransferInterruptedError: the state cannot be stored; to be submitted again.
         """
@@ -151,17 +153,28 @@ class Transfers:
                 await self._take_up_one(clip_id)
 
     async def _take_up_one(self, clip_id: str) -> None:
+        """What cannot be read now is submitted again by whoever waits for it."""
         try:
-            state = await asyncio.to_thread(self._tools.store.load, clip_id)
-        except FormatError as error:
-            self._report_end(clip_id, Outcome(kind="refused", code=ErrorCode.STORAGE_ERROR, message=str(error)), "")
+            state = await asyncio.to_thread(self._load, clip_id)
+        except OSError as error:
+            _log.warning("clip %s: the upload's state cannot be read: %s", clip_id, error)
             return
         if state is not None:
             self._start(state)
 
+    def _load(self, clip_id: str) -> TransferState | None:
+        """The state on disk; a damaged one is set aside, as if there were none."""
+        store = self._tools.store
+        try:
+            return store.load(clip_id)
+        except FormatError as error:
+            aside = store.set_aside(clip_id, self._tools.clock.wall_us())
+            _log.error("clip %s: the upload's state is damaged and set aside as %s: %s", clip_id, aside.name, error)
+            return None
+
     def _load_or_make(self, clip_id: str, plan_file: Path, url: str, priority: Priority) -> TransferState:
         self._tools.store.open()
-        state = self._tools.store.load(clip_id)
+        state = self._load(clip_id)
         if state is None:
             state = self._make(clip_id, plan_file, url, priority)
             self._tools.store.save(state)

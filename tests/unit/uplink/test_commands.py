@@ -16,7 +16,7 @@ from edge_agent.contract.jws import SigningKey, TrustedKeys
 from edge_agent.contract.messages import CameraCoverage, Progress
 from edge_agent.contract.names import Topics
 from edge_agent.contract.ring_protocol import CoveragePage, PlanRequest, PlanResult, RecorderState
-from edge_agent.errors import RingError, RingRequestError, RingUnavailableError
+from edge_agent.errors import RingError, RingRequestError, RingUnavailableError, TransferInterruptedError
 from edge_agent.settings import UploadSettings
 from edge_agent.uplink.admission import Admission
 from edge_agent.uplink.checks import UnitFacts
@@ -96,11 +96,18 @@ class Uploads:
     submitted: list[str] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
+    problems: list[Exception] = field(default_factory=list)
+
+    def _meet(self) -> None:
+        if self.problems:
+            raise self.problems.pop(0)
 
     async def submit(self, clip_id: str, plan_file: Path, url: str, priority: Priority) -> None:
+        self._meet()
         self.submitted.append(clip_id)
 
     async def cancel(self, clip_id: str) -> None:
+        self._meet()
         self.cancelled.append(clip_id)
 
     async def known(self) -> list[str]:
@@ -317,6 +324,46 @@ async def test_a_defect_ends_one_command_and_no_other(unit: Unit, monkeypatch: p
     rejected = await unit.reply(broken, "rejected")
     assert rejected["error"] == {"code": "internal", "message": "ZeroDivisionError: a defect"}
     await unit.reply(sound, "running")
+
+
+async def test_a_clip_that_met_a_defect_is_let_go(unit: Unit) -> None:
+    unit.uploads.problems = [ZeroDivisionError("a defect"), TransferInterruptedError("no space"), KeyError("another")]
+    clip_id = unit.send()
+    assert (await unit.reply(clip_id, "failed"))["error"]["code"] == "internal"
+    await until(lambda: len(unit.uploads.problems) == 1, what="an attempt to clean up that the disk refuses")
+    unit.uploads.problems.clear()
+    unit.clock.advance(10)
+    await until(lambda: unit.ring.released == [clip_id], what="release")
+    await until(lambda: unit.uploads.cancelled == [clip_id], what="the end of its transfer")
+
+
+async def test_a_defect_while_a_clip_is_let_go_ends_nothing_else(unit: Unit) -> None:
+    unit.uploads.problems = [ZeroDivisionError("a defect"), ZeroDivisionError("another")]
+    broken = unit.send()
+    await unit.reply(broken, "failed")
+    await until(lambda: not unit.uploads.problems, what="the attempt to clean up")
+    sound = unit.send()
+    await unit.reply(sound, "running")
+    assert unit.ring.pinned == {broken, sound}
+
+
+async def test_a_submission_that_the_disk_refuses_is_tried_again(unit: Unit) -> None:
+    unit.uploads.problems = [TransferInterruptedError("no space"), TransferInterruptedError("no space")]
+    clip_id = unit.send()
+    for _ in range(4):
+        unit.clock.advance(10)
+        await asyncio.sleep(0.02)
+    await unit.reply(clip_id, "running")
+
+
+async def test_a_transfer_that_was_lost_is_submitted_again(unit: Unit) -> None:
+    clip_id = unit.send()
+    await unit.reply(clip_id, "running")
+    entry = await unit.ledger.find(clip_id)
+    assert entry is not None
+    again = asyncio.create_task(unit.clips.drive(entry))
+    await until(lambda: unit.uploads.submitted == [clip_id, clip_id], what="the second submission")
+    again.cancel()
 
 
 async def test_ephemeral_commands_run_once_and_a_few_at_a_time(unit: Unit) -> None:

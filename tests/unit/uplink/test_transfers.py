@@ -172,15 +172,35 @@ async def test_a_plan_that_is_gone_is_damaged(tmp_path: Path, centre: Centre) ->
     assert heard.ends[0][0] == "damaged"
 
 
-async def test_a_damaged_state_is_reported_and_stops_nothing(tmp_path: Path, centre: Centre) -> None:
+@pytest.mark.parametrize("early", [True, False], ids=["found by submit", "found at the start"])
+@pytest.mark.parametrize("damage", ["{", "{}", "a folder", "another clip's"])
+async def test_a_damaged_state_is_set_aside_and_begun_anew(
+    tmp_path: Path, centre: Centre, damage: str, early: bool
+) -> None:
     clip = await new_clip(tmp_path, 1000)
-    directory = tmp_path / "unit" / "link" / "transfers"
-    await asyncio.to_thread(directory.mkdir, parents=True)
-    await asyncio.to_thread((directory / "odd.json").write_text, "{")
-    async with running_transfers(tmp_path / "unit", upload_settings(centre.url)) as (transfers, heard):
+    settings = upload_settings(centre.url)
+    idle = Transfers(tmp_path / "unit", settings, KEY, UNIT_ID, SystemClock())
+    await submit(idle, clip, centre.url)
+    state = tmp_path / "unit" / "link" / "transfers" / f"{clip.clip_id}.json"
+    await asyncio.to_thread(damage_state, state, damage)
+    if early:
+        await submit(idle, clip, centre.url)
+    async with running_transfers(tmp_path / "unit", settings) as (transfers, heard):
         await submit(transfers, clip, centre.url)
-        await until(lambda: len(heard.ends) == 2, what="both ends")
-    assert {(end[0], end[1]) for end in heard.ends} == {("refused", "odd"), ("delivered", clip.clip_id)}
+        await until(lambda: heard.ends, what="the end")
+        assert {end[:2] for end in heard.ends} == {("delivered", clip.clip_id)}
+        await transfers.cancel(clip.clip_id)
+    (aside,) = await names(state.parent)
+    assert aside.startswith(f"{clip.clip_id}.json.damaged-")
+
+
+def damage_state(state: Path, damage: str) -> None:
+    text = state.read_text()
+    state.unlink()
+    if damage == "a folder":
+        state.mkdir()
+    else:
+        state.write_text(text.replace(state.stem, str(uuid.uuid4())) if "clip" in damage else damage)
 
 
 async def test_cancelling_in_mid_transfer_removes_both_ends(tmp_path: Path, centre: Centre) -> None:
