@@ -136,6 +136,12 @@ class Holdings:
                 self._unindexed.discard(info.sequence)
                 self.add(info, indexed=indexed)
 
+    def behind(self, sequences: Iterable[int]) -> list[int]:
+        """The next held segment behind each number, held or not."""
+        with self._lock:
+            found = {self._catalogue.neighbours(sequence)[1] for sequence in sequences}
+            return sorted(number for number in found if number is not None)
+
     def doubt(self, sequences: Iterable[int]) -> None:
         """More may be missing before these segments than what their own word for the cause speaks of."""
         with self._lock:
@@ -217,6 +223,7 @@ class Holdings:
                 (victim, self._catalogue.size_of(victim.sequence)) for victim in pick(self._catalogue, self._pins)
             ]
             for victim, _ in victims:
+                self.doubt(self.behind([victim.sequence]))
                 self._catalogue.remove(victim.sequence)
                 self._recent.pop(victim.sequence, None)
                 self._unindexed.discard(victim.sequence)

@@ -65,6 +65,12 @@ FROM contents JOIN segments USING (sequence) JOIN configs USING (config)
 WHERE sequence IN (SELECT value FROM json_each(?))
 """
 
+_DOUBT_BEHIND = """
+UPDATE stretches SET cause = 'unknown'
+WHERE place = 0 AND sequence = (SELECT min(sequence) FROM stretches WHERE sequence > ?)
+"""
+"""Where a segment was removed, the hole before the next one is not only what that one's file speaks of."""
+
 
 class Index:
     """One ring's index; every method may be called from any thread and may block on the disk.
@@ -154,6 +160,7 @@ class Index:
             connection.executemany("INSERT OR IGNORE INTO deletions VALUES (?)", rows)
             for table in ("segments", "stretches", "contents"):
                 connection.executemany(f"DELETE FROM {table} WHERE sequence = ?", rows)  # noqa: S608 -- fixed names
+            connection.executemany(_DOUBT_BEHIND, rows)
 
     def deletions_owed(self) -> list[int]:
         """Segments whose removal was decided and not reported done."""
@@ -168,11 +175,10 @@ class Index:
     def forget(self, sequences: Iterable[int]) -> None:
         """Drop rows of segments whose files are gone without having been owed."""
         with self._writing() as connection:
+            rows = [(number,) for number in sequences]
             for table in ("segments", "stretches", "contents"):
-                connection.executemany(
-                    f"DELETE FROM {table} WHERE sequence = ?",  # noqa: S608 -- fixed names
-                    [(number,) for number in sequences],
-                )
+                connection.executemany(f"DELETE FROM {table} WHERE sequence = ?", rows)  # noqa: S608 -- fixed names
+            connection.executemany(_DOUBT_BEHIND, rows)
 
     def doubt(self, sequences: Iterable[int]) -> None:
         """More may be missing before these segments than what their own word for the cause speaks of."""

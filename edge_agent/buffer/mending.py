@@ -58,7 +58,7 @@ class Mender:
         logger.warning("segment %d is shorter than it was: %d bytes are good", info.sequence, info.size_bytes)
         rows = self._holdings.rows_of(info.sequence)
         doubted = [info.sequence] if rows and rows[0].cause == "unknown" else []
-        doubted += self._behind(info.sequence)
+        doubted += self._holdings.behind([info.sequence])
         try:
             self._index.add_segments([info])
             self._index.doubt(doubted)
@@ -70,15 +70,9 @@ class Mender:
         self._holdings.doubt(doubted)
 
     def _forget(self, sequence: int) -> None:
-        doubted = self._behind(sequence)
         try:
             self._index.forget([sequence])
-            self._index.doubt(doubted)
         except RingStorageError as error:
             logger.warning("the index still names segment %d, which is gone: %s", sequence, error)
+        self._holdings.doubt(self._holdings.behind([sequence]))
         self._holdings.forget([sequence])
-        self._holdings.doubt(doubted)
-
-    def _behind(self, sequence: int) -> list[int]:
-        after = self._holdings.neighbours(sequence)[1]
-        return [] if after is None else [after]

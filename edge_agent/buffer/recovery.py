@@ -172,10 +172,12 @@ def _recover(directory: Path) -> OpenedRing:
         holdings, disposal = Holdings(directory, index), Disposal(directory, index)
         disposal.resume()
         files = list_segments(directory) - disposal.owed()
+        is_new = index.next_sequence() == 1
         found = Recovered(next_sequence=_next_sequence(directory, index, files))
         found.rows_dropped = _load_rows(directory, index, holdings, files)
         unknown = sorted(number for number in files if not holdings.holds(number))
-        indexer = FileIndexer(directory, index, holdings, found, newest=max(files, default=0))
+        is_lost = is_new or len(unknown) > AT_ONCE
+        indexer = FileIndexer(directory, index, holdings, found, newest=max(files, default=0), is_lost=is_lost)
         indexer.take(unknown[-AT_ONCE:])
         found.unknown = unknown[:-AT_ONCE]
     except BaseException:
@@ -214,6 +216,7 @@ def _load_rows(directory: Path, index: Index, holdings: Holdings, files: set[int
     if gone:
         index.forget(gone)
         holdings.forget(shorter)
+        holdings.doubt(holdings.behind(gone))
     return len(gone)
 
 
@@ -238,14 +241,18 @@ class FileIndexer:
 
     Args:
         newest: the highest sequence among the files: only that file may have a torn tail.
+        is_lost: with the index, what it knew of removals was lost: any number that is missing may have been footage.
     """
 
-    def __init__(self, directory: Path, index: Index, holdings: Holdings, found: Recovered, newest: int) -> None:
+    def __init__(
+        self, directory: Path, index: Index, holdings: Holdings, found: Recovered, newest: int, *, is_lost: bool
+    ) -> None:
         self._directory = directory
         self._index = index
         self._holdings = holdings
         self._found = found
         self._newest = newest
+        self._is_lost = is_lost
         self._last_anchors: dict[str, Anchor] = {}
 
     def take(self, sequences: Sequence[int], *, verify: bool = True) -> None:
@@ -261,7 +268,15 @@ class FileIndexer:
         self._index.add_anchors(self._new_anchors(infos))
         for info in infos:
             self._holdings.add(info, indexed=True)
+        if self._is_lost:
+            self._doubt_behind_holes(infos)
         self._found.files_indexed += len(infos)
+
+    def _doubt_behind_holes(self, infos: Iterable[SegmentInfo]) -> None:
+        numbers = (info.sequence for info in infos)
+        doubted = [number for number in numbers if not (self._directory / segment_file(number - 1)).exists()]
+        self._index.doubt(doubted)
+        self._holdings.doubt(doubted)
 
     def _scan(self, sequence: int, *, verify: bool) -> SegmentInfo | None:
         path = self._directory / segment_file(sequence)

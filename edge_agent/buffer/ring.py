@@ -382,7 +382,7 @@ def _continue_rebuild(
     directory: Path, index: Index, holdings: Holdings, keeper: Keeper, recovered: Recovered
 ) -> None:
     if recovered.unknown:
-        keeper.rebuild(recovered.unknown, FileIndexer(directory, index, holdings, recovered, newest=-1))
+        keeper.rebuild(recovered.unknown, FileIndexer(directory, index, holdings, recovered, newest=-1, is_lost=True))
 
 
 def _log_fatal(error: BaseException) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.buffer.clip.reader import PartReader, read_plan
+from edge_agent.buffer.retention import over_limits
 from edge_agent.buffer.ring import Ring
 from edge_agent.contract.access_unit import GapCause
 from edge_agent.contract.clip import ClipPlan
@@ -99,6 +100,46 @@ def test_a_segment_without_its_header_is_set_aside(bench: RingBench, ring: Ring)
     assert len(plan.gaps) == 1
     assert (bench.directory / "damaged" / "000000004.mp4").read_bytes() == b"rot"
     assert 4 not in bench.files()
+
+
+@pytest.mark.parametrize("loss", ["nothing", "index"])
+def test_a_restart_is_not_blamed_for_what_was_overwritten_with_it(bench: RingBench, loss: str) -> None:
+    ring = bench.open()
+    begin_us = bench.clock.wall_us()
+    bench.record(ring, 40)
+    bench.ask(ring, begin_us, begin_us + 4 * SECOND_US)
+    ring.close()
+    bench.clock.advance(10)
+    ring = bench.open()
+    bench.record(ring, 8)
+    assert gap_causes(ring) == ["restart"]
+    while ring._holdings.holds(10):
+        ring._keeper._dispose(lambda held, pins: over_limits(held, pins, 1, 0, 1))
+    assert gap_causes(ring) == ["unknown"]
+    ring.close()
+    if loss == "index":
+        (bench.directory / "index.db").unlink()
+    again = bench.open()
+    assert gap_causes(again) == ["unknown"]
+    plan = delivered(bench, again, begin_us, 55, 2)
+    assert [gap.cause for gap in plan.gaps] == ["unknown"]
+    again.close()
+
+
+def test_files_lost_while_nobody_ran_are_not_blamed_on_the_restart(bench: RingBench) -> None:
+    ring = bench.open()
+    bench.record(ring, 40)
+    ring.close()
+    bench.clock.advance(10)
+    ring = bench.open()
+    bench.record(ring, 8)
+    ring.close()
+    for number in range(5, 11):
+        bench.files()[number].unlink()
+    for _ in range(2):
+        ring = bench.open()
+        assert gap_causes(ring) == ["unknown"]
+        ring.close()
 
 
 def test_an_interval_of_which_nothing_is_left_is_refused(bench: RingBench, ring: Ring) -> None:
