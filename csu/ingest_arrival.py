@@ -31,6 +31,7 @@ from edge_agent.contract.upload import FileName
 from edge_agent.durable import fsync_directory, make_directory, write_file
 
 _MAX_RECORD_BYTES = 8_000_000
+_DAMAGED = ".damaged"
 _RETRY_FIRST_S = 1.0
 _RETRY_CAP_S = 300.0
 
@@ -70,16 +71,26 @@ class ArrivalStore:
         self._clips = clips
 
     def load(self) -> list[Arrival]:
-        """Arrivals that were not handed over yet.
+        """Arrivals that were not handed over yet; a damaged record, which no cut leaves, becomes `….json.damaged`.
 
         Raises:
             OSError: the directory cannot be made or read.
-            ContractError: a record is damaged, which no cut can do.
         """
         make_directory(self._records)
-        return [
-            Arrival.from_json(path.read_bytes(), _MAX_RECORD_BYTES) for path in sorted(self._records.glob("*.json"))
-        ]
+        arrivals = []
+        for path in sorted(self._records.glob("*.json")):
+            try:
+                arrivals.append(Arrival.from_json(path.read_bytes(), _MAX_RECORD_BYTES))
+            except (ContractError, OSError) as error:
+                _log.error("%s is damaged and set aside; its clip is looked at again: %s", path, error)
+                path.rename(path.with_name(path.name + _DAMAGED))
+        return arrivals
+
+    def damaged(self) -> list[tuple[str, str]]:
+        """Unit and clip of each damaged record, by its name: the clip can be found again from its uploads."""
+        names = [path.name.removesuffix(".json" + _DAMAGED) for path in self._records.glob("*.json" + _DAMAGED)]
+        clips = [name.rpartition("_") for name in sorted(names)]
+        return [(unit_id, clip_id) for unit_id, _, clip_id in clips]
 
     def _path(self, arrival: Arrival) -> Path:
         return self._records / f"{arrival.unit_id}_{arrival.clip_id}.json"
@@ -172,11 +183,12 @@ class Arrivals:
 
         Raises:
             OSError: the directory cannot be made or read.
-            ContractError: a record is damaged, which no cut can do.
         """
         for arrival in await asyncio.to_thread(self._store.load):
             self._noted[arrival.unit_id, arrival.clip_id] = arrival
             self.look_at(arrival.unit_id, arrival.clip_id)
+        for clip in await asyncio.to_thread(self._store.damaged):
+            self.look_at(*clip)
         for manifest in await asyncio.to_thread(self._uploads.waiting_manifests):
             self.look_at(manifest.info.metadata.unit_id, manifest.info.metadata.clip_id)
 

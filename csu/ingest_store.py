@@ -2,9 +2,12 @@
 
 Creation, and what a cut after each step leaves:
 
-1. make the folder                       – a folder without `info.json`: removed at the next start
+1. make the folder                       – a folder without `info.json` and bytes: removed at the next start
 2. make the empty `data`, sync           – the same
 3. write `info.json` durably             – an upload of offset 0
+
+A removal takes `data` first, so that bytes without a readable `info.json` are damage: they are never deleted at a
+start but set aside in `ingest-damaged/`, for a person to look at.
 
 When a clip has arrived its files are moved to `clips/<unit_id>/<clip_id>/` (csu.ingest_arrival); `info.json` stays
 until it expires, so that a unit that asks again hears that everything is there.
@@ -31,6 +34,7 @@ from edge_agent.durable import fsync_directory, make_directory, write_file
 
 _INFO_NAME = "info.json"
 _DATA_NAME = "data"
+_DAMAGED_NAME = "ingest-damaged"
 _MAX_INFO_BYTES = 8000
 
 _log = logging.getLogger(__name__)
@@ -108,29 +112,47 @@ class UploadStore:
         self._uploads: dict[str, Upload] = {}
 
     def load(self) -> None:
-        """Read what is on disk; remove what an interrupted creation left.
+        """Read what is on disk; remove what an interrupted creation or removal left, set aside what is damaged.
 
         Raises:
             OSError: the directory cannot be made or read.
         """
         make_directory(self._directory)
         for folder in sorted(self._directory.iterdir()):
-            upload = self._read(folder) if folder.is_dir() else None
+            try:
+                upload = self._read(folder)
+            except (ContractError, OSError) as error:
+                self._set_aside(folder, error)
+                continue
             if upload is None:
-                _log.warning("removing %s: not an upload", folder)
+                _log.warning("removing %s: an upload without bytes", folder)
                 _remove_tree(folder)
             else:
                 with self._lock:
                     self._uploads[upload.info.upload_id] = upload
 
     def _read(self, folder: Path) -> Upload | None:
-        try:
-            info = UploadInfo.from_json((folder / _INFO_NAME).read_bytes(), _MAX_INFO_BYTES)
-            upload = self._upload(info)
-            upload.offset_bytes()
-        except (ContractError, FileNotFoundError):
+        """The upload; None when there is nothing to keep; raises ContractError or OSError when it is damaged."""
+        data_path = folder / _DATA_NAME
+        if not (folder / _INFO_NAME).exists() and folder.is_dir():
+            if data_path.exists() and data_path.stat().st_size:
+                raise ContractError(f"{_INFO_NAME} is missing")
             return None
-        return upload if upload.folder == folder else None
+        upload = self._upload(UploadInfo.from_json((folder / _INFO_NAME).read_bytes(), _MAX_INFO_BYTES))
+        if upload.folder != folder:
+            raise ContractError(f"{_INFO_NAME} is of {upload.info.upload_id}")
+        try:
+            upload.offset_bytes()
+        except FileNotFoundError:
+            return None
+        return upload
+
+    def _set_aside(self, path: Path, error: Exception) -> None:
+        aside = self._directory.with_name(_DAMAGED_NAME)
+        make_directory(aside)
+        target = aside / f"{path.name}.{uuid4().hex[:8]}"
+        _log.error("%s is damaged and set aside as %s: %s", path, target, error)
+        path.rename(target)
 
     def _upload(self, info: UploadInfo) -> Upload:
         metadata = info.metadata
@@ -161,7 +183,9 @@ class UploadStore:
         """
         with self._lock:
             self._uploads.pop(upload.info.upload_id, None)
-        (upload.folder / _INFO_NAME).unlink(missing_ok=True)
+        if upload.data_path.exists():
+            upload.data_path.unlink()
+            fsync_directory(upload.folder)
         _remove_tree(upload.folder)
         fsync_directory(self._directory)
 

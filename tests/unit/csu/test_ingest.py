@@ -476,6 +476,37 @@ async def test_uploads_survive_a_restart(tmp_path: Path) -> None:
             assert not await asyncio.to_thread(stray.exists)
 
 
+@pytest.mark.parametrize("info", [b"{", b"\xff", b"[]", None])
+def test_an_unreadable_upload_is_set_aside_with_its_bytes(tmp_path: Path, info: bytes | None) -> None:
+    store = UploadStore(tmp_path / "ingest", tmp_path / "clips")
+    store.load()
+    kept, damaged = store.create(metadata(), 10, NOW_US), store.create(metadata(index=2, filename="b"), 10, NOW_US)
+    damaged.data_path.write_bytes(b"evidence")
+    info_path = damaged.folder / "info.json"
+    info_path.unlink() if info is None else info_path.write_bytes(info)
+    store = UploadStore(tmp_path / "ingest", tmp_path / "clips")
+    store.load()
+    assert store.of_unit(UNIT_ID) == [kept]
+    (aside,) = (tmp_path / "ingest-damaged").iterdir()
+    assert (aside / "data").read_bytes() == b"evidence"
+
+
+async def test_a_damaged_arrival_keeps_no_centre_from_starting(tmp_path: Path) -> None:
+    keys = {UNIT_ID: trusted(KEY)}
+    async with aiohttp.ClientSession() as session, running_ingest(tmp_path / "csu", keys) as centre:
+        centre.fail = True
+        unit = RawUnit(session, KEY, centre.url)
+        await unit.upload(b"12345")
+        await unit.upload(signed_manifest(plan_of(5)), manifest_metadata())
+        await until(lambda: centre.arrived, what="arrival")
+    (record,) = await asyncio.to_thread(lambda: list((tmp_path / "csu" / "arrivals").iterdir()))
+    await asyncio.to_thread(record.write_bytes, b"{")
+    async with running_ingest(tmp_path / "csu", keys) as centre:
+        await until(lambda: centre.arrived, what="arrival, found again from the uploads")
+        damaged = record.with_name(record.name + ".damaged")
+        await until(lambda: list(record.parent.iterdir()) == [damaged], what="end of the record")
+
+
 async def test_what_could_not_be_handed_over_is_tried_again(unit: RawUnit, centre: Centre) -> None:
     centre.fail = True
     await unit.upload(b"12345")
