@@ -117,6 +117,7 @@ class Broker:
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._wake: tuple[int, int] | None = None
+        self._said_before_bytes = 0
 
     @property
     def host(self) -> str:
@@ -153,10 +154,13 @@ class Broker:
         Raises:
             BrokerError: no such service user, or not started yet.
         """
+        path = self._paths.secret(service_user)
         try:
-            return self._paths.secret(service_user).read_text(encoding="ascii").strip()
+            return path.read_text(encoding="ascii").strip()
         except OSError as error:
             raise BrokerError(f"no password of the service user {service_user!r}: {error}") from error
+        except UnicodeDecodeError as error:
+            raise BrokerError(f"{path} is damaged: {error}; remove it, a new one is made") from error
 
     def __enter__(self) -> Self:
         self.start()
@@ -252,6 +256,9 @@ class Broker:
             return parse_passwords(self._paths.passwords.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
+        except (UnicodeDecodeError, BrokerError) as error:
+            remedy = "restore it, or remove it and enrol the units again"
+            raise BrokerError(f"{self._paths.passwords} is damaged: {error}; {remedy}") from error
 
     def _write_passwords(self, changes: dict[str, str | None]) -> None:
         with self._users_lock:
@@ -281,7 +288,12 @@ class Broker:
             ready.set_exception(error)
             return
         except OSError as error:
-            ready.set_exception(BrokerError(f"mosquitto cannot be started on {self._host}: {error}"))
+            reason = f"mosquitto cannot be started on {self._host}: {error}"
+            ready.set_exception(BrokerError(f"{reason}; --host takes an address of this machine, such as 0.0.0.0"))
+            return
+        except Exception as error:  # noqa: BLE001 -- whoever waits for `ready` has to hear of it
+            reason = f"mosquitto cannot be started on {self._host}: {type(error).__name__}: {error}"
+            ready.set_exception(BrokerError(reason))
             return
         ready.set_result(None)
         failures = 0
@@ -316,12 +328,13 @@ class Broker:
     def _restart(self, program: Path) -> None:
         try:
             self._spawn(program)
-        except (BrokerError, OSError):
+        except Exception:  # noqa: BLE001 -- the thread that starts it again must not end
             _log.exception("mosquitto does not start; trying again later")
 
     def _spawn(self, program: Path) -> None:
         text = config_text(self._paths, self._host, self._port, getpass.getuser())
         write_file(self._paths.config, text.encode(), 0o600)
+        self._said_before_bytes = _size_bytes(self._paths.log)
         self._process = subprocess.Popen(
             bound([program, "-c", self._paths.config]),
             stdin=subprocess.DEVNULL,
@@ -339,9 +352,11 @@ class Broker:
         deadline_us = self._clock.monotonic_us() + round(_READY_TIMEOUT_S * 1e6)
         while not accepts(self._host, self._port, _PROBE_USER, self._probe_password):
             if process.poll() is not None:
-                words = _last_words(self._paths.log)
-                kind = _PortTakenError if "Address already in use" in words else BrokerError
-                raise kind(f"mosquitto ended at once (code {process.returncode}): {words}")
+                words = _last_words(self._paths.log, self._said_before_bytes)
+                if "Address already in use" in words:
+                    raise _PortTakenError(words)
+                remedy = f"; if its store is damaged, move {self._paths.store} away" * self._paths.store.exists()
+                raise BrokerError(f"mosquitto ended at once (code {process.returncode}): {words}{remedy}")
             if self._clock.monotonic_us() > deadline_us or self._stopping.is_set():
                 raise BrokerError(f"mosquitto does not accept clients; see {self._paths.log}")
             self._clock.sleep(_POLL_S)
@@ -398,15 +413,27 @@ def _free_port(host: str) -> int:
 
 def _read_port(path: Path) -> int:
     try:
-        return int(path.read_text(encoding="ascii"))
+        port = int(path.read_text(encoding="ascii"))
     except FileNotFoundError:
         return 0
-    except ValueError as error:
-        raise BrokerError(f"{path} does not hold a port number; remove it") from error
+    except ValueError:
+        port = -1
+    if not 0 < port <= 65_535:
+        raise BrokerError(f"{path} does not hold a port number; remove it")
+    return port
 
 
-def _last_words(log: Path) -> str:
+def _size_bytes(path: Path) -> int:
     try:
-        return " / ".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-3:])
+        return path.stat().st_size
     except FileNotFoundError:
-        return "no log was written"
+        return 0
+
+
+def _last_words(log: Path, skip_bytes: int) -> str:
+    """What it said last, after what earlier ones had said."""
+    try:
+        words = log.read_bytes()[skip_bytes:].decode("utf-8", "replace")
+    except FileNotFoundError:
+        words = ""
+    return " / ".join(words.splitlines()[-3:]) or "it said nothing"

@@ -58,6 +58,11 @@ class BrokerPaths:
         return self.directory / "mosquitto.pid"
 
     @property
+    def store(self) -> Path:
+        """Sessions, retained and waiting messages (`persistence_file`)."""
+        return self.directory / "mosquitto.db"
+
+    @property
     def port(self) -> Path:
         """The port that was chosen at the first start and is kept."""
         return self.directory / "port"
@@ -129,7 +134,7 @@ def parse_passwords(text: str) -> dict[str, str]:
     for number, line in enumerate(text.splitlines(), 1):
         name, colon, digest = line.partition(":")
         if not colon or not name or not digest:
-            raise BrokerError(f"password file, line {number}: expected user:hash; restore the file or enrol again")
+            raise BrokerError(f"line {number}: expected user:hash")
         users[name] = digest
     return users
 

@@ -41,7 +41,7 @@ def end_leftover(pid_file: Path, argument: Path) -> None:
     try:
         pid = int(pid_file.read_text(encoding="ascii"))
         descriptor = os.pidfd_open(pid)
-    except (OSError, ValueError):
+    except (OSError, ValueError, OverflowError):
         return  # no pid file, no such process
     try:
         if _runs_with(pid, argument):

@@ -99,14 +99,14 @@ def _load_or_create(path: Path) -> SigningKey:
         write_file(path, SigningKey.generate().to_json().encode(), 0o600)
     try:
         return SigningKey.from_json(path.read_text(encoding="utf-8"))
-    except (SignatureError, UnicodeDecodeError) as error:
+    except (SignatureError, UnicodeDecodeError, AttributeError, RecursionError) as error:
         raise CsuSettingsError(f"{path}: {error}; restore it from a copy: units trust this key") from error
 
 
 def _read_set(path: Path) -> list[dict[str, Any]]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        TrustedKeys.from_jwks(document)
-        return [dict(entry) for entry in document["keys"]]
-    except (ValueError, KeyError, TypeError) as error:
+        text = path.read_text(encoding="utf-8")
+        TrustedKeys.from_json(text)
+        return [dict(entry) for entry in json.loads(text)["keys"]]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CsuSettingsError(f"{path}: {error}; remove it and enrol the unit again") from error

@@ -11,7 +11,7 @@ import logging
 import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -42,6 +42,8 @@ _log = logging.getLogger(__name__)
 
 SERVICE_USER = "csu"
 _PORTS = "ports.json"
+_PORTS_REMEDY = "remove it, and give the port that the units know with --ingest-port"
+_MIN_TOKEN_CHARACTERS = 20
 
 
 class Service:
@@ -81,9 +83,7 @@ class Service:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise CsuSettingsError(f"another csu serve runs on {self._directory}; end it, or choose --dir") from error
-        if not token_file(self._directory).exists():
-            write_file(token_file(self._directory), secrets.token_urlsafe(32).encode(), 0o600)
-        self._token = token_file(self._directory).read_text(encoding="ascii").strip()
+        self._token = _load_or_make_token(token_file(self._directory))
         self._keys = KeyStore(self._directory / "keys")
         self._ports = _read_ports(self._directory / _PORTS)
 
@@ -252,8 +252,27 @@ def _port_of(url: str) -> int:
     return urlsplit(url).port or 0
 
 
+def _load_or_make_token(path: Path) -> str:
+    if not path.exists():
+        write_file(path, secrets.token_urlsafe(32).encode(), 0o600)
+    try:
+        token = path.read_text(encoding="ascii").strip()
+    except UnicodeDecodeError as error:
+        raise CsuSettingsError(f"{path} is damaged: {error}; remove it, a new one is made") from error
+    if len(token) < _MIN_TOKEN_CHARACTERS or not token.isprintable():
+        raise CsuSettingsError(f"{path} holds no token; remove it, a new one is made")
+    return token
+
+
 def _read_ports(path: Path) -> dict[str, int]:
-    with suppress(FileNotFoundError, ValueError, AttributeError):
-        document = json.loads(path.read_text(encoding="ascii"))
-        return {name: port for name, port in document.items() if isinstance(port, int)}
-    return {}
+    """The ports of the last start; raises CsuSettingsError when they cannot be read: units were given them."""
+    try:
+        document = dict(json.loads(path.read_text(encoding="ascii")))
+        ports = {name: int(document[name]) for name in ("api", "ingest") if name in document}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise CsuSettingsError(f"{path} is damaged: {error}; {_PORTS_REMEDY}") from error
+    if not all(0 <= port <= 65_535 for port in ports.values()):
+        raise CsuSettingsError(f"{path} is damaged: {ports} are no ports; {_PORTS_REMEDY}")
+    return ports

@@ -46,7 +46,10 @@ def _keys_of(arguments: argparse.Namespace) -> TrustedKeys:
         return TrustedKeys.from_jwks(read_key(arguments.key))
     entries: list[dict[str, Any]] = []
     for path in sorted((arguments.dir / "keys" / "units").glob("*.jwks")):
-        entries += read_key(os.fspath(path)).get("keys", [])
+        keys = read_key(os.fspath(path)).get("keys")
+        if not isinstance(keys, list):
+            raise CsuSettingsError(f"{path} is damaged; remove it and enrol the unit again, or give --key unit.jwk")
+        entries += keys
     if not entries:
         raise CsuSettingsError(f"no unit is enrolled under --dir {arguments.dir}; give its key: --key unit.jwk")
     return TrustedKeys.from_jwks({"keys": entries})

@@ -56,10 +56,11 @@ def test_what_is_no_key_is_refused(tmp_path: Path, jwk: dict[str, object]) -> No
         KeyStore(tmp_path).enrol("nomad-07", jwk)
 
 
+@pytest.mark.parametrize("content", [None, "", "[]", "{}", "null", '{"keys": 5}', '{"keys": []}', "[" * 100_000])
 @pytest.mark.parametrize("name", ["command.jwk", "units/nomad-07.jwks"])
-def test_a_damaged_file_is_named(tmp_path: Path, name: str) -> None:
+def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: str | None) -> None:
     KeyStore(tmp_path).enrol("nomad-07", SigningKey.generate().public_jwk())
     path = tmp_path / name
-    path.write_text(path.read_text()[:-10])
+    path.write_text(path.read_text()[:-10] if content is None else content)
     with pytest.raises(CsuSettingsError, match=name.replace("/", ".")):
         KeyStore(tmp_path)
