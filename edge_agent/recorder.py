@@ -18,8 +18,6 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from tenacity import wait_exponential_jitter
-
 from edge_agent import __version__
 from edge_agent.buffer.ring import Ring, RingContext
 from edge_agent.buffer.server import RingServer
@@ -33,7 +31,7 @@ from edge_agent.errors import RingBusyError, RingStorageError, SettingsError
 from edge_agent.logs import drain_logs
 from edge_agent.notify import Notifier
 from edge_agent.paths import ring_lock, ring_socket
-from edge_agent.retry import backoff_s
+from edge_agent.retry import backoff_s, jittered
 from edge_agent.settings import CameraSettings, Settings
 from edge_agent.takeover import retire_holder
 
@@ -42,7 +40,7 @@ logger = logging.getLogger(__name__)
 HEARTBEAT_S = 2.0
 CAPTURE_END_S = 1.2
 """How long the end of the process waits for the camera's library; the ring's close needs the rest of 5 s."""
-_LISTEN_WAIT = wait_exponential_jitter(multiplier=1, max=30.0, jitter=1.0)
+_LISTEN_WAIT = jittered(1.0, 30.0)
 EXIT_FAILED = 1
 EXIT_HUNG = 75
 """The camera's library does not come back (sysexits(3) EX_TEMPFAIL)."""

@@ -1,7 +1,16 @@
 """Backoff for loops that never give up: tenacity's wait strategies without its call wrapper."""
 
-from tenacity import RetryCallState, Retrying
+from tenacity import RetryCallState, Retrying, wait_random_exponential
 from tenacity.wait import wait_base
+
+
+def jittered(first_s: float, longest_s: float) -> wait_base:
+    """Waits whose upper limit doubles from `first_s` to `longest_s`, each drawn at random below it ("full jitter").
+
+    At the limit too: a strategy that adds its jitter before it caps has all units of a fleet call at the same instant
+    once a long outage is over.
+    """
+    return wait_random_exponential(multiplier=first_s, min=first_s / 2, max=longest_s)
 
 
 def backoff_s(strategy: wait_base, attempt: int) -> float:

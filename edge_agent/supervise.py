@@ -22,12 +22,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tenacity import wait_exponential_jitter
 from tenacity.wait import wait_base
 
 from edge_agent.clock import Clock
 from edge_agent.notify import Notifier
-from edge_agent.retry import backoff_s
+from edge_agent.retry import backoff_s, jittered
 from edge_agent.settings import Settings
 from edge_agent.settings_file import check_files
 from edge_agent.unit_lock import hold_unit_lock
@@ -105,7 +104,7 @@ class Supervisor:
         self._children = [Child(spec) for spec in specs]
         self._clock = clock
         self._notifier = notifier
-        self._backoff = backoff or wait_exponential_jitter(multiplier=0.2, max=30.0, jitter=1.0)
+        self._backoff = backoff or jittered(0.5, 30.0)
         self._on_start = on_start
         self._stop = asyncio.Event()
         self._refused = False

@@ -11,8 +11,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tenacity import wait_exponential_jitter
-
 from edge_agent.clock import Clock
 from edge_agent.contract.clip import Interval, Requester
 from edge_agent.contract.codes import RETRIABLE, ErrorCode
@@ -22,7 +20,7 @@ from edge_agent.contract.messages import Progress
 from edge_agent.contract.ring_protocol import PlanRequest, PlanResult
 from edge_agent.contract.times import format_utc
 from edge_agent.errors import LedgerError, RingError, RingRequestError, TransferInterruptedError
-from edge_agent.retry import backoff_s
+from edge_agent.retry import backoff_s, jittered
 from edge_agent.settings import UploadSettings
 from edge_agent.uplink.events import Events
 from edge_agent.uplink.ledger import ClipFacts, Entry, Ledger, Step, fail
@@ -34,7 +32,7 @@ from edge_agent.uplink.states import State
 
 logger = logging.getLogger(__name__)
 
-_BACKOFF = wait_exponential_jitter(initial=1, max=60, jitter=2)
+_BACKOFF = jittered(1.0, 60.0)
 _RECHECK_S = 60.0
 _TRY_AGAIN = RETRIABLE | {ErrorCode.NOT_YET}
 

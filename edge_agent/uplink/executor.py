@@ -3,12 +3,10 @@
 import asyncio
 import logging
 
-from tenacity import wait_exponential_jitter
-
 from edge_agent.clock import Clock
 from edge_agent.contract.codes import RETRIABLE, ErrorCode
 from edge_agent.errors import CommandRejectedError, EdgeAgentError, LedgerError, RingError, TransferInterruptedError
-from edge_agent.retry import backoff_s
+from edge_agent.retry import backoff_s, jittered
 from edge_agent.uplink.clips import ClipDriver
 from edge_agent.uplink.ledger import Entry, Ledger, Step, fail
 from edge_agent.uplink.queries import Queries
@@ -17,7 +15,7 @@ from edge_agent.uplink.states import State
 
 logger = logging.getLogger(__name__)
 
-_BACKOFF = wait_exponential_jitter(initial=1, max=60, jitter=2)
+_BACKOFF = jittered(1.0, 60.0)
 _PRUNE_INTERVAL_S = 3600.0
 
 

@@ -11,12 +11,11 @@ import logging
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from tenacity import wait_exponential_jitter
 from tenacity.wait import wait_base
 
 from edge_agent.clock import Clock
 from edge_agent.errors import BrokerUnavailableError, ConnectionLostError
-from edge_agent.retry import backoff_s
+from edge_agent.retry import backoff_s, jittered
 from edge_agent.uplink.wire import Inbound, Outgoing, Wire, WireEvents, WireFactory, WireOptions
 
 logger = logging.getLogger(__name__)
@@ -58,7 +57,7 @@ class Session:
         self._subscription = subscription
         self._factory = factory
         self._clock = clock
-        self._backoff = backoff or wait_exponential_jitter(initial=1, max=60, jitter=5)
+        self._backoff = backoff or jittered(1.0, 60.0)
         self._generation = 0
         self._wire: Wire | None = None
         self._arrived = asyncio.Event()
