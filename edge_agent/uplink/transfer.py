@@ -10,18 +10,17 @@ import logging
 from collections.abc import Awaitable, Callable
 
 import aiohttp
-from tenacity import wait_random_exponential
 
 from edge_agent.contract.codes import ErrorCode
 from edge_agent.contract.messages import Progress
 from edge_agent.errors import FormatError, TransferInterruptedError, TransferRefusedError
-from edge_agent.retry import backoff_s
+from edge_agent.retry import backoff_s, jittered
 from edge_agent.uplink.clip_sender import ClipSender, TransferTools
 from edge_agent.uplink.transfer_state import Outcome, TransferState
 from edge_agent.uplink.tus import TusClient
 from edge_agent.uplink.upload_token import UploadTokens
 
-_BACKOFF = wait_random_exponential(multiplier=1.0, min=0.5, max=60.0)
+_BACKOFF = jittered(1.0, 60.0)
 
 _log = logging.getLogger(__name__)
 
@@ -65,12 +64,13 @@ class ClipTransfer:
         await self._sender.settle()
 
     async def abandon(self) -> None:
-        """After `run` was cancelled: have the ingest forget what it has, if it listens.
+        """After `run` was cancelled: have the ingest forget what it has, if it listens and the unit may speak to it.
 
         Raises:
             UplinkError: it does not; what it has will expire there.
         """
-        if self.state.outcome is not None and self.state.outcome.kind == "delivered":
+        outcome = self.state.outcome
+        if outcome is not None and (outcome.kind == "delivered" or outcome.code == ErrorCode.ORIGIN_NOT_ALLOWED):
             return
         for location in self.state.locations():
             await self._tus.terminate(location)

@@ -163,14 +163,22 @@ class Transfers:
             self._start(state)
 
     def _load(self, clip_id: str) -> TransferState | None:
-        """The state on disk; a damaged one is set aside, as if there were none."""
+        """The state on disk; a damaged one is set aside, as if there were none.
+
+        One that would go to an origin that the settings no longer allow has ended.
+        """
         store = self._tools.store
         try:
-            return store.load(clip_id)
+            state = store.load(clip_id)
         except FormatError as error:
             aside = store.set_aside(clip_id, self._tools.clock.wall_us())
             _log.error("clip %s: the upload's state is damaged and set aside as %s: %s", clip_id, aside.name, error)
             return None
+        if state is None or state.outcome is not None:
+            return state
+        problems = map(self._why_not, (state.url, *state.locations()))
+        outcome = next((problem for problem in problems if problem is not None), None)
+        return state if outcome is None else state.with_outcome(outcome)
 
     def _load_or_make(self, clip_id: str, plan_file: Path, url: str, priority: Priority) -> TransferState:
         self._tools.store.open()

@@ -133,6 +133,25 @@ async def test_a_foreign_origin_is_refused_before_anything_is_sent(tmp_path: Pat
     assert await names(centre.directory / "ingest") == []
 
 
+@pytest.mark.parametrize("submitted_again", [True, False])
+async def test_an_origin_that_is_allowed_no_longer_hears_nothing_more(
+    tmp_path: Path, centre: Centre, submitted_again: bool
+) -> None:
+    clip = await new_clip(tmp_path, 100 * CHUNK_BYTES)
+    async with running_transfers(tmp_path / "unit", upload_settings(centre.url)) as (transfers, heard):
+        await submit(transfers, clip, centre.url)
+        await until(lambda: heard.progress, what="first bytes")
+    held = await names(centre.directory / "ingest")
+    narrowed = upload_settings("https://ingest.csu.example/")
+    if submitted_again:
+        await submit(Transfers(tmp_path / "unit", narrowed, KEY, UNIT_ID, SystemClock()), clip, centre.url)
+    async with running_transfers(tmp_path / "unit", narrowed) as (transfers, heard):
+        await until(lambda: heard.ends, what="refusal")
+        await transfers.cancel(clip.clip_id)
+    assert heard.ends[0][:3] == ("refused", clip.clip_id, "origin-not-allowed")
+    assert held == await names(centre.directory / "ingest") != []
+
+
 async def test_an_allowed_origin_beside_the_own_is_taken(tmp_path: Path, centre: Centre) -> None:
     clip = await new_clip(tmp_path, 1000)
     settings = upload_settings("https://ingest.csu.example/", allowed_origins=[centre.url])
