@@ -6,7 +6,9 @@ for marks whose loss costs a repetition only (a reply that was acknowledged is s
 """
 
 import asyncio
+import contextlib
 import logging
+import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +24,7 @@ Result = TypeVar("Result")
 Work = Callable[[sqlite3.Connection], Result]
 
 SCHEMA_VERSION = 1
+_MODE = 0o640
 
 _SCHEMA = """
 CREATE TABLE commands (
@@ -188,6 +191,7 @@ def _set_aside(path: Path, aside: Path) -> None:
 
 
 def _open(path: Path) -> sqlite3.Connection:
+    _restrict(path)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
     # Text that is no UTF-8 is a row that cannot be read (`damage`), not a database that refuses.
     connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
@@ -202,6 +206,14 @@ def _open(path: Path) -> sqlite3.Connection:
         raise
     fsync_directory(path.parent)
     return connection
+
+
+def _restrict(path: Path) -> None:
+    """Nobody but the unit's group may read it; SQLite gives its companions the mode of the database."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE))
+    for suffix in ("", "-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).chmod(_MODE)
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:

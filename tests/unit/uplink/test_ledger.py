@@ -1,5 +1,7 @@
 """The ledger: the table of states, bounds, and what is never removed."""
 
+import asyncio
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,22 @@ def new_command(clock: FakeClock, cmd: str = "clip.request", **changes: object) 
         "params": {"camera": "main"},
     }
     return NewCommand(CommandClaims.from_object(claims | changes), "0" * 64)
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_nobody_else_reads_the_database(tmp_path: Path, there: bool) -> None:
+    path = tmp_path / "link.db"
+    if there:
+        await asyncio.to_thread(path.touch, 0o644)
+    before = os.umask(0o022)
+    try:
+        database = await LinkDatabase.open(path, 1)
+        await database.write(lambda connection: connection.execute("INSERT INTO facts VALUES ('x', 'y')"))
+        modes = await asyncio.to_thread(lambda: [file.stat().st_mode & 0o777 for file in tmp_path.iterdir()])
+    finally:
+        os.umask(before)
+    await database.close()
+    assert modes == [0o640, 0o640, 0o640]
 
 
 async def walk(ledger: Ledger, entry: Entry, *states: State) -> Entry:
