@@ -118,6 +118,18 @@ def make_directory(path: Path, mode: int = 0o750) -> None:
         fsync_directory(directory.parent)
 
 
+def settle_directory(path: Path) -> None:
+    """As `make_directory`, and make the name of an existing one durable.
+
+    For a folder that a process may have made and not lived to sync: everything in it hangs on its name.
+
+    Raises:
+        OSError: the storage refused.
+    """
+    make_directory(path)
+    fsync_directory(path.parent)
+
+
 def remove_file(path: Path) -> None:
     """Remove a file durably; a missing one is fine.
 

@@ -54,7 +54,7 @@ from edge_agent.contract.ring_protocol import (
     RecorderState,
 )
 from edge_agent.contract.segment_format import SegmentHeader
-from edge_agent.durable import make_directory, sweep_temporary_files
+from edge_agent.durable import settle_directory, sweep_temporary_files
 from edge_agent.errors import RingStorageError
 from edge_agent.paths import ring_directory
 from edge_agent.settings import CameraSettings
@@ -108,6 +108,7 @@ class Ring:
         self._writer: WriterThread | None = None
         self.storage = StorageCalls()
         """What reaches the disk; tests of failing disks put theirs here."""
+        self._settled: Path | None = None
         self._closing = threading.Lock()  # protects _closed
         self._closed = False
 
@@ -310,13 +311,21 @@ class Ring:
         file = segment_file(sequence)
         directory = self._holdings.directory
         try:
-            make_directory((directory / file).parent)
+            self._settle((directory / file).parent)
         except OSError as error:
             raise RingStorageError(f"cannot make a folder for {file}: {error.strerror}") from error
         header = self._header(opening, sequence, first)
         writer = SegmentWriter.create(directory, file, header, opening.config, self.storage)
         self._holdings.set_open(writer)
         return writer
+
+    def _settle(self, folder: Path) -> None:
+        """Make a folder of segments, its name durable, once a folder; retention may remove it when it is empty."""
+        if folder == self._settled and folder.exists():
+            return
+        self._settled = None
+        settle_directory(folder)
+        self._settled = folder
 
     def _header(self, opening: SegmentOpening, sequence: int, first: AccessUnit) -> SegmentHeader:
         context, config = self._context, opening.config
@@ -359,10 +368,11 @@ class Ring:
 def _take(directory: Path) -> RingLock:
     """Make the ring's folders, take its lock, clear what interrupted writes left."""
     try:
-        make_directory(directory)
+        settle_directory(directory.parent)
+        settle_directory(directory)
         lock = RingLock(directory / LOCK_FILE)
         for name in (SEGMENTS_FOLDER, PLANS_FOLDER, DAMAGED_FOLDER):
-            make_directory(directory / name)
+            settle_directory(directory / name)
         sweep_temporary_files(directory)
     except OSError as error:
         raise RingStorageError(f"cannot prepare {directory}: {error.strerror}") from error

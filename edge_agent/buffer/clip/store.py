@@ -27,7 +27,7 @@ from pathlib import Path
 from edge_agent.buffer.clip.reader import PLAN_FILE_NAME, read_plan
 from edge_agent.contract.clip import ClipPlan
 from edge_agent.contract.names import UUID_PATTERN
-from edge_agent.durable import fsync_directory, make_directory, remove_file, write_file
+from edge_agent.durable import fsync_directory, remove_file, settle_directory, write_file
 from edge_agent.errors import FormatError
 
 __all__ = ["list_plans", "plan_directory", "read_plan", "remove_plan", "sweep_unfinished", "write_plan"]
@@ -64,7 +64,7 @@ def write_plan(plans_directory: Path, plan: ClipPlan, headers: Sequence[bytes] =
     if [len(header) for header in headers] != [part.header_bytes for part in plan.parts]:
         raise FormatError(f"clip {plan.clip_id}: {len(headers)} headers do not fit {len(plan.parts)} parts")
     folder = plan_directory(plans_directory, plan.clip_id)
-    make_directory(folder)
+    settle_directory(folder)
     for part, header in zip(plan.parts, headers, strict=True):
         write_file(folder / part.header_file, header)
     write_file(folder / PLAN_FILE_NAME, plan.model_dump_json(by_alias=True, exclude_none=True).encode())

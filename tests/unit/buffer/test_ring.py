@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent import durable
 from edge_agent.buffer import planning
 from edge_agent.buffer.clip.reader import read_plan
 from edge_agent.buffer.keeper import Room
@@ -16,6 +17,7 @@ from edge_agent.buffer.ring import Ring
 from edge_agent.contract.clip import Interval
 from edge_agent.contract.messages import CoverageInterval
 from edge_agent.contract.ring_protocol import CoveragePageRequest
+from edge_agent.durable import fsync_directory
 from edge_agent.errors import RingBusyError, RingRequestError
 from tests.support.polling import wait_until
 from tests.support.rings import BOOT_IDS, FPS, RingBench, clip_id, synced
@@ -187,6 +189,29 @@ def test_clips_may_not_hold_more_than_their_share(tmp_path: Path, monkeypatch: p
         bench.ask(ring, begin_us, begin_us + 8 * SECOND_US)
     assert refusal.value.code == "storage-error"
     assert not set(ring._holdings.pins.sequences())
+    ring.close()
+
+
+def test_folders_that_an_earlier_process_may_not_have_synced_are_once_a_process(
+    bench: RingBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (bench.directory / "segments" / "000000").mkdir(parents=True)
+    (bench.directory / "plans" / clip_id(1)).mkdir(parents=True)
+    synced_folders: list[str] = []
+
+    def sync(path: Path) -> None:
+        synced_folders.append(path.relative_to(bench.data_dir).as_posix())
+        fsync_directory(path)
+
+    monkeypatch.setattr(durable, "fsync_directory", sync)
+    ring = bench.open()
+    ring_folder = bench.directory.relative_to(bench.data_dir).as_posix()
+    assert {".", "ring", ring_folder} <= set(synced_folders)
+    begin_us = bench.clock.wall_us()
+    bench.record(ring, 20)
+    assert synced_folders.count(f"{ring_folder}/segments") == 1
+    bench.ask(ring, begin_us, begin_us + 4 * SECOND_US)
+    assert f"{ring_folder}/plans" in synced_folders
     ring.close()
 
 
