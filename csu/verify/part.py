@@ -303,7 +303,8 @@ class _ChunkCheck:
             return
         if chunk.samples == fragment.record.samples and chunk.offset + size_bytes != fragment.payload_end:
             self._error(fragment, "have sizes that do not fill the payload")
-        if fragment.record.is_key and chunk.first not in self._tables.keys:
+        is_exact_key = fragment.record.is_key and not fragment.record.keys_back
+        if is_exact_key and chunk.first not in self._tables.keys:
             self._error(fragment, "do not list the key frame")
         shift_90k = fragment.record.first_pts_90k - self._tables.pts_90k[chunk.first]
         if self._shift_90k is None:

@@ -22,6 +22,7 @@ _HEAD = struct.Struct("<HHIIIq")
 _FRAGMENT = struct.Struct("<QIIIqqqqIBB32s")
 _KEY_FLAG = 1
 _EARLY_FLAG = 2
+_KEYS_BACK_SHIFT = 2  # six bits
 _MAX_BLOB_BYTES = 64_000_000
 
 
@@ -81,9 +82,14 @@ def _pack(entry: FragmentEntry) -> bytes:
         -1 if record.bound_us is None else record.bound_us,
         record.samples,
         CLOCK_SOURCES.index(record.clock_source),
-        (_KEY_FLAG if record.is_key else 0) | (_EARLY_FLAG if record.closed_early else 0),
+        _flags(record),
         entry.digest,
     )
+
+
+def _flags(record: FragmentRecord) -> int:
+    flags = (_KEY_FLAG if record.is_key else 0) | (_EARLY_FLAG if record.closed_early else 0)
+    return flags | record.keys_back << _KEYS_BACK_SHIFT
 
 
 def _unpack(
@@ -104,6 +110,7 @@ def _unpack(
         samples,
         bool(flags & _KEY_FLAG),
         bool(flags & _EARLY_FLAG),
+        flags >> _KEYS_BACK_SHIFT,
     )
     return FragmentEntry(offset, length_bytes, offset + payload, record, digest)
 

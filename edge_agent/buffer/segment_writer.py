@@ -175,6 +175,7 @@ class SegmentWriter:
             samples=len(units),
             is_key=first.is_key,
             closed_early=closed_early,
+            keys_back=first.keys_back,
         )
 
     def _write_whole(self, data: bytes, offset: int) -> None:

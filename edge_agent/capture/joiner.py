@@ -9,6 +9,7 @@ to need it: the first packet of a stream waits for the second, and that decides.
 
 from dataclasses import replace
 
+from edge_agent.capture.gradual_refresh import recovery_count
 from edge_agent.capture.nal import Framing, Picture, look
 from edge_agent.capture.packet import RawPacket
 
@@ -30,6 +31,9 @@ class Joiner:
         """The access units that are whole now: none, one, or at most two."""
         seen = look(self._framing, packet.data)
         packet.parameter_sets = seen.parameter_sets
+        packet.is_reference = seen.is_reference
+        packet.is_idr = seen.is_idr
+        packet.recovery_count = recovery_count(seen.messages)
         if seen.picture is Picture.NO_SLICE and self._keep_prefix(packet):
             return []
         if seen.picture is Picture.CONTINUATION and self._same_picture(packet):
@@ -97,4 +101,7 @@ def _join(first: RawPacket, second: RawPacket) -> RawPacket:
         is_key=first.is_key or second.is_key,
         arrival_us=second.arrival_us,
         parameter_sets=first.parameter_sets + second.parameter_sets,
+        recovery_count=max(first.recovery_count, second.recovery_count),
+        is_idr=first.is_idr or second.is_idr,
+        is_reference=second.is_reference,
     )

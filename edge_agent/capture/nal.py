@@ -4,7 +4,7 @@ ITU-T H.264 clause 7.3.1 and annex B; ITU-T H.265 clause 7.3.1.2 and annex B; le
 ISO/IEC 14496-15 clause 5.3.3. Nothing here fails on garbage: what cannot be parsed is reported as `GARBLED`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from edge_agent.contract.access_unit import Codec
@@ -13,6 +13,9 @@ _START_CODE = b"\x00\x00\x01"
 _H264_PARAMETER_SETS = frozenset({7, 8})  # SPS, PPS
 _HEVC_PARAMETER_SETS = frozenset({32, 33, 34})  # VPS, SPS, PPS
 _H264_VCL = range(1, 6)
+_H264_IDR = 5
+_H264_SEI = 6
+_H264_WANTED = _H264_PARAMETER_SETS | {_H264_SEI}
 _HEVC_VCL = range(32)
 
 
@@ -43,10 +46,21 @@ class Picture(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What stands in a packet up to its first slice."""
+    """What stands in a packet up to its first slice; of H.265 only the first two are looked for.
+
+    Attributes:
+        picture: how it begins.
+        parameter_sets: NAL units.
+        messages: SEI NAL units.
+        is_idr: the slice is of an IDR picture.
+        is_reference: `nal_ref_idc` of the slice is not 0.
+    """
 
     picture: Picture
     parameter_sets: tuple[bytes, ...]
+    messages: tuple[bytes, ...] = ()
+    is_idr: bool = False
+    is_reference: bool = True
 
 
 def nal_type(codec: Codec, header: int) -> int:
@@ -58,20 +72,32 @@ def look(framing: Framing, data: bytes) -> Look:
     """Walk a packet's NAL units up to and including the first slice."""
     codec = framing.codec
     vcl = _H264_VCL if codec == "h264" else _HEVC_VCL
-    wanted = _H264_PARAMETER_SETS if codec == "h264" else _HEVC_PARAMETER_SETS
+    wanted = _H264_WANTED if codec == "h264" else _HEVC_PARAMETER_SETS
     found: list[bytes] = []
+    messages: list[bytes] = []
     start, end = _first(framing, data)
     if start < 0:
         return Look(Picture.GARBLED, ())
     while start >= 0:
         kind = nal_type(codec, data[start])
         if kind in vcl:
-            return Look(_slice_kind(codec, data, start), tuple(found))
+            return _slice_look(codec, data, start, Look(Picture.NO_SLICE, tuple(found), tuple(messages)))
         if kind in wanted:
             stop = end if end >= 0 else _annex_b_end(data, start)
-            found.append(data[start:stop].rstrip(b"\x00"))
+            unit = data[start:stop].rstrip(b"\x00")
+            (messages if codec == "h264" and kind == _H264_SEI else found).append(unit)
         start, end = _next(framing, data, start, end)
-    return Look(Picture.GARBLED if start == _TORN else Picture.NO_SLICE, tuple(found))
+    return Look(Picture.GARBLED if start == _TORN else Picture.NO_SLICE, tuple(found), tuple(messages))
+
+
+def _slice_look(codec: Codec, data: bytes, start: int, before: Look) -> Look:
+    """What the first slice adds to what stands before it."""
+    picture = _slice_kind(codec, data, start)
+    if codec != "h264":
+        return replace(before, picture=picture)
+    header = data[start]
+    is_idr = header & 0x1F == _H264_IDR
+    return replace(before, picture=picture, is_idr=is_idr, is_reference=header & 0x60 != 0)
 
 
 _NO_MORE = -1

@@ -25,6 +25,7 @@ What it does with stamps:
 from fractions import Fraction
 
 from edge_agent.capture.dater import Dated, Dater, Picture
+from edge_agent.capture.gradual_refresh import GradualRefresh
 from edge_agent.capture.joiner import Joiner
 from edge_agent.capture.packet import RawPacket
 from edge_agent.capture.parameter_sets import ParameterSets
@@ -81,6 +82,7 @@ class Normaliser:
         self._held: list[Picture] | None = []
         """The first pictures, until their delay and stamps are known; None once they were handed on."""
         self._streaming = False
+        self._refresh = GradualRefresh()
         self._shift = 0
         self._keyless_since_us: int | None = None
 
@@ -161,6 +163,7 @@ class Normaliser:
         if not self._streaming:  # otherwise nothing is missing, and media time runs on
             placed = self._timeline.place_90k(dated.capture_us) - dated.pts
             self._shift = max(placed, self._timeline.end_90k - dated.dts)
+            self._refresh = GradualRefresh()
         self._streaming = True
         self._keyless_since_us = None
         self._sink.start_stream(self._sets.config, cause)
@@ -178,6 +181,11 @@ class Normaliser:
             duration_90k=duration_90k,
             is_key=packet.is_key,
             capture_us=dated.capture_us,
+            keys_back=self._refresh.keys_back(
+                is_key=packet.is_key,
+                is_reference=packet.is_reference,
+                count=0 if packet.is_idr else packet.recovery_count,
+            ),
         )
         self._timeline.wrote(dts_90k, duration_90k)
         self._sink.write(unit)

@@ -17,6 +17,9 @@ class RawPacket:
         capture_us: monotonic time at which the picture was taken, where the source knows it exactly; else None and
             it is estimated from arrivals.
         parameter_sets: those that stand before the first slice; the joiner fills them in.
+        recovery_count: `recovery_frame_cnt` of its recovery point, 0 of every other picture; filled in likewise.
+        is_idr: pictures are exact from it on, whatever its messages say; filled in likewise.
+        is_reference: other pictures may need it; filled in likewise.
     """
 
     data: bytes
@@ -27,3 +30,6 @@ class RawPacket:
     arrival_us: int
     capture_us: int | None = None
     parameter_sets: tuple[bytes, ...] = ()
+    recovery_count: int = 0
+    is_idr: bool = False
+    is_reference: bool = True

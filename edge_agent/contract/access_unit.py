@@ -29,6 +29,13 @@ GapCause = Literal[
 """Why footage is missing, or why a segment begins where it does."""
 
 
+MAX_KEYS_BACK = 62
+"""The farthest that `AccessUnit.keys_back` counts: one or two minutes of key pictures."""
+
+NEVER_EXACT = 63
+"""`AccessUnit.keys_back` where no key picture of the stream lies far enough back."""
+
+
 @dataclass(frozen=True, slots=True)
 class CodecConfig:
     """What a decoder has to know before the first access unit.
@@ -60,6 +67,9 @@ class AccessUnit:
         duration_90k: time until the next picture in decode order, nominal when that is not known yet; > 0.
         is_key: decoding can begin here.
         capture_us: monotonic clock (`Clock.monotonic_us`) at which the picture was taken, as well as is known.
+        keys_back: of a key picture from which pictures become exact only gradually (ITU-T H.264 D.2.8,
+            `recovery_frame_cnt` over 0): how many key pictures before it decoding has to begin for it and what
+            follows to be exact, 1 to `MAX_KEYS_BACK`, or `NEVER_EXACT`. 0 of every other picture.
     """
 
     data: bytes
@@ -68,6 +78,7 @@ class AccessUnit:
     duration_90k: int
     is_key: bool
     capture_us: int
+    keys_back: int = 0
 
 
 class StreamSink(Protocol):

@@ -11,7 +11,7 @@ The fragment record's body is fixed, 144 bytes, big endian:
         16     1  version, 1
         17     1  flags: 1 begins with a key frame; 2 closed before its time (stall or stop)
         18     1  clock source: 0 unknown, 1 kernel, 2 chrony, 3 gnss
-        19     1  reserved, 0
+        19     1  key pictures to go back from its own for exact pictures (gradual refresh); 63 never, 0 none
         20     4  number of the fragment in its segment, from 1
         24     8  sequence number of the segment
         32    16  run id
@@ -34,7 +34,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field
 
-from edge_agent.contract.access_unit import Codec, GapCause
+from edge_agent.contract.access_unit import NEVER_EXACT, Codec, GapCause
 from edge_agent.contract.boxes import build
 from edge_agent.contract.errors import FormatError
 from edge_agent.contract.model import ContractModel, canonical_json
@@ -52,7 +52,7 @@ ClockSource = Literal["unknown", "kernel", "chrony", "gnss"]
 CLOCK_SOURCES: tuple[ClockSource, ...] = ("unknown", "kernel", "chrony", "gnss")
 """In the order of the fragment record's byte 18."""
 
-_FIELDS = struct.Struct(">16sBBBxIQ16sqqqqI28x")
+_FIELDS = struct.Struct(">16sBBBBIQ16sqqqqI28x")
 _DIGEST_OFFSET = 112
 _TAG = slice(84, 112)
 _NO_TAG = bytes(28)
@@ -129,6 +129,7 @@ class FragmentRecord(NamedTuple):
     samples: int
     is_key: bool
     closed_early: bool = False
+    keys_back: int = 0
 
     def _packed(self) -> bytes:
         flags = (_KEY_FLAG if self.is_key else 0) | (_EARLY_FLAG if self.closed_early else 0)
@@ -137,6 +138,7 @@ class FragmentRecord(NamedTuple):
             1,
             flags,
             CLOCK_SOURCES.index(self.clock_source),
+            self.keys_back,
             self.number,
             self.sequence,
             bytes.fromhex(self.run_id),
@@ -190,7 +192,8 @@ def read_fragment_record(body: bytes, moof_and_mdat: bytes | memoryview | None) 
 
 
 def _record_of(body: bytes) -> FragmentRecord:
-    _, version, flags, source, number, sequence, run, pts, mono, utc, bound, samples = _FIELDS.unpack_from(body)
+    _, version, flags, source, keys_back, number, *rest = _FIELDS.unpack_from(body)
+    sequence, run, pts, mono, utc, bound, samples = rest
     if version != 1:
         raise FormatError(f"fragment record version {version} is not known")
     if source >= len(CLOCK_SOURCES):
@@ -207,4 +210,5 @@ def _record_of(body: bytes) -> FragmentRecord:
         samples=samples,
         is_key=bool(flags & _KEY_FLAG),
         closed_early=bool(flags & _EARLY_FLAG),
+        keys_back=min(keys_back, NEVER_EXACT),
     )

@@ -56,7 +56,7 @@ class Track:
         dts_90k: array("q"), of each sample, rising.
         pts_90k: array("q"), of each sample.
         end_90k: decode time at which the last sample ends.
-        keys: rising indices of the samples where decoding can begin.
+        keys: rising indices of the samples where decoding can begin; of gradual refreshes, the entry point alone.
         chunks: where the samples lie.
         first_shown_90k: presentation time of the first shown picture.
         shown_90k: how long pictures are shown.

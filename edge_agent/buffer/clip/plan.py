@@ -53,7 +53,8 @@ class _Selection:
     last: int
     end: int
     whole_beginning: bool
-    """The stretch's own first picture is shown: what is missing before it, its opening cause explains."""
+    """The stretch's own first picture is shown, or the first that is exact from it on: what is missing before that,
+    its opening cause explains."""
 
 
 def plan_parts(
@@ -91,18 +92,19 @@ def _select(stretch: Stretch, utc: UtcMap, asked: Interval) -> _Selection | None
     if first is None or last is None or stretch.pts_90k[last] < stretch.pts_90k[first]:
         return None
     entry = stretch.entry_for(first)
+    moved = entry is None
     if entry is None:
-        entry = next((key for key in stretch.keys if stretch.pts_90k[key] >= stretch.pts_90k[first]), None)
-        if entry is None or stretch.pts_90k[entry] > stretch.pts_90k[last]:
+        start = stretch.exact_start_after(first)
+        if start is None or stretch.pts_90k[start[0]] > stretch.pts_90k[last]:
             return None
-        first = entry
+        first, entry = start
     return _Selection(
         stretch=stretch,
         entry=entry,
         first=first,
         last=last,
         end=stretch.end_in_decode_order(last),
-        whole_beginning=first == entry == 0,
+        whole_beginning=entry == 0 and (first == 0 or moved),
     )
 
 
@@ -213,7 +215,7 @@ def _track(selection: _Selection, utc: UtcMap, ranges: Sequence[ByteRange], plac
         dts_90k=dts,
         pts_90k=pts,
         end_90k=stretch.end_90k if end == len(stretch.dts_90k) else stretch.dts_90k[end],
-        keys=[0, *(key - entry - left_out for key in stretch.keys if skipped_end <= key < end)],
+        keys=[0, *(key - entry - left_out for key in stretch.exact_keys if skipped_end <= key < end)],
         chunks=_chunks(stretch, places, listed),
         first_shown_90k=stretch.pts_90k[selection.first],
         shown_90k=stretch.presentation_end_90k(selection.last) - stretch.pts_90k[selection.first],

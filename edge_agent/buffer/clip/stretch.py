@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 from edge_agent.buffer.segment import FragmentEntry, SegmentInfo, UtcMap
-from edge_agent.contract.access_unit import TIMESCALE_HZ, GapCause
+from edge_agent.contract.access_unit import NEVER_EXACT, TIMESCALE_HZ, GapCause
 from edge_agent.contract.segment_format import SegmentHeader
 from edge_agent.errors import FormatError
 
@@ -53,6 +53,7 @@ class Stretch:
         dts_90k: of each sample in decode order, on the run's media time line.
         pts_90k: of each sample in decode order, on the same line.
         keys: rising indices of the samples where decoding can begin.
+        keys_back: `FragmentRecord.keys_back` of those of them that refresh the picture gradually.
         end_90k: decode time at which the last sample ends.
     """
 
@@ -65,12 +66,18 @@ class Stretch:
     dts_90k: array[int]
     pts_90k: array[int]
     keys: list[int]
+    keys_back: dict[int, int]
     end_90k: int
 
     @property
     def boot_id(self) -> str:
         """The boot that its monotonic times belong to."""
         return self.pieces[0].segment.header.boot_id
+
+    @property
+    def exact_keys(self) -> list[int]:
+        """Those of `keys` from which on pictures are exact at once."""
+        return [key for key in self.keys if key not in self.keys_back]
 
     def fragment_utc_us(self, utc: UtcMap, index: int) -> int:
         """UTC of a fragment's first sample."""
@@ -113,14 +120,28 @@ class Stretch:
         return best
 
     def entry_for(self, sample: int) -> int | None:
-        """The last key frame from which a picture can be decoded; None when the stretch has none.
+        """The last key frame from which a picture can be decoded exactly; None when the stretch has none.
 
         It lies before the picture in decode order, and not after it in presentation: pictures that lead a key frame
-        (ITU-T H.265 3.74) need what lies before it.
+        (ITU-T H.265 3.74) need what lies before it. Where key frames refresh the picture gradually (ITU-T H.264
+        D.2.8), it lies so many further back that the picture was whole again at the last one.
         """
-        for key in reversed(self.keys[: bisect_left(self.keys, sample + 1)]):
-            if self.pts_90k[key] <= self.pts_90k[sample]:
-                return key
+        for index in reversed(range(bisect_left(self.keys, sample + 1))):
+            if self.pts_90k[self.keys[index]] <= self.pts_90k[sample]:
+                return self._exact_entry(index)
+        return None
+
+    def _exact_entry(self, index: int) -> int | None:
+        """Where decoding has to begin for exact pictures from a key frame on; None when that is not held."""
+        back = self.keys_back.get(self.keys[index], 0)
+        return None if back > index or back == NEVER_EXACT else self.keys[index - back]
+
+    def exact_start_after(self, sample: int) -> tuple[int, int] | None:
+        """The first key frame, shown no earlier than a picture, that can be decoded exactly; and its entry point."""
+        for index, key in enumerate(self.keys):
+            entry = self._exact_entry(index)
+            if self.pts_90k[key] >= self.pts_90k[sample] and entry is not None:
+                return key, entry
         return None
 
     def end_of_leading(self, key: int) -> int:
@@ -165,7 +186,10 @@ def split_into_stretches(segments: Sequence[SegmentInfo]) -> list[Stretch]:
             if before is None or not _joins(before, piece):
                 groups.append([piece])
             elif (decodable := _decodable_after(before, piece)) is not None:
-                groups[-1].append(decodable)
+                if _follows(before, decodable) or not _begins_gradually(decodable):
+                    groups[-1].append(decodable)
+                else:  # what its key frame refreshes is missing: exact pictures come later
+                    groups.append([decodable])
     return [_flatten(group) for group in groups]
 
 
@@ -212,14 +236,23 @@ def _identity(header: SegmentHeader) -> tuple[str, str, str]:
 def _decodable_after(before: Piece, after: Piece) -> Piece | None:
     """What of a joining piece can be decoded: where pictures are missing before it, only from a key frame on."""
     segment, fragments = after.segment, after.segment.fragments
-    hole_90k = segment.samples.dts_90k[after.first_sample] - _end_90k(before)
-    if hole_90k < max(1, _usual_duration_90k(segment, after.first_sample)) and _is_next(before, after):
+    if _follows(before, after):
         return after
     for index in range(after.first, after.end):
         if fragments[index].record.is_key:
             skipped = sum(entry.record.samples for entry in fragments[after.first : index])
             return Piece(segment, index, after.end, after.first_sample + skipped, after.end_sample)
     return None
+
+
+def _follows(before: Piece, after: Piece) -> bool:
+    """No picture is missing between two pieces."""
+    hole_90k = after.segment.samples.dts_90k[after.first_sample] - _end_90k(before)
+    return hole_90k < max(1, _usual_duration_90k(after.segment, after.first_sample)) and _is_next(before, after)
+
+
+def _begins_gradually(piece: Piece) -> bool:
+    return piece.segment.fragments[piece.first].record.keys_back > 0
 
 
 def _is_next(before: Piece, after: Piece) -> bool:
@@ -243,16 +276,22 @@ def _flatten(pieces: list[Piece]) -> Stretch:
         dts.extend(samples.dts_90k[first:end])
         pts.extend(samples.pts_90k[first:end])
         fragments.extend(piece.segment.fragments[piece.first : piece.end])
+    starts = list(accumulate((entry.record.samples for entry in fragments), initial=0))
     return Stretch(
         pieces=tuple(pieces),
         opened_cause=_opened_cause(pieces[0]),
         fragments=tuple(fragments),
         segments=[piece.segment for piece in pieces for _ in range(piece.first, piece.end)],
-        starts=list(accumulate((entry.record.samples for entry in fragments), initial=0)),
+        starts=starts,
         sizes_bytes=sizes,
         dts_90k=dts,
         pts_90k=pts,
         keys=keys,
+        keys_back={
+            start: entry.record.keys_back
+            for start, entry in zip(starts, fragments, strict=False)
+            if entry.record.keys_back
+        },
         end_90k=_end_90k(pieces[-1]),
     )
 

@@ -27,6 +27,7 @@ RECORDS = st.builds(
     samples=UINT32,
     is_key=st.booleans(),
     closed_early=st.booleans(),
+    keys_back=st.integers(0, 63),
 )
 ENTRIES = st.lists(
     st.builds(
