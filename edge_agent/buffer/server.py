@@ -2,7 +2,8 @@
 
 It runs on the recorder's asyncio loop and never blocks it: each request is worked off in a small pool of threads
 with a deadline. Connections, line lengths and waiting times are bounded, and a client that does not read its answer
-is dropped, so that a link stopped in its tracks costs the recorder one connection and nothing else.
+is dropped, so that a link stopped in its tracks costs the recorder one connection and nothing else. What a client
+asked and did not wait for is not begun: a plan that waited behind others would pin what its client released since.
 """
 
 import asyncio
@@ -140,16 +141,16 @@ class RingServer:
                 writer.write(_failure(ErrorCode.TOO_LARGE, message))
                 await writer.drain()
                 return False
-        answer = await self._answer(line)
+        answer = await self._answer(line, reader)
         async with asyncio.timeout(self._request_timeout_s):
             writer.write(answer)
             await writer.drain()
         return True
 
-    async def _answer(self, line: bytes) -> bytes:
+    async def _answer(self, line: bytes, client: asyncio.StreamReader) -> bytes:
         if self._waiting >= MAX_CONNECTIONS:
             return _failure(ErrorCode.TOO_MANY, "the recorder is busy with earlier requests")
-        work = asyncio.get_running_loop().run_in_executor(self._pool, self._work, line)
+        work = asyncio.get_running_loop().run_in_executor(self._pool, self._work, line, client.at_eof)
         self._waiting += 1
         work.add_done_callback(self._work_ended)
         try:
@@ -162,7 +163,9 @@ class RingServer:
         if not work.cancelled() and (error := work.exception()) is not None:
             logger.error("ring request failed", exc_info=error)
 
-    def _work(self, line: bytes) -> bytes:
+    def _work(self, line: bytes, is_gone: Callable[[], bool]) -> bytes:
+        if is_gone():
+            return b""
         try:
             body = _request_of(line)
             result = self._operations[body["op"]](body)

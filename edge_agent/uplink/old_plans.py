@@ -1,4 +1,6 @@
-"""Plans that nobody stands behind any more: their pins would keep footage from its age limit for ever.
+"""Plans that nobody stands behind any more: their pins hold a share of the ring that clips in work could use.
+
+Until the footage reaches its age limit, that is: retention by age minds no pin.
 
 The link releases what its commands pinned; a ledger that was damaged and set aside knows those commands no longer,
 and a clip on the unit's own command line that was killed cannot release anything. A clip's id is a UUIDv7, so its

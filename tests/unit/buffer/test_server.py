@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -53,7 +54,9 @@ class FakeRing:
     def __init__(self) -> None:
         self.error: Exception | None = None
         self.requests: list[PlanRequest] = []
-        self.gate: asyncio.Event | None = None
+        self.gate = threading.Event()
+        self.gate.set()
+        self.waiting: list[None] = []
 
     def _check(self) -> None:
         if self.error is not None:
@@ -73,6 +76,8 @@ class FakeRing:
         return clip == clip_id(1)
 
     def plans(self) -> list[str]:
+        self.waiting.append(None)
+        self.gate.wait(60)
         return [clip_id(1), clip_id(2)]
 
     def coverage(self, max_intervals: int) -> CameraCoverage:
@@ -197,6 +202,24 @@ async def test_an_idle_client_is_dropped(tmp_path: Path, ring: FakeRing) -> None
     assert await asyncio.wait_for(reader.read(), 20) == b""
     writer.close()
     await server.close()
+
+
+async def test_what_a_client_that_left_had_asked_is_not_begun(
+    server: RingServer, client: RingClient, ring: FakeRing
+) -> None:
+    ring.gate.clear()
+    asked = [asyncio.create_task(client.plans()) for _ in range(2)]
+    await until(lambda: len(ring.waiting) == 2, what="both workers held up")
+    hasty = RingClient(server.socket_path, answer_timeout_s=0.2)
+    with pytest.raises(RingUnavailableError):
+        await hasty.plan(PlanRequest(clip_id=clip_id(1), interval=INTERVAL, requester=REQUESTER))
+    assert server._waiting == 3
+    refused = b"x" * (MAX_REQUEST_BYTES + 10) + b"\n"  # answered by the loop, behind the client's leaving
+    assert json.loads(await exchange(server.socket_path, refused))["ok"] is False
+    ring.gate.set()
+    assert [await task for task in asked] == [[clip_id(1), clip_id(2)]] * 2
+    await until(lambda: server._waiting == 0, what="all requests worked off")
+    assert ring.requests == []
 
 
 async def test_a_stale_socket_file_is_replaced(tmp_path: Path, ring: FakeRing) -> None:
