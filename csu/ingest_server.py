@@ -3,10 +3,11 @@
 import asyncio
 import socket
 import ssl
+from typing import cast
 
 from aiohttp import web
 
-from csu.ingest import PREFIX, Ingest
+from csu.ingest import PREFIX, Handler, Ingest
 
 _KEEPALIVE_S = 75.0
 _LINGER_S = 2.0
@@ -14,18 +15,43 @@ _LINGER_S = 2.0
 reset of the connection (RFC 9112 §9.6)."""
 _READ_BUFFER_BYTES = 1 << 19
 _SHUTDOWN_S = 3.0
+_BACKLOG = 128
+_MAX_CONNECTIONS = 400
+"""With a file for each body, below the 1024 descriptors that a process may have by default."""
+_HEAD_S = 15.0
+"""From the connection to the first whole head of a request; later ones are bounded by the keep-alive."""
+
+
+class _Refusal(asyncio.Protocol):
+    """A connection that is one too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
 
 
 class IngestServer:
     """One listening socket in front of an ingest."""
 
     def __init__(
-        self, ingest: Ingest, host: str = "127.0.0.1", port: int = 0, ssl_context: ssl.SSLContext | None = None
+        self,
+        ingest: Ingest,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        ssl_context: ssl.SSLContext | None = None,
+        *,
+        max_connections: int = _MAX_CONNECTIONS,
+        head_s: float = _HEAD_S,
     ) -> None:
         self._ingest = ingest
         self._host = host
         self._port = port
         self._ssl = ssl_context
+        self._max_connections = max_connections
+        self._head_s = head_s
+        self._silent: dict[asyncio.BaseProtocol, asyncio.TimerHandle] = {}
+        """Connections that have not brought a whole head yet."""
+        self._listener: asyncio.Server | None = None
+        ingest.app.middlewares.append(self._note_head)
         self._runner = web.AppRunner(
             ingest.app,
             access_log=None,
@@ -45,7 +71,7 @@ class IngestServer:
         listening = await asyncio.to_thread(self._bind)
         try:
             await self._runner.setup()
-            await web.SockSite(self._runner, listening, ssl_context=self._ssl).start()
+            await self._listen(listening)
         except BaseException:
             listening.close()
             await self._runner.cleanup()
@@ -57,10 +83,40 @@ class IngestServer:
         self._ingest.add_origin(url)
         return url
 
+    async def _listen(self, listening: socket.socket) -> None:
+        handshake_s = None if self._ssl is None else self._head_s
+        self._listener = await asyncio.get_running_loop().create_server(
+            self._accept, sock=listening, ssl=self._ssl, backlog=_BACKLOG, ssl_handshake_timeout=handshake_s
+        )
+
+    def _accept(self) -> asyncio.BaseProtocol:
+        server = cast("web.Server", self._runner.server)  # there is one since `setup`
+        if len(server.connections) >= self._max_connections:
+            return _Refusal()
+        handler = server()
+        timer = asyncio.get_running_loop().call_later(self._head_s, self._give_up, handler)
+        self._silent[handler] = timer
+        return handler
+
+    def _give_up(self, handler: web.RequestHandler) -> None:
+        del self._silent[handler]
+        handler.force_close()
+
+    @web.middleware
+    async def _note_head(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        timer = self._silent.pop(request.protocol, None)
+        if timer is not None:
+            timer.cancel()
+        return await handler(request)
+
     def _bind(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        return socket.create_server((self._host, self._port), family=family, backlog=128)
+        return socket.create_server((self._host, self._port), family=family, backlog=_BACKLOG)
 
     async def stop(self) -> None:
         """Stop listening, end open requests (what they brought is stored) and background work."""
+        if self._listener is not None:
+            self._listener.close()
+        for timer in self._silent.values():
+            timer.cancel()
         await self._runner.cleanup()
