@@ -1,4 +1,7 @@
-"""The published schema documents (JSON Schema 2020-12), made from the models: `python -m edge_agent.contract.schemas DIR`."""
+"""The published schema documents (JSON Schema 2020-12), made from the models.
+
+`python -m edge_agent.contract.schemas DIR` writes them.
+"""
 
 import json
 import sys

@@ -29,7 +29,7 @@ class CsuService:
 
     def start(self, *more: str) -> None:
         """Start it and wait until its API answers."""
-        command = [sys.executable, "-m", "csu", "serve", "--dir", self.directory / "csu", *more]
+        command: list[str | Path] = [sys.executable, "-m", "csu", "serve", "--dir", self.directory / "csu", *more]
         self.process = self._processes.start(command)
         wait_until(self._is_ready, what="csu serve", timeout_s=60)
 

@@ -178,10 +178,13 @@ class FakeUnit:
     def _make_client(self) -> mqtt.Client:
         client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=self.identity.unit_id, protocol=mqtt.MQTTv5)
         client.username_pw_set(self.identity.unit_id, self.identity.password)
-        client.on_connect = lambda *_: client.subscribe(self._topics.down("#"), 1)
+        client.on_connect = self._on_connect
         client.on_subscribe = lambda *_: self._subscribed.set()
         client.on_message = self._on_message
         return client
+
+    def _on_connect(self, client: mqtt.Client, *_: object) -> None:
+        client.subscribe(self._topics.down("#"), 1)
 
     def _on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         token = message.payload.decode()

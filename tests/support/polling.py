@@ -10,7 +10,7 @@ Outcome = TypeVar("Outcome")
 _INTERVAL_S = 0.02
 
 
-def wait_until(probe: Callable[[], Outcome], *, what: str, timeout_s: float = 30.0) -> Outcome:
+def wait_until(probe: Callable[[], Outcome | None], *, what: str, timeout_s: float = 30.0) -> Outcome:
     """Return the probe's first true result; AssertionError that says `what` when the time is over."""
     deadline_s = time.monotonic() + timeout_s
     while not (outcome := probe()):
@@ -19,7 +19,7 @@ def wait_until(probe: Callable[[], Outcome], *, what: str, timeout_s: float = 30
     return outcome
 
 
-async def until(probe: Callable[[], Outcome], *, what: str, timeout_s: float = 30.0) -> Outcome:
+async def until(probe: Callable[[], Outcome | None], *, what: str, timeout_s: float = 30.0) -> Outcome:
     """As `wait_until`, for asynchronous tests."""
     deadline_s = time.monotonic() + timeout_s
     while not (outcome := probe()):
