@@ -26,6 +26,7 @@ from edge_agent.errors import FormatError, IndexDamagedError, RingStorageError
 
 SCHEMA_VERSION = 1
 
+_MODE = 0o640
 _BUSY_TIMEOUT_MS = 5000
 _MAX_WAL_PAGES = 250
 _MAX_WAL_BYTES = 1_100_000
@@ -85,6 +86,7 @@ class Index:
         self.is_damaged = False
         self._write_lock = threading.Lock()  # protects _writer
         self._read_lock = threading.Lock()  # protects _reader
+        _restrict(path)
         with self._errors():
             self._writer = _connect(path)
             try:
@@ -258,6 +260,19 @@ class Index:
                 if clip_id in found:
                     found[clip_id][1].append(sequence)
         return found
+
+
+def _restrict(path: Path) -> None:
+    """Nobody but owner and group may read; SQLite gives its log and shared memory the database's mode."""
+    try:
+        if not path.exists():
+            path.touch(_MODE)
+        for file in (path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))):
+            mode = file.stat().st_mode & 0o777 if file.exists() else 0
+            if mode & ~_MODE:
+                file.chmod(mode & _MODE)
+    except OSError as error:
+        raise RingStorageError(f"cannot restrict {path} to its owner and group: {error.strerror}") from error
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -63,6 +63,20 @@ def test_the_index_says_what_the_files_say(bench: RingBench, ring: Ring) -> None
     assert (bench.directory / "damaged" / "index.db").exists()
 
 
+@pytest.mark.parametrize("mode", [None, 0o644])
+def test_only_owner_and_group_may_read_the_index(bench: RingBench, mode: int | None) -> None:
+    path = bench.directory / "index.db"
+    if mode is not None:
+        bench.open().close()
+        path.chmod(mode)
+    ring = bench.open()
+    bench.record(ring, 4)
+    modes = {file.name: file.stat().st_mode & 0o777 for file in bench.directory.glob("index.db*")}
+    ring.close()
+    assert modes.keys() == {"index.db", "index.db-wal", "index.db-shm"}
+    assert not any(found & ~0o640 for found in modes.values())
+
+
 def test_a_second_owner_is_refused_and_told_who_holds_it(bench: RingBench, ring: Ring) -> None:
     with pytest.raises(RingBusyError, match=str(os.getpid())):
         bench.open()
