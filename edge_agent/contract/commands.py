@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints
 
 from edge_agent.contract.model import ContractModel
 from edge_agent.contract.names import CameraName, UnitId, Uuid
-from edge_agent.contract.times import UtcMicros
+from edge_agent.contract.times import UtcText
 
 MAX_CLIP_S = 24 * 3600
 """The longest interval of one clip."""
@@ -45,8 +45,8 @@ class ClipRequest(ContractModel):
     """`clip.request`: deliver footage of one camera; needs `reference` and `purpose`. The clip's id is the `jti`."""
 
     camera: CameraName
-    from_us: UtcMicros = Field(alias="from")
-    to_us: UtcMicros = Field(alias="to")
+    from_us: UtcText = Field(alias="from")
+    to_us: UtcText = Field(alias="to")
     priority: Priority = "normal"
     upload: str | None = Field(default=None, max_length=2000)
     """tus creation URL; the unit's own when absent; its origin must be one that the unit was given."""
@@ -61,7 +61,7 @@ class ClipCancel(ContractModel):
 class ClipList(ContractModel):
     """`clip.list`: the clips that the unit knows, newest first."""
 
-    offset: int = Field(default=0, ge=0)
+    offset: int = Field(default=0, ge=0, le=1_000_000)
     limit: int = Field(default=20, ge=1, le=50)
 
 
@@ -75,8 +75,8 @@ class CoverageQuery(ContractModel):
     """`coverage.query`: held intervals and gaps; `cursor` of the last answer continues it."""
 
     camera: CameraName
-    from_us: UtcMicros = Field(alias="from")
-    to_us: UtcMicros = Field(alias="to")
+    from_us: UtcText = Field(alias="from")
+    to_us: UtcText = Field(alias="to")
     cursor: str | None = Field(default=None, max_length=40)
 
 
