@@ -1,10 +1,9 @@
 """Thin commands to a unit: `csu cancel`, `query`, `coverage`, `check`, `clips`."""
 
 import argparse
-import json
 from typing import Any
 
-from csu.cli.common import FAILED, OK, Context, add_order, ask, local_text, parse_time, table
+from csu.cli.common import FAILED, OK, Context, add_order, ask, json_text, local_text, parse_time, printable, table
 from edge_agent.contract.times import parse_utc
 
 _QUERY_LIFETIME_S = 3600
@@ -45,7 +44,7 @@ def run_cancel(context: Context) -> int:
     clip_id = context.arguments.clip
     result = ask(context, "clip.cancel", {"clip_id": clip_id}, _CANCEL_LIFETIME_S)
     if result.get("cancelled") is False:
-        print(f"clip {clip_id} had ended already: {result.get('state')}")
+        print(f"clip {clip_id} had ended already: {printable(result.get('state'))}")
         return FAILED
     print(f"clip {clip_id} is cancelled")
     return OK
@@ -54,13 +53,13 @@ def run_cancel(context: Context) -> int:
 def run_query(context: Context) -> int:
     """Print what the unit says of a command."""
     result = ask(context, "command.query", {"command_id": context.arguments.command}, _QUERY_LIFETIME_S)
-    print(json.dumps(result, indent=2, ensure_ascii=False))
+    print(json_text(result, 2))
     return OK
 
 
 def run_clips(context: Context) -> int:
     """Print what the unit says of its clips."""
-    print(json.dumps(ask(context, "clip.list", {}, _QUERY_LIFETIME_S), indent=2, ensure_ascii=False))
+    print(json_text(ask(context, "clip.list", {}, _QUERY_LIFETIME_S), 2))
     return OK
 
 
@@ -69,7 +68,7 @@ def run_check(context: Context) -> int:
     result = ask(context, "unit.check", {}, _CHECK_LIFETIME_S)
     probes = {name: probe for name, probe in result.items() if isinstance(probe, dict) and "state" in probe}
     if context.arguments.json or not probes:
-        print(json.dumps(result, indent=2, ensure_ascii=False))
+        print(json_text(result, 2))
     else:
         rows = [row for name in sorted(probes) for row in probe_rows(name, probes[name])]
         print(table([("PROBE", "STATE", "FIGURES"), *rows]))
@@ -88,7 +87,7 @@ def run_coverage(context: Context) -> int:
     for _ in range(_MAX_PAGES):
         page = ask(context, "coverage.query", params, _QUERY_LIFETIME_S)
         for interval in page.get("intervals", ()):
-            print(json.dumps(interval) if arguments.json else _interval_line(interval))
+            print(json_text(interval) if arguments.json else _interval_line(interval))
         if page.get("cursor") is None:
             return OK
         params["cursor"] = page["cursor"]
@@ -122,5 +121,5 @@ def _value_text(value: object) -> str:
 
 def _interval_line(interval: dict[str, Any]) -> str:
     start_us, end_us = parse_utc(interval["from"]), parse_utc(interval["to"])
-    state = "held" if interval.get("held") else f"gap ({interval.get('cause') or 'unknown'})"
+    state = "held" if interval.get("held") else f"gap ({printable(interval.get('cause') or 'unknown')})"
     return f"{local_text(start_us)} – {local_text(end_us)}  {(end_us - start_us) / 1e6:9.1f} s  {state}"

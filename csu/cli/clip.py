@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from csu.cli.common import FAILED, OK, Context, add_order, check_end, complain, local_text, parse_time
+from csu.cli.common import FAILED, OK, Context, add_order, check_end, complain, local_text, parse_time, printable
 from csu.cli.progress import ClipView, make_view
 from csu.errors import CsuSettingsError
 from csu.records import ClipRecord, CommandRecord
@@ -79,15 +79,15 @@ def follow(context: Context, command: CommandRecord) -> int:
         check_end(last)
         return FAILED
     if not Path(clip.folder).is_dir():
-        print(f"NOT VERIFIED: {clip.reason}")
+        print(f"NOT VERIFIED: {printable(clip.reason)}")
         return FAILED
     names = deliver(Path(clip.folder), context.arguments.out)
     for name in names:
-        print(context.arguments.out / name)
+        print(printable(context.arguments.out / name))
     if clip.verdict == "verified":
         print("verified: signature, digests, lengths, pictures and interval match the manifest")
         return OK
-    print(f"NOT VERIFIED: {clip.reason}")
+    print(f"NOT VERIFIED: {printable(clip.reason)}")
     return FAILED
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import getpass
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -145,8 +146,29 @@ def clock_text(instant_us: int) -> str:
     return datetime.fromtimestamp(instant_us / 1e6, UTC).astimezone(local_zone()).strftime("%H:%M:%S")
 
 
+def printable(text: object) -> str:
+    r"""A text that a unit sent, for a terminal: what is no visible character becomes `\x1b`, `\u202e` and the like.
+
+    Escape sequences would otherwise let a unit rewrite what an operator sees, or make the terminal type for them.
+    """
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in str(text))
+
+
+def json_text(value: object, indent: int | None = None) -> str:
+    """JSON for people and programs: legible, without characters that a terminal obeys."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    return "".join(one if one.isprintable() or one == "\n" else _json_escape(one) for one in text)
+
+
+def _json_escape(character: str) -> str:
+    """RFC 8259 §7: UTF-16 code units."""
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))
+
+
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Aligned columns; the first row is the head."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join(lines)
@@ -154,4 +176,4 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 def complain(message: str) -> None:
     """A sentence on standard error."""
-    print(f"csu: {message}", file=sys.stderr)
+    print(f"csu: {printable(message)}", file=sys.stderr)

@@ -4,7 +4,7 @@ import sys
 from types import TracebackType
 from typing import Protocol, Self
 
-from csu.cli.common import clock_text
+from csu.cli.common import clock_text, printable
 from edge_agent.clock import Clock
 
 _STEP_PERCENT = 10
@@ -57,7 +57,7 @@ class LineView:
             self._print(f"{percent} % of {total / 1e6:.1f} MB")
 
     def _print(self, text: str) -> None:
-        print(f"{clock_text(self._clock.wall_us())}  {text}", flush=True)
+        print(f"{clock_text(self._clock.wall_us())}  {printable(text)}", flush=True)
 
 
 class BarView:
@@ -73,7 +73,12 @@ class BarView:
             TransferSpeedColumn,
         )
 
-        columns = (TextColumn("{task.description:<10}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        columns = (
+            TextColumn("{task.description:<10}", markup=False),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+        )
         self._progress = Progress(*columns, TimeElapsedColumn())
         self._task = self._progress.add_task("asked", total=None)
 
@@ -88,7 +93,7 @@ class BarView:
 
     def state(self, text: str) -> None:
         """The word before the bar."""
-        self._progress.update(self._task, description=text)
+        self._progress.update(self._task, description=printable(text))
 
     def bytes(self, done: int, total: int) -> None:
         """The bar."""

@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import Any
 
-from csu.cli.common import OK, Context, add_dir, clock_text, table
+from csu.cli.common import OK, Context, add_dir, clock_text, json_text, printable, table
 from csu.records import UnitRecord
 from edge_agent.contract.times import parse_utc
 
@@ -28,7 +28,7 @@ def run_units(context: Context) -> int:
     """Print a table, or JSON."""
     units = context.client.units()
     if context.arguments.json:
-        print(json.dumps([unit.to_object() for unit in units], indent=2, ensure_ascii=False))
+        print(json_text([unit.to_object() for unit in units], 2))
     elif not units:
         print("no unit is enrolled; see: csu enrol --help")
     else:
@@ -41,7 +41,7 @@ def run_units(context: Context) -> int:
 def run_watch(context: Context) -> int:
     """Print lines until the service or the person ends it."""
     for item in context.client.watch(context.arguments.unit):
-        print(json.dumps(item, ensure_ascii=False) if context.arguments.json else line_of(item), flush=True)
+        print(json_text(item) if context.arguments.json else line_of(item), flush=True)
     return OK
 
 
@@ -104,7 +104,7 @@ def line_of(item: dict[str, Any]) -> str:
     describe = _DESCRIBE.get(str(item.get("kind")), _describe_state)
     at = item.get("at") or item.get("replied_at") or item.get("issued_at") or item.get("completed_at")
     time_text = clock_text(parse_utc(str(at))) if at else "--:--:--"
-    return f"{time_text}  {item.get('unit_id', '-')}  {item.get('kind')}: {describe(item)}"
+    return printable(f"{time_text}  {item.get('unit_id', '-')}  {item.get('kind')}: {describe(item)}")
 
 
 def _describe_event(item: dict[str, Any]) -> str:

@@ -1,12 +1,11 @@
 """`csu verify`: check a clip against its manifest, offline if need be."""
 
 import argparse
-import json
 import os
 from pathlib import Path
 from typing import Any
 
-from csu.cli.common import FAILED, OK, Context, add_dir
+from csu.cli.common import FAILED, OK, Context, add_dir, json_text, printable
 from csu.cli.enrol import read_key
 from csu.errors import CsuSettingsError
 from edge_agent.contract.jws import TrustedKeys
@@ -32,10 +31,10 @@ def run(context: Context) -> int:
     verdict = verify_clip(arguments.clip, _keys_of(arguments))
     proven = verdict.ok and verdict.signature == "valid"
     if arguments.json:
-        print(json.dumps(verdict.to_object(), indent=2, ensure_ascii=False))
+        print(json_text(verdict.to_object(), 2))
     else:
         for finding in verdict.findings:
-            print(f"{finding.severity}: {finding}")
+            print(printable(f"{finding.severity}: {finding}"))
         print(f"{'verified' if proven else 'NOT VERIFIED'}: {arguments.clip} (signature {verdict.signature})")
     return OK if proven else FAILED
 

@@ -7,7 +7,17 @@ import pytest
 
 from csu.cli.ask import probe_rows
 from csu.cli.clip import check_folder, deliver, interval_of
-from csu.cli.common import check_end, clock_text, local_text, local_zone_name, parse_time, table
+from csu.cli.common import (
+    check_end,
+    clock_text,
+    complain,
+    json_text,
+    local_text,
+    local_zone_name,
+    parse_time,
+    printable,
+    table,
+)
 from csu.cli.enrol import read_key, settings_text, write_unit_files
 from csu.cli.parser import build_parser, exit_code, join_times, main
 from csu.cli.progress import BarView, LineView
@@ -277,8 +287,37 @@ def test_what_happens_is_a_line(item: dict[str, Any], words: str) -> None:
     assert words in line_of(item)
 
 
+NASTY = "\x1b]0;owned\x07\x9b2J\u202e\x7f\ud800\n[red]"
+
+
+def visible(text: str) -> bool:
+    return all(one.isprintable() or one == "\n" for one in text)
+
+
+def test_what_a_unit_says_does_not_reach_the_terminal_raw(capsys: pytest.CaptureFixture[str]) -> None:
+    event = {"kind": "event", "unit_id": "u", "name": NASTY, "state": "raised", "details": {NASTY: NASTY}}
+    assert visible(line_of(event))
+    assert line_of(event).count("\n") == 0
+    assert visible(table([("A",), (NASTY,)]))
+    assert table([("A",), (NASTY,)]).count("\n") == 1
+    assert visible(json_text({NASTY: [NASTY]}, 2))
+    complain(NASTY)
+    with LineView(FakeClock(wall_us=NOW_US)) as view:
+        view.state(NASTY)
+    shown = capsys.readouterr()
+    assert visible(shown.out)
+    assert visible(shown.err)
+    assert printable("clé à 5 €") == "clé à 5 €"
+
+
+@pytest.mark.parametrize("text", [NASTY, "\U000e0001", "é€😀"])
+def test_json_for_the_terminal_is_the_same_json(text: str) -> None:
+    assert json.loads(json_text({text: [text, 1.5, None]})) == {text: [text, 1.5, None]}
+
+
 def test_the_bar_takes_what_lines_take() -> None:
     with BarView() as view:
+        view.state(NASTY)
         view.state("running")
         view.bytes(0, 10)
         view.bytes(10, 10)
