@@ -33,4 +33,4 @@ async def test_it_is_tried_again_with_backoff_until_it_works_and_no_more() -> No
         clock.advance(1.0)
     assert beats[0] == 1
     assert beats[-1] == 4
-    assert beats.index(4) > 4
+    assert beats.index(4) >= 3
