@@ -18,7 +18,7 @@ from edge_agent.contract.commands import DURABLE, EPHEMERAL, ROLES, CommandClaim
 from edge_agent.contract.jws import TrustedKeys
 from edge_agent.contract.model import MAX_MESSAGE_BYTES, ContractModel, canonical_json
 from edge_agent.contract.names import UUID_PATTERN
-from edge_agent.errors import CommandRejectedError, LedgerError, SignatureError
+from edge_agent.errors import CommandRejectedError, SignatureError
 from edge_agent.uplink.checks import UnitFacts, check_parameters
 from edge_agent.uplink.freshness import check_fresh
 from edge_agent.uplink.ledger import Entry, Ledger
@@ -110,7 +110,8 @@ class Admission:
         """What to do with a body.
 
         Raises:
-            LedgerError: nobody signed it and the ledger cannot be read.
+            LedgerError: the ledger cannot be read, and nobody can tell whether the id is new. Nothing is answered: it
+                would be `rejected`, perhaps after `running`. The sender sends again.
         """
         try:
             payload_text = _payload_segment(body)
@@ -124,8 +125,6 @@ class Admission:
         except CommandRejectedError as error:
             stored = error.code in _BURNING and claims.cmd in DURABLE
             return Refused(claims.jti, claims.cmd, error.code, str(error), claims, digest if stored else None)
-        except LedgerError as error:
-            return Refused(claims.jti, claims.cmd, ErrorCode.STORAGE_ERROR, str(error), claims)
 
     def _signed_claims(self, body: bytes) -> CommandClaims:
         try:

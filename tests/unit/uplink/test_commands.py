@@ -16,7 +16,7 @@ from edge_agent.contract.jws import SigningKey, TrustedKeys
 from edge_agent.contract.messages import CameraCoverage, Progress
 from edge_agent.contract.names import Topics
 from edge_agent.contract.ring_protocol import CoveragePage, PlanRequest, PlanResult, RecorderState
-from edge_agent.errors import RingError, RingRequestError, RingUnavailableError, TransferInterruptedError
+from edge_agent.errors import LedgerError, RingError, RingRequestError, RingUnavailableError, TransferInterruptedError
 from edge_agent.settings import UploadSettings
 from edge_agent.uplink.admission import Admission
 from edge_agent.uplink.checks import UnitFacts
@@ -304,6 +304,28 @@ async def test_a_storage_that_refuses_does_not_burn_the_id(unit: Unit, database:
     assert (await unit.reply(wrong, "rejected"))["error"]["code"] == "not-authorised"
     await database.read(lambda connection: connection.execute("PRAGMA query_only=0"))
     assert await unit.ledger.find(clip_id) is None
+
+
+async def test_a_copy_of_what_runs_is_not_rejected_while_the_ledger_cannot_be_read(
+    unit: Unit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claims = claims_at(unit.clock)
+    body = KEY.sign("command", claims).encode()
+    unit.broker.send(unit.topics.down("command"), body)
+    await unit.reply(claims["jti"], "running")
+
+    async def refuse(command_id: str) -> None:
+        raise LedgerError("I/O error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(unit.ledger, "find", refuse)
+        unit.broker.send(unit.topics.down("command"), body)
+        await until(lambda: len(unit.broker.acknowledged) == 2, what="the acknowledgement")
+        await asyncio.sleep(0.05)
+    unit.broker.send(unit.topics.down("command"), body)
+    unit.clips.on_refused(claims["jti"], "upload-refused", "413 too much")
+    await unit.reply(claims["jti"], "failed")
+    assert {reply["state"] for reply in unit.replies(claims["jti"])} <= {"accepted", "running", "failed"}
 
 
 async def test_a_storage_that_refuses_a_step_is_tried_again(unit: Unit, database: LinkDatabase) -> None:
