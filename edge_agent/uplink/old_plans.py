@@ -3,8 +3,10 @@
 Until the footage reaches its age limit, that is: retention by age minds no pin.
 
 The link releases what its commands pinned; a ledger that was damaged and set aside knows those commands no longer,
-and a clip on the unit's own command line that was killed cannot release anything. A clip's id is a UUIDv7, so its
-age is known: whatever no command knows is released after a day, when the slowest local copy has long been made.
+and a clip on the unit's own command line that was killed cannot release anything. The command line's ids are of
+UUID version 7, so that their age is known: such a plan is released after a day, when the slowest local copy has long
+been made. Any other id came from a command, which is in the ledger before its plan is made: when no command knows it,
+nobody will.
 """
 
 import logging
@@ -42,4 +44,5 @@ async def release_old_plans(rings: Mapping[str, RingPort], ledger: Ledger, clock
 
 def _is_old(clip_id: str, clock: Clock) -> bool:
     begun_us = made_us(clip_id)
-    return begun_us is not None and clock.wall_us() - begun_us > KEPT_S * 1_000_000
+    # An id of the far future was made by a clock that was wrong, and would never become old.
+    return begun_us is None or abs(clock.wall_us() - begun_us) > KEPT_S * 1_000_000

@@ -49,15 +49,24 @@ async def test_only_old_plans_of_nobody_go(clock: FakeClock, ledger: Ledger) -> 
     orphan, known = make_uuid7(clock.wall_us()), make_uuid7(clock.wall_us())
     claims = CommandClaims.from_object(make_claims("nomad-07", "clip.request", clip_params(), jti=known))
     await ledger.store(NewCommand(claims, "0" * 64))
-    strange = "0197a1b2-0000-4000-8000-000000000001"
-    ring = Ring(orphan, known, strange)
+    ring = Ring(orphan, known)
     await release_old_plans({"gone": Ring(absent=True), "main": ring}, ledger, clock)
-    assert ring.clip_ids == [orphan, known, strange]
+    assert ring.clip_ids == [orphan, known]
     clock.advance(KEPT_S + 1)
     young = make_uuid7(clock.wall_us())
     ring.clip_ids.append(young)
     await release_old_plans({"gone": Ring(absent=True), "main": ring}, ledger, clock)
-    assert ring.clip_ids == [known, strange, young]
+    assert ring.clip_ids == [known, young]
+
+
+async def test_an_id_that_tells_no_time_is_a_commands_or_nobodys(clock: FakeClock, ledger: Ledger) -> None:
+    known, strange = "0197a1b2-0000-4000-8000-000000000001", "0197a1b2-0000-4000-8000-000000000002"
+    future = make_uuid7(clock.wall_us() + (KEPT_S + 1) * 1_000_000)
+    claims = CommandClaims.from_object(make_claims("nomad-07", "clip.request", clip_params(), jti=known))
+    await ledger.store(NewCommand(claims, "0" * 64))
+    ring = Ring(known, strange, future)
+    await release_old_plans({"main": ring}, ledger, clock)
+    assert ring.clip_ids == [known]
 
 
 @pytest.mark.parametrize("wall_us", [0, 1_790_000_000_123_000])
