@@ -315,11 +315,6 @@ class Holdings:
         with self._lock:
             return self._catalogue.last()
 
-    def segment_count(self) -> int:
-        """Closed segments."""
-        with self._lock:
-            return len(self._catalogue)
-
 
 def _is(info: SegmentInfo | None, sequence: int) -> bool:
     return info is not None and info.sequence == sequence

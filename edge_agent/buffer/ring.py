@@ -37,14 +37,13 @@ from edge_agent.buffer.recovery import FileIndexer, Recovered, make_room, open_r
 from edge_agent.buffer.retention import Limits
 from edge_agent.buffer.ring_lock import RingLock
 from edge_agent.buffer.sampler import Sampler
-from edge_agent.buffer.segment import SegmentInfo, UtcEstimate, UtcMap
+from edge_agent.buffer.segment import SegmentInfo, UtcEstimate
 from edge_agent.buffer.segment_writer import SegmentWriter, StorageCalls
 from edge_agent.buffer.write_figures import WriteFigures
 from edge_agent.buffer.writer_thread import WriterThread
 from edge_agent.clock import Clock
 from edge_agent.clock_source import ClockProbe, SystemClockProbe
 from edge_agent.contract.access_unit import AccessUnit, CodecConfig, GapCause
-from edge_agent.contract.clip import Interval
 from edge_agent.contract.messages import CameraCoverage
 from edge_agent.contract.ring_protocol import (
     CoveragePage,
@@ -287,18 +286,6 @@ class Ring:
             RingRequestError: the cursor is none that a page gave.
         """
         return page(self._live.timeline(), request)
-
-    def segments_between(self, interval: Interval) -> list[SegmentInfo]:
-        """Segments with synced footage in a UTC interval, the open one included, in order."""
-        segments = self._holdings.read(self._holdings.overlapping(interval))
-        info = self._holdings.open_info()
-        if info is not None and all(segment.sequence != info.sequence for segment in segments):
-            segments.append(info)
-        return segments
-
-    def utc_map(self) -> UtcMap:
-        """UTC of monotonic instants as best known now."""
-        return self._holdings.clock
 
     def open_segment(self, opening: SegmentOpening, first: AccessUnit) -> SegmentWriter:
         """A new segment file; called by the writer thread.

@@ -16,18 +16,16 @@ from edge_agent.buffer.client import RingClient
 from edge_agent.buffer.ring import Ring
 from edge_agent.buffer.segment_scan import scan_segment
 from edge_agent.clock import SystemClock
-from edge_agent.contract.clip import Interval
 from edge_agent.contract.ring_protocol import RecorderState
 from edge_agent.errors import RingUnavailableError
 from edge_agent.paths import ring_socket
 from tests.builders import CAMERA
 from tests.support.polling import until
 from tests.support.processes import Processes
-from tests.support.rings import RingBench
+from tests.support.rings import RingBench, held_segments
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
-ALL = Interval(start_us=0, end_us=1 << 60)
 ROOT = Path(__file__).parents[2]
 
 Synced = tuple[int, int, str]
@@ -64,7 +62,7 @@ def check_ring(data_dir: Path, synced: list[Synced]) -> None:
     bench = RingBench(data_dir, {"segment_s": 2})
     ring = Ring.open(data_dir, bench.camera, bench.context(), SystemClock(), record=False)
     try:
-        segments = ring.segments_between(ALL)
+        segments = held_segments(ring)
         held = {
             (info.sequence, entry.record.number): entry.digest.hex() for info in segments for entry in info.fragments
         }

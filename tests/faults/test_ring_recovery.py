@@ -16,26 +16,25 @@ from edge_agent.contract.clip import Interval
 from edge_agent.contract.ring_protocol import PlanRequest
 from edge_agent.errors import RingRequestError
 from tests.support.polling import wait_until
-from tests.support.rings import REQUESTER, RingBench, clip_id
+from tests.support.rings import REQUESTER, RingBench, clip_id, held_segments
 
 pytestmark = pytest.mark.faults
 
 SECOND_US = 1_000_000
-ALL = Interval(start_us=0, end_us=1 << 60)
 
 
 def recorded(bench: RingBench, seconds: float = 12) -> list[SegmentInfo]:
     """Footage in closed segments, the ring closed."""
     ring = bench.open()
     bench.record(ring, seconds)
-    segments = ring.segments_between(ALL)
+    segments = held_segments(ring)
     ring.close()
     return segments
 
 
 def held(bench: RingBench) -> list[SegmentInfo]:
     ring = bench.open(record=False)
-    segments = ring.segments_between(ALL)
+    segments = held_segments(ring)
     ring.close()
     return segments
 
@@ -137,7 +136,7 @@ def test_an_index_damaged_in_its_midst_is_replaced_and_the_files_serve_meanwhile
     content[4096 * (root - 1) : 4096 * root] = b"\xaa" * 4096
     index.write_bytes(content)
     ring = bench.open(record=False)
-    assert ring.segments_between(ALL) == before
+    assert held_segments(ring) == before
     ring._keeper.round()
     ring.close()
     assert held(bench) == before
@@ -152,7 +151,7 @@ def test_many_unknown_files_are_indexed_while_recording_goes_on(bench: RingBench
     bench.record(ring, 4)
     assert ring.state_figures().size_bytes > sum(info.size_bytes for info in before)
     wait_until(lambda: ring._keeper.files_to_index == 0, what="the index rebuilt")
-    after = ring.segments_between(ALL)
+    after = held_segments(ring)
     assert after[: len(before)] == before
     assert bench.ask(ring, begin_us, begin_us + SECOND_US).state == "planned"
     ring.close()

@@ -14,15 +14,13 @@ from edge_agent.buffer.keeper import Keeper, Room
 from edge_agent.buffer.retention import over_limits
 from edge_agent.buffer.ring import Ring
 from edge_agent.buffer.segment_writer import StorageCalls
-from edge_agent.contract.clip import Interval
 from edge_agent.errors import RingRequestError
 from tests.support.polling import wait_until
-from tests.support.rings import FPS, RingBench, synced
+from tests.support.rings import FPS, RingBench, held_segments, synced
 
 pytestmark = pytest.mark.faults
 
 SECOND_US = 1_000_000
-ALL = Interval(start_us=0, end_us=1 << 60)
 
 
 class FaultyDisk:
@@ -82,7 +80,7 @@ def disk(bench: RingBench, ring: Ring) -> FaultyDisk:
 
 
 def held_samples(ring: Ring) -> int:
-    return sum(len(info.samples) for info in ring.segments_between(ALL))
+    return sum(len(info.samples) for info in held_segments(ring))
 
 
 def test_a_full_disk_gives_up_the_oldest_and_loses_nothing_new(
@@ -93,7 +91,7 @@ def test_a_full_disk_gives_up_the_oldest_and_loses_nothing_new(
     bench.record(ring, 20)
     assert disk.refusals > 0
     assert 1 not in bench.files()
-    newest = [info for info in ring.segments_between(ALL) if info.header.monotonic_us >= 80_000_000]
+    newest = [info for info in held_segments(ring) if info.header.monotonic_us >= 80_000_000]
     assert sum(len(info.samples) for info in newest) == 20 * FPS
     state = ring.state_figures()
     assert state.storage_ok
@@ -164,7 +162,7 @@ def test_an_index_without_space_gives_up_the_oldest_and_goes_on(bench: RingBench
     index.execute("PRAGMA max_page_count=1000000")
     bench.wait_recorded(ring)
     wait_until(lambda: ring.state_figures().storage_ok, what="the recovery in the state")
-    kept = [info.sequence for info in ring.segments_between(ALL)]
+    kept = [info.sequence for info in held_segments(ring)]
     assert kept == sorted(bench.files())
     assert kept[-1] == 20
 
@@ -186,7 +184,7 @@ def test_a_failing_disk_is_told_and_recording_resumes(
     wait_until(lambda: ring.state_figures().storage_ok, what="the recovery in the state")
     ring.end_stream("stopped", "")
     bench.wait_recorded(ring)
-    segments = ring.segments_between(ALL)
+    segments = held_segments(ring)
     assert "storage-error" in [info.header.opened_cause for info in segments]
     assert held_samples(ring) + ring.state_figures().dropped_units == 16 * FPS
     assert held_samples(ring) >= before + 8 * FPS
@@ -198,14 +196,14 @@ def test_what_was_synced_before_a_failure_is_there_after_a_restart(
 ) -> None:
     bench.record(ring, 6, end=None)
     wait_until(synced(ring, 5 * FPS), what="footage before the fault")
-    before = ring.segments_between(ALL)
+    before = held_segments(ring)
     disk.write_error = disk.sync_error = errno.EIO
     bench.play(ring, 3)
     wait_until(lambda: disk.refusals > 0, what="a refusal")
     ring.close()
     disk.write_error = disk.sync_error = None
     again = bench.open(record=False)
-    after = {info.sequence: info for info in again.segments_between(ALL)}
+    after = {info.sequence: info for info in held_segments(again)}
     again.close()
     for info in before:
         assert after[info.sequence].fragments[: len(info.fragments)] == info.fragments
@@ -223,7 +221,7 @@ def test_a_crawling_disk_leaves_out_whole_groups_and_capture_never_waits(
     disk.blocked.set()
     ring.end_stream("stopped", "")
     bench.wait_recorded(ring)
-    segments = ring.segments_between(ALL)
+    segments = held_segments(ring)
     assert "overload" in [info.header.opened_cause for info in segments]
     assert all(info.fragments[0].record.is_key for info in segments)
     assert held_samples(ring) + ring.state_figures().dropped_units == 44 * FPS

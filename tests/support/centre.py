@@ -12,7 +12,7 @@ import psutil
 from csu.cli.enrol import COMMAND_KEYS_FILE, PASSWORD_FILE, write_unit_files
 from csu.errors import ServiceUnreachableError
 from csu.records import ClipRecord, CommandRecord
-from edge_agent.buffer.clip.reader import PartReader, read_plan, sha256_of_part
+from edge_agent.buffer.clip.reader import PartReader, read_plan
 from edge_agent.contract.times import format_utc
 from edge_agent.errors import FormatError
 from edge_agent.evidence.keys import load_or_create_unit_key
@@ -133,7 +133,7 @@ def planned_sha256s(unit: Unit, camera: str, clip_id: str, timeout_s: float = 60
         found = {}
         for part in plan.parts:
             with PartReader(ring, folder, part) as reader:
-                found[part.file_name] = sha256_of_part(reader)
+                found[part.file_name] = hashlib.sha256(b"".join(reader.chunks())).hexdigest()
         return found
 
     return wait_until(planned, what=f"plan of {clip_id}", timeout_s=timeout_s)

@@ -7,6 +7,7 @@ from typing import Any
 
 from edge_agent.buffer.layout import list_segments, segment_file
 from edge_agent.buffer.ring import Ring, RingContext
+from edge_agent.buffer.segment import SegmentInfo
 from edge_agent.clock import FakeClock
 from edge_agent.clock_source import ClockReading
 from edge_agent.contract.access_unit import TIMESCALE_HZ, GapCause
@@ -122,6 +123,16 @@ class RingBench:
         return {sequence: self.directory / segment_file(sequence) for sequence in list_segments(self.directory)}
 
 
+def held_segments(ring: Ring) -> list[SegmentInfo]:
+    """Everything with synced footage, the open segment included, in order."""
+    holdings = ring._holdings
+    info = holdings.open_info()  # first: when it is closed meanwhile, it is among the closed ones
+    segments = holdings.read(holdings.overlapping(Interval(start_us=0, end_us=1 << 60)))
+    if info is not None and all(segment.sequence != info.sequence for segment in segments):
+        segments.append(info)
+    return segments
+
+
 def is_settled(ring: Ring) -> bool:
     return ring._intake.is_empty and ring._holdings._open is None and not ring._holdings.unindexed()
 
@@ -130,7 +141,6 @@ def synced(ring: Ring, samples: int) -> Callable[[], bool]:
     """Whether so many samples are on disk, of all segments together."""
 
     def probe() -> bool:
-        held = ring.segments_between(Interval(start_us=0, end_us=1 << 60))
-        return sum(len(info.samples) for info in held) >= samples
+        return sum(len(info.samples) for info in held_segments(ring)) >= samples
 
     return probe

@@ -1,6 +1,5 @@
 """Reading a clip from its durable plan: header bytes, then ring ranges, at any offset, without a temporary file."""
 
-import hashlib
 import os
 import threading
 from bisect import bisect_right
@@ -142,15 +141,3 @@ class PartReader:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._descriptors[path] = descriptor
         return descriptor
-
-
-def sha256_of_part(reader: PartReader) -> str:
-    """Hex SHA-256 of a whole part, read in pieces of 1 MiB.
-
-    Raises:
-        FormatError: as `PartReader.read`.
-    """
-    digest = hashlib.sha256()
-    for chunk in reader.chunks():
-        digest.update(chunk)
-    return digest.hexdigest()

@@ -10,12 +10,10 @@ from edge_agent.buffer.catalogue import Catalogue, Stretch
 from edge_agent.buffer.keeper import Keeper, Room
 from edge_agent.buffer.retention import KEPT_SEGMENTS, Limits, below_floor, expired, for_a_write, over_limits
 from edge_agent.buffer.ring import Ring
-from edge_agent.contract.clip import Interval
 from tests.support.polling import wait_until
-from tests.support.rings import BOOT_IDS, RingBench, clip_id
+from tests.support.rings import BOOT_IDS, RingBench, clip_id, held_segments
 
 SECOND_US = 1_000_000
-ALL = Interval(start_us=0, end_us=1 << 60)
 
 
 def catalogue(count: int, size_bytes: int = 100) -> Catalogue:
@@ -83,7 +81,7 @@ def test_the_ring_keeps_within_its_bytes_and_files_follow(small: tuple[RingBench
     bench.record(ring, 60)
     weigh(ring, 200_000)
     wait_until(lambda: len(bench.files()) <= 5, what="files removed")
-    kept = [segment.sequence for segment in ring.segments_between(ALL)]
+    kept = [segment.sequence for segment in held_segments(ring)]
     assert kept == sorted(bench.files())
     assert kept[-1] == 15
     assert ring._index.deletions_owed() == []
@@ -169,7 +167,7 @@ def test_removals_that_were_owed_are_done_at_the_next_start(tmp_path: Path) -> N
     assert 1 in bench.files()
     ring = bench.open(record=False)
     assert sorted(bench.files()) == [2]
-    assert [segment.sequence for segment in ring.segments_between(ALL)] == [2]
+    assert [segment.sequence for segment in held_segments(ring)] == [2]
     ring.close()
 
 

@@ -20,10 +20,9 @@ from edge_agent.contract.ring_protocol import CoveragePageRequest
 from edge_agent.durable import fsync_directory
 from edge_agent.errors import RingBusyError, RingRequestError
 from tests.support.polling import wait_until
-from tests.support.rings import BOOT_IDS, FPS, RingBench, clip_id, synced
+from tests.support.rings import BOOT_IDS, FPS, RingBench, clip_id, held_segments, synced
 
 SECOND_US = 1_000_000
-ALL = Interval(start_us=0, end_us=1 << 60)
 
 
 @pytest.fixture
@@ -44,7 +43,7 @@ def test_what_was_recorded_is_there_after_closing_and_opening(bench: RingBench) 
     bench.record(ring, 10, end=None)
     ring.close()
     again = bench.open(record=False)
-    segments = again.segments_between(ALL)
+    segments = held_segments(again)
     again.close()
     assert [segment.sequence for segment in segments] == [1, 2, 3]
     assert [segment.header.opened_cause for segment in segments] == ["start", "rotation", "rotation"]
@@ -54,11 +53,11 @@ def test_what_was_recorded_is_there_after_closing_and_opening(bench: RingBench) 
 
 def test_the_index_says_what_the_files_say(bench: RingBench, ring: Ring) -> None:
     bench.record(ring, 10)
-    indexed = ring.segments_between(ALL)
+    indexed = held_segments(ring)
     (bench.directory / "index.damaged").touch()
     ring.close()
     again = bench.open(record=False)
-    assert again.segments_between(ALL) == indexed
+    assert held_segments(again) == indexed
     again.close()
     assert (bench.directory / "damaged" / "index.db").exists()
 
@@ -388,7 +387,7 @@ def test_the_state_tells_what_happens(bench: RingBench, ring: Ring) -> None:
 def test_units_without_a_stream_are_not_written(bench: RingBench, ring: Ring) -> None:
     bench.play(ring, 2)
     bench.record(ring, 2)
-    assert sum(len(segment.samples) for segment in ring.segments_between(ALL)) == 2 * FPS
+    assert sum(len(segment.samples) for segment in held_segments(ring)) == 2 * FPS
     assert not bench.fatal
 
 
@@ -471,5 +470,5 @@ def test_a_camera_that_is_absent_from_the_start_is_told_and_is_the_cause_when_it
     bench.clock.advance(60)
     assert ring.coverage(10).last_24h[-1].cause == "camera-lost"
     bench.record(ring, 4)
-    assert ring.segments_between(ALL)[-1].header.opened_cause == "camera-lost"
+    assert held_segments(ring)[-1].header.opened_cause == "camera-lost"
     ring.close()
