@@ -34,6 +34,7 @@ _FOOTAGE_TIMEOUT_S = 120.0
 _POLL_S = 0.2
 _ASK_AGAIN_S = 2.0
 _END_TIMEOUT_S = 10.0
+_SOURCES = frozenset({"file", "rtsp", "rtsps", "test"})
 _BEHIND_S = 2
 """The asked interval ends so long ago: in the past, and on disk."""
 
@@ -253,7 +254,7 @@ def _last_line(log: Path) -> str:
 def _check_source(text: str) -> str:
     """A file's path made absolute, since the unit runs elsewhere."""
     kind, colon, rest = text.partition(":")
-    if not colon:
+    if not colon or kind not in _SOURCES:
         raise CsuSettingsError(f"--source {text}: expected file:street.mp4, rtsp://…, or test:")
     if kind != "file":
         return text

@@ -5,6 +5,7 @@ killed at any instant and started again on the same directory.
 """
 
 import asyncio
+import errno
 import fcntl
 import json
 import logging
@@ -195,6 +196,10 @@ class Service:
         except OSError as error:
             remedy = f"end the program that has it, choose --{name}-port, or remove {self._directory / _PORTS}"
             problem = f"port {port} for the {name} cannot be used: {error.strerror}"
+            # A negative number is getaddrinfo's: the name is not known.
+            if error.errno is not None and (error.errno < 0 or error.errno == errno.EADDRNOTAVAIL):
+                problem = f"--host {self._settings.host!r:.100}: {error.strerror}"
+                remedy = "give an address of this machine, such as 127.0.0.1 or 0.0.0.0"
             raise CsuSettingsError(f"{problem}; {remedy}") from error
 
     async def _upload_keys(self, unit_id: str) -> TrustedKeys | None:

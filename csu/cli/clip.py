@@ -3,7 +3,9 @@
 import argparse
 import filecmp
 import os
+import re
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from edge_agent.durable import fsync_directory, make_directory
 
 _LIFETIME_S = 7 * 24 * 3600
 _SILENCE_S = 300.0
+_DURATION = re.compile(r"[0-9]{1,7}[smh]")
 
 
 def add_to(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -100,6 +103,8 @@ def interval_of(arguments: argparse.Namespace, now_us: int) -> tuple[int, int]:
     if arguments.last is not None:
         if arguments.start or arguments.end:
             raise CsuSettingsError("give --from and --to, or --last alone")
+        if not _DURATION.fullmatch(arguments.last):
+            raise CsuSettingsError(f"--last {arguments.last!r:.30}: give a duration, such as 10s, 5m or 2h")
         return parse_time(f"-{arguments.last}", arguments.zone, now_us), now_us
     if not arguments.start or not arguments.end:
         raise CsuSettingsError("give --from and --to, or --last 10s")
@@ -111,15 +116,21 @@ def interval_of(arguments: argparse.Namespace, now_us: int) -> tuple[int, int]:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that holds a clip already: two manifests would have one name.
+    """Refuse a folder that holds a clip already, since two manifests would have one name, or that takes no file.
 
     Raises:
-        CsuSettingsError: it does, or it is no folder.
+        CsuSettingsError: it does, is no folder, or cannot be made or written.
     """
     if (folder / MANIFEST_FILE_NAME).exists():
         raise CsuSettingsError(f"-o {folder} holds a clip already; name another folder")
     if folder.exists() and not folder.is_dir():
         raise CsuSettingsError(f"-o {folder} is not a folder")
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass  # it can be written; nothing is left
+    except OSError as error:
+        raise CsuSettingsError(f"-o {folder} cannot be written: {error}; name another folder") from error
 
 
 def deliver(source: Path, folder: Path) -> list[str]:

@@ -4,6 +4,7 @@ import argparse
 import getpass
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ OK, FAILED, USAGE, UNREACHABLE = 0, 1, 2, 3
 
 DEFAULT_SILENCE_S = 120.0
 _LOCALTIME = Path("/etc/localtime")
+_DATE_AND_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,9 @@ def parse_time(text: str, zone_name: str | None, now_us: int) -> int:
     try:
         return parse_instant(text, load_zone(zone_name or local_zone_name()), now_us)
     except ContractError as error:
+        if not _DATE_AND_TIME.match(text):
+            forms = "2026-03-29T02:10:00+01:00, 2026-03-29T02:10 (local time), now, or -90s, -5m, -2h before now"
+            raise CsuSettingsError(f"{text!r:.60} is not a time; write {forms}") from error
         raise CsuSettingsError(str(error)) from error
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from csu import demo
 from csu.cli.ask import probe_rows
 from csu.cli.clip import check_folder, deliver, interval_of
 from csu.cli.common import (
@@ -71,7 +72,8 @@ def test_times_as_people_type_them(text: str, expected_us: int) -> None:
         ("2026-10-25 02:30", "Europe/Paris", "twice"),
         ("2026-03-29 02:30", "Europe/Paris", "does not exist"),
         ("2026-03-29 02:30", "Europe/Atlantis", "Atlantis"),
-        ("soon", "Europe/Paris", "soon"),
+        ("yesterday", "Europe/Paris", r"yesterday.*local time.*-5m"),
+        ("-5000000000h", "Europe/Paris", r"-2h before now"),
         ("2026-02-30T00:00:00Z", "Europe/Paris", "2026-02-30"),
     ],
 )
@@ -101,9 +103,36 @@ def interval(*words: str) -> tuple[int, int]:
 def test_intervals() -> None:
     assert interval("--last", "10s") == (NOW_US - 10_000_000, NOW_US)
     assert interval("--from", "-5m", "--to", "-1m") == (NOW_US - 300_000_000, NOW_US - 60_000_000)
+    with pytest.raises(CsuSettingsError, match=r"--last '5000000000h': give a duration"):
+        interval("--last", "5000000000h")
     for bad in (["--last", "10s", "--to", "now"], ["--from", "now"], [], ["--from", "now", "--to", "-1s"]):
         with pytest.raises(CsuSettingsError):
             interval(*bad)
+
+
+def test_an_unwritable_folder_is_refused_before_anything_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_folder(tmp_path / "new" / "clip")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(CsuSettingsError, match="cannot be written"):
+        check_folder(Path("/proc/clip"))
+
+    def refuse(**_options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("csu.cli.clip.tempfile.TemporaryFile", refuse)
+    with pytest.raises(CsuSettingsError, match=r"-o .*cannot be written.*another folder"):
+        check_folder(tmp_path / "clip")
+
+
+@pytest.mark.parametrize("source", ["gopher:x", "x", "http://a/b", "file:/no/such.mp4"])
+def test_the_demonstration_refuses_an_unknown_source(
+    source: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("csu.demo.signal.signal", lambda _number, _handler: None)
+    assert demo.main(["--source", source]) == 2
+    assert source in capsys.readouterr().err
 
 
 def test_the_machines_zone_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

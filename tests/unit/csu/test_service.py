@@ -7,7 +7,7 @@ import pytest
 
 from csu.broker import Broker
 from csu.errors import BrokerError, CsuSettingsError
-from csu.serve_settings import ServeSettings
+from csu.serve_settings import ForeignBroker, ServeSettings
 from csu.service import Service
 from csu.service_info import ServiceInfo
 from edge_agent.clock import FakeClock
@@ -39,6 +39,13 @@ async def test_a_damaged_file_is_named_with_the_remedy(tmp_path: Path, name: str
     await asyncio.to_thread(path.write_bytes, content)
     with pytest.raises(CsuSettingsError, match=rf"{path.name}.*remove it"):
         await Service(ServeSettings(tmp_path), FakeClock()).run(announce)
+
+
+@pytest.mark.parametrize("host", ["203.0.113.9", "no.such.host.invalid"])
+async def test_a_host_that_is_not_ours_is_named(tmp_path: Path, host: str) -> None:
+    settings = ServeSettings(tmp_path, host=host, foreign_broker=ForeignBroker("mqtt://127.0.0.1:1"))
+    with pytest.raises(CsuSettingsError, match=f"--host '{host}'.*address of this machine"):
+        await Service(settings, FakeClock()).run(announce)
 
 
 @pytest.mark.parametrize(
