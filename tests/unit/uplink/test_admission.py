@@ -10,18 +10,20 @@ from hypothesis import strategies as st
 from joserfc import jws
 
 from edge_agent.clock import FakeClock
-from edge_agent.contract.commands import CommandClaims
+from edge_agent.contract.commands import DURABLE, CommandClaims
 from edge_agent.contract.ids import make_uuid7
 from edge_agent.contract.jws import ALGORITHM, MEDIA_TYPES, SigningKey, TrustedKeys
+from edge_agent.contract.model import canonical_json
 from edge_agent.errors import CommandRejectedError
 from edge_agent.settings import UploadSettings
 from edge_agent.uplink.admission import UNKNOWN, Admission, Admitted, Refused, Repeated
 from edge_agent.uplink.checks import UnitFacts
 from edge_agent.uplink.database import LinkDatabase
 from edge_agent.uplink.freshness import check_fresh
-from edge_agent.uplink.ledger import Ledger, NewCommand
+from edge_agent.uplink.ledger import Ledger, NewCommand, Step, fail
 from edge_agent.uplink.newest import NewestIat
 from edge_agent.uplink.stamps import ClockBelief
+from edge_agent.uplink.states import State
 
 KEY = SigningKey.generate()
 UNIT = UnitFacts(
@@ -238,6 +240,57 @@ async def test_an_instant_that_no_table_holds_is_malformed(
     verdict = await admission.judge(signed(claims_at(clock, cmd="clip.list", params={}, **{name: seconds})))
     assert isinstance(verdict, Refused)
     assert verdict.code == "malformed"
+
+
+ODD_VALUES = st.one_of(
+    st.sampled_from(["1" + "0" * 5000, "-1", "1e400", "NaN", "Infinity", "0.5", "true", "null", '""', "[]", "{}"]),
+    st.sampled_from(
+        [r'"\ud800"', '"\\u0000"', '"' + "x" * 3000 + '"', "[" * 300 + "]" * 300, '{"x":' * 300 + "1" + "}" * 300]
+    ),
+    st.integers().map(str),
+    st.text(max_size=20).map(json.dumps),
+)
+VALID: dict[str, dict[str, Any]] = {
+    "clip.request": {
+        "camera": "main",
+        "from": "2026-09-01T00:00:00Z",
+        "to": "2026-09-01T00:10:00Z",
+        "priority": "urgent",
+        "upload": "https://ingest.example/files/",
+    },
+    "clip.cancel": {"clip_id": "0197a1b2-0000-7000-8000-000000000001"},
+    "clip.list": {"offset": 3, "limit": 5},
+    "command.query": {"command_id": "0197a1b2-0000-7000-8000-000000000001"},
+    "coverage.query": {"camera": "main", "from": "2026-09-01T00:00:00Z", "to": "2026-09-02T00:00:00Z", "cursor": "c"},
+}
+ANSWERS = {
+    "malformed", "signature-invalid", "wrong-unit", "unknown-command", "not-authorised", "not-yet-valid", "expired",
+    "clock-unknown", "parameters-invalid", "unknown-camera", "interval-invalid", "origin-not-allowed",
+}  # fmt: skip
+
+
+@hypothesis_settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cmd=st.sampled_from(sorted(VALID)), data=st.data(), value=ODD_VALUES)
+async def test_one_odd_field_of_a_good_command_is_refused_or_can_be_stored(
+    admission: Admission, ledger: Ledger, clock: FakeClock, cmd: str, data: st.DataObject, value: str
+) -> None:
+    claims = claims_at(clock, cmd=cmd, params=dict(VALID[cmd]))
+    place = data.draw(
+        st.sampled_from([(claims, name) for name in claims] + [(claims["params"], n) for n in VALID[cmd]])
+    )
+    place[0][place[1]] = "the odd one"
+    verdict = await admission.judge(signed_text(json.dumps(claims).replace('"the odd one"', value)))
+    if isinstance(verdict, Refused):
+        assert verdict.code in ANSWERS
+        verdict.message.encode()
+        if verdict.claims is not None and verdict.body_sha256 is not None:
+            await ledger.store(
+                NewCommand(verdict.claims, verdict.body_sha256), fail(verdict.code, verdict.message, State.REJECTED)
+            )
+    elif isinstance(verdict, Admitted) and verdict.durable:
+        await ledger.store(NewCommand(verdict.claims, verdict.body_sha256), Step(State.DONE, result={}))
+        assert isinstance(verdict.parameters, DURABLE[cmd])
+        canonical_json(verdict.parameters.to_object())
 
 
 @pytest.mark.parametrize("command", ["a" * 61 + "\ud800", "a" * 61, "a" * 60 + "\x1b[31m", "clip.list\n"])
