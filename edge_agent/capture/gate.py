@@ -21,21 +21,31 @@ class Observer(Protocol):
         """The stream ended; the attempt may go on."""
         ...
 
+    def standstill(self) -> str | None:
+        """What a loss that shows now is due to, when the recorder itself stood still lately."""
+        ...
+
 
 class Gate:
-    """A `StreamSink` for one attempt."""
+    """A `StreamSink` for one attempt. What the recorder slept through is not put down to the camera."""
 
-    def __init__(self, sink: StreamSink, observer: Observer) -> None:
+    def __init__(self, sink: StreamSink, observer: Observer, cause: GapCause) -> None:
+        """`cause` is why there is no stream yet."""
+        self.cause = cause
+        """Why there is none, while there is none."""
         self._sink = sink
         self._observer = observer
-        self._lock = threading.Lock()  # protects `_shut`: a call that was let in has ended when `shut` returns
+        self._lock = threading.Lock()  # protects what follows: a call that was let in has ended when `shut` returns
         self._shut = False
+        self._streaming = False
 
     def start_stream(self, config: CodecConfig, cause: GapCause) -> None:
         """As `StreamSink`; nothing happens once the gate is shut."""
         with self._lock:
             if not self._shut:
-                self._sink.start_stream(config, cause)
+                overslept = cause == "camera-lost" and self.cause == "overload"
+                self._sink.start_stream(config, "overload" if overslept else cause)
+                self._streaming = True
                 self._observer.on_start(config)
 
     def write(self, unit: AccessUnit) -> None:
@@ -49,13 +59,21 @@ class Gate:
         """As `StreamSink`; nothing happens once the gate is shut."""
         with self._lock:
             if not self._shut:
-                self._sink.end_stream(cause, detail)
-                self._observer.on_end(cause, detail)
+                self._end(cause, detail)
 
     def shut(self, cause: GapCause, detail: str) -> None:
         """End the stream; nothing more is let through."""
         with self._lock:
             if not self._shut:
                 self._shut = True
-                self._sink.end_stream(cause, detail)
-                self._observer.on_end(cause, detail)
+                self._end(cause, detail)
+
+    def _end(self, cause: GapCause, detail: str) -> None:
+        if cause == "camera-lost" and (self._streaming or self.cause == "overload"):
+            standstill = self._observer.standstill()
+            if standstill is not None:
+                cause, detail = "overload", f"{standstill}; then: {detail}"
+        self._streaming = False
+        self.cause = cause
+        self._sink.end_stream(cause, detail)
+        self._observer.on_end(cause, detail)

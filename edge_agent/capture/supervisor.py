@@ -11,6 +11,7 @@ from edge_agent.capture.attempt import Attempt
 from edge_agent.capture.gate import Gate
 from edge_agent.capture.quality import QualityMeter, QualityWarning
 from edge_agent.capture.source import Activity, Source, SourceContext
+from edge_agent.capture.standstill import StandstillWatch
 from edge_agent.capture.table import open_source
 from edge_agent.clock import Clock
 from edge_agent.contract.access_unit import AccessUnit, CodecConfig, GapCause, StreamSink
@@ -82,6 +83,8 @@ class CaptureSupervisor:
         self._clock = clock
         self._open = open_with
         self._open(camera, context)
+        after_effect_s = camera.stall_timeout_s + camera.connect_timeout_s + _WATCHDOG_GRACE_S
+        self._standstills = StandstillWatch(clock, after_effect_s)
         self._meter = QualityMeter()
         self._lock = threading.Lock()  # protects `_state`, which the attempt's thread and the supervisor's replace
         self._state = CaptureState()
@@ -107,20 +110,21 @@ class CaptureSupervisor:
                 raise error
             if stop.is_set():
                 return
-            cause = "camera-lost"
+            cause = attempt.gate.cause
             failures = 1 if self._was_stable(attempt) else min(failures + 1, _MAX_FAILURES)
-            self._clock.wait(stop, self._wait_s(failures, error))
+            self._standstills.wait(stop, self._wait_s(failures, error))
             self._change(lambda state: replace(state, restarts=state.restarts + 1))
 
     def _start(self, cause: GapCause) -> Attempt:
         activity = Activity()
         source = self._open(self._camera, replace(self._context, activity=activity, cause=cause))
-        return Attempt(self._camera.name, source, Gate(self._sink, self), activity, self._clock.monotonic_us())
+        gate = Gate(self._sink, self, cause)
+        return Attempt(self._camera.name, source, gate, activity, self._clock.monotonic_us())
 
     def _watch(self, attempt: Attempt, stop: threading.Event) -> EdgeAgentError | None:
         """Wait for the attempt's end and end its stream; returns why it ended."""
         suspicions = 0
-        while not self._clock.wait(attempt.done, _POLL_S):
+        while not self._standstills.wait(attempt.done, _POLL_S):
             if stop.is_set():
                 attempt.stop.set()
                 self._wait_until(attempt.done, _STOP_GRACE_US)
@@ -155,7 +159,7 @@ class CaptureSupervisor:
             if not stop.is_set():
                 self._change(lambda state: replace(state, hung=True))
                 _log.error("camera %s: its library hangs; the recorder has to be restarted", self._camera.name)
-            while not stop.is_set() and not self._clock.wait(attempt.done, _POLL_S):
+            while not stop.is_set() and not self._standstills.wait(attempt.done, _POLL_S):
                 continue
             self._change(lambda state: replace(state, hung=False))
         return CaptureError(detail) if attempt.error is None else attempt.error
@@ -163,7 +167,7 @@ class CaptureSupervisor:
     def _wait_until(self, event: threading.Event, limit_us: int, stop: threading.Event | None = None) -> bool:
         end_us = self._clock.monotonic_us() + limit_us
         while self._clock.monotonic_us() < end_us and not (stop is not None and stop.is_set()):
-            if self._clock.wait(event, _POLL_S):
+            if self._standstills.wait(event, _POLL_S):
                 return True
         return event.is_set()
 
@@ -199,6 +203,10 @@ class CaptureSupervisor:
         if known.connected or known.cause != cause:
             level = logging.INFO if cause == "stopped" else logging.WARNING
             _log.log(level, "camera %s: %s: %s", self._camera.name, cause, detail)
+
+    def standstill(self) -> str | None:
+        """What a loss that shows now is due to, when the recorder itself stood still (asked by the gate)."""
+        return self._standstills.explanation()
 
     def _judge(self) -> None:
         warnings = self._meter.warnings

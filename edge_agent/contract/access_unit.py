@@ -21,7 +21,7 @@ GapCause = Literal[
     "camera-lost",  # the source failed, was absent or fell silent
     "timestamp-jump",  # the source's time stamps jumped or wrapped
     "parameters-changed",  # codec configuration changed in band
-    "overload",  # the disk could not keep up and whole groups of pictures were left out
+    "overload",  # the disk could not keep up and whole groups of pictures were left out; or the recorder stood still
     "storage-error",  # the storage refused writes
     "rotation",  # nothing is missing: a segment reached its length
     "unknown",  # the files do not tell

@@ -142,6 +142,50 @@ def test_the_state_says_why_there_is_no_picture(start: Callable[..., Run]) -> No
     assert run.end() < 1.0
 
 
+class StoppableClock(SystemClock):
+    """The clock of a process that is stopped in the midst of a wait, once `stop_us` is set."""
+
+    stop_us = 0
+
+    def __init__(self) -> None:
+        self.goes_on = threading.Event()
+        self._stopped_us = 0
+
+    def monotonic_us(self) -> int:
+        return super().monotonic_us() + self._stopped_us
+
+    def wait(self, event: threading.Event, timeout_s: float) -> bool:
+        if self.stop_us and not self._stopped_us:
+            self._stopped_us = self.stop_us
+            self.goes_on.set()
+        return super().wait(event, timeout_s)
+
+
+def test_a_stream_that_a_standstill_of_the_recorder_ended_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = StoppableClock()
+    monkeypatch.setattr("tests.unit.capture.test_supervisor.SystemClock", lambda: clock)
+
+    def stopped(context: SourceContext, sink: StreamSink, _stop: threading.Event) -> None:
+        sink.start_stream(make_config(), context.cause)
+        write_one(context, sink)
+        assert clock.goes_on.wait(60)
+        write_one(context, sink)
+        raise SourceUnavailableError("192.0.2.7: hung up")
+
+    script = Script(stopped, play)
+    run = Run(script)
+    try:
+        run.until(lambda state: state.connected, "connected")
+        clock.stop_us = 30_000_000
+        run.until(lambda state: state.connected and state.restarts == 1, "connected again")
+    finally:
+        run.end()
+    cause, detail = run.sink.ends[0]
+    assert cause == "overload"
+    assert detail.startswith("the recorder itself stood still for ")
+    assert run.sink.causes == ["start", "overload"]
+
+
 def test_a_source_that_ends_is_started_again(start: Callable[..., Run]) -> None:
     run = start(Script(play_one_then_end, play))
     run.until(lambda state: state.connected and state.restarts == 1, "connected again")
