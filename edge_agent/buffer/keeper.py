@@ -161,6 +161,8 @@ class Keeper:
                 if lacks_space(error):
                     self.free_space(1)
                 raise
+            if any(row.cause == "unknown" for row in self._holdings.rows_of(sequence)[:1]):
+                self._index.doubt([sequence])  # what was before it went while it was not indexed yet
             self._holdings.indexed([sequence])
 
     def _sample_clock(self) -> None:

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from edge_agent.buffer.clip.reader import PartReader, read_plan
+from edge_agent.buffer.index import Index
 from edge_agent.buffer.retention import over_limits
 from edge_agent.buffer.ring import Ring
 from edge_agent.contract.access_unit import GapCause
 from edge_agent.contract.clip import ClipPlan
-from edge_agent.errors import RingRequestError
+from edge_agent.errors import RingRequestError, RingStorageError
+from tests.support.polling import wait_until
 from tests.support.rings import FPS, RingBench
 
 pytestmark = pytest.mark.faults
@@ -124,6 +126,25 @@ def test_a_restart_is_not_blamed_for_what_was_overwritten_with_it(bench: RingBen
     plan = delivered(bench, again, begin_us, 55, 2)
     assert [gap.cause for gap in plan.gaps] == ["unknown"]
     again.close()
+
+
+def test_a_segment_that_is_indexed_after_the_one_before_it_went_knows_of_it(
+    bench: RingBench, ring: Ring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(Index, "add_segments", refuse)
+        bench.start(ring)
+        bench.play(ring, 12)
+        ring.end_stream("stopped", "")
+        wait_until(lambda: ring._holdings.newest(9) == [1, 2, 3], what="segments closed")
+        ring._keeper._dispose(lambda held, pins: over_limits(held, pins, 1, 0, 1))
+    bench.wait_recorded(ring)
+    rows = {row.sequence: row.cause for row, _ in ring._index.stretches()}
+    assert rows == {2: "unknown", 3: "rotation"}
+
+
+def refuse(index: Index, infos: object) -> None:
+    raise RingStorageError("the index cannot be written")
 
 
 def test_files_lost_while_nobody_ran_are_not_blamed_on_the_restart(bench: RingBench) -> None:
