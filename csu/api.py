@@ -125,6 +125,8 @@ class Api:
             return _error("unavailable", str(error), 503)
         except web.HTTPException as error:
             return _error("refused", error.reason, error.status)
+        except (ValueError, OverflowError) as error:  # what passes the models and no calendar or database holds
+            return _error("parameters-invalid", f"a value cannot be used: {error}"[:300], 400)
 
     async def _service(self, _request: web.Request) -> web.Response:
         return web.json_response(self._describe())

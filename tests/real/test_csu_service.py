@@ -95,6 +95,15 @@ def test_the_api_refuses_without_its_token(service: CsuService) -> None:
             "not-authorised",
         ),
         ("/v1/commands", b" " * 100_000, 413, "refused"),
+        (
+            "/v1/commands",
+            b'{"unit_id":"nomad-07","cmd":"coverage.query","operator":"a",'
+            b'"params":{"camera":"main","from":1%s,"to":2%s}}' % (b"0" * 25, b"0" * 25),
+            400,
+            "parameters-invalid",
+        ),
+        ("/v1/units", b"[" * 60_000, 400, "parameters-invalid"),
+        ("/v1/commands", b'{"unit_id":"nomad-07","cmd":"clip.list","operator":"\\ud800"}', 400, "parameters-invalid"),
     ],
 )
 def test_bad_requests_are_refused_by_name(
