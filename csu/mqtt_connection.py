@@ -239,6 +239,7 @@ class Connection:
         )
         client.connect_timeout = _CONNECT_TIMEOUT_S
         client.on_socket_register_write = _nothing
+        client.on_socket_open = _send_at_once
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
@@ -282,6 +283,12 @@ class Connection:
         self, _client: mqtt.Client, _data: object, packet_id: int, reasons: list[ReasonCode], _properties: object
     ) -> None:
         self._post(self._settle_answer, packet_id, not any(reason.is_failure for reason in reasons))
+
+
+def _send_at_once(_client: mqtt.Client, _data: object, connection: object) -> None:
+    """No Nagle delay: a command behind an acknowledgement would wait 40 ms for the peer's delayed ACK."""
+    if isinstance(connection, socket.socket):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _nothing(*_arguments: object) -> None:
