@@ -93,6 +93,110 @@ async def test_an_instant_beyond_the_calendar_is_garbage_too(
     assert await heard.ignored() == 1
 
 
+def deep(levels: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+NASTY_VALUES: list[Any] = [
+    10**25,
+    -(10**25),
+    2**63,
+    10**4500,
+    1e308,
+    float("nan"),
+    float("inf"),
+    "\ud800",
+    "\x00",
+    "\x1b[2J",
+    "x" * 20_000,
+    "9999-12-31T23:59:59.999999-23:59",
+    "0001-01-01T00:00:00+23:59",
+    deep(50),
+    deep(900),
+    {"a": deep(50)},
+    {"\ud800": 1},
+    {"": None},
+    None,
+    True,
+    [],
+    {},
+]
+
+
+def valid_bodies() -> dict[str, dict[str, Any]]:
+    """One valid body a topic, with what may be in it."""
+    at = "2026-03-29T00:00:00.000Z"
+    probes = {
+        name: {"state": "ok", "figure": 1} for name in ("camera", "storage", "power", "network", "clock", "system")
+    }
+    place = {"schema": "position/1", "fix": "fixed", "accuracy_m": 1.5, "source": "s", "deployment_id": "d"}
+    interval = {"from": at, "to": at, "held": False, "cause": None}
+    day = {"day": "2026-03-29", "held_s": 1, "lost_s": 1}
+    camera = {"camera": "main", "oldest": at, "newest": at, "size_bytes": 1, "days": [day], "last_24h": [interval]}
+    alarm = {"name": "camera-lost", "camera": "main", "since": at, "details": {"a": [1]}}
+    return {
+        "status": Status(state="online", unit_id="nomad-07", boot_id="b0" * 16).to_object(),
+        "position": {
+            "type": "Feature",
+            "geometry": {"type": "Point", "coordinates": [1.5, 2.5]},
+            "properties": place,
+        },
+        "health": {"schema": "health/1", "at": at} | probes,
+        "coverage": {"schema": "coverage/1", "at": at, "cameras": [camera]},
+        "alarms": {"schema": "alarms/1", "at": at, "alarms": [alarm]},
+        "event": make_event(1).to_object() | {"details": {"a": [1]}, "camera": "main"},
+        "reply": make_reply("running", progress={"sent_bytes": 1, "total_bytes": 4}).to_object(),
+    }
+
+
+def places_of(value: object, place: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """Paths to everything inside a JSON value."""
+    inner: list[tuple[str | int, object]] = []
+    if isinstance(value, dict):
+        inner = list(value.items())
+    elif isinstance(value, list):
+        inner = list(enumerate(value))
+    return [found for key, one in inner for found in [(*place, key), *places_of(one, (*place, key))]]
+
+
+def changed(body: dict[str, Any], place: tuple[str | int, ...], value: object) -> bytes:
+    """The body with another value at one place."""
+    copy = json.loads(json.dumps(body))
+    target = copy
+    for key in place[:-1]:
+        target = target[key]
+    target[place[-1]] = "@"
+    # Put in as text: the parser for huge numbers and deep lists is the centre's, not the test's.
+    return json.dumps(copy).replace('"@"', spelled(value)).encode()
+
+
+def spelled(value: object) -> str:
+    if isinstance(value, int) and abs(value) > 10**4000:
+        return "1" + "0" * 4500
+    return json.dumps(value)
+
+
+@pytest.mark.parametrize("name", sorted(valid_bodies()))
+async def test_one_odd_field_of_a_valid_body_harms_nothing(heard: Heard, name: str) -> None:
+    body = valid_bodies()[name]
+    with heard.feed.watch() as queue:
+        await heard.hear(f"csu/v1/nomad-07/up/{name}", json.dumps(body).encode())
+        assert await heard.ignored() == 0, "the body has to be valid before it is changed"
+        for place in places_of(body):
+            for value in NASTY_VALUES:
+                await heard.hear(f"csu/v1/nomad-07/up/{name}", changed(body, place, value))
+                while not queue.empty():
+                    json.dumps(queue.get_nowait(), ensure_ascii=False).encode()  # as watchers are told
+        # What was stored can be handed out again, as JSON that every reader takes.
+        units = [unit.to_object() for unit in await heard.registry.run(stored_units.load_units)]
+        events = await heard.registry.run(stored_units.recent_events, None, 1000)
+        json.dumps([units, events], ensure_ascii=False, allow_nan=False).encode()
+    assert await heard.ignored() > 0
+
+
 @pytest.mark.parametrize(
     "topic", ["", "csu/v1/nomad-08/up/status", "csu/v2/nomad-07/up/status", "csu/v1/../up/status", "csu/v1"]
 )
