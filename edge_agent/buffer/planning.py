@@ -285,12 +285,16 @@ class Planner:
         return found
 
     def _can_begin(self, segment: SegmentInfo, start_us: int) -> bool:
-        """Whether decoding can begin in a segment for what is shown from an instant on."""
+        """Whether decoding can begin in a segment for what is shown from an instant on.
+
+        A gradually refreshed key picture counts only when the keys that it needs lie in the segment too.
+        """
         boot_id, clock = segment.header.boot_id, self._holdings.clock
-        records = (entry.record for entry in segment.fragments)
+        keys = (entry.record for entry in segment.fragments if entry.record.is_key)
         return any(
-            record.is_key and (record.number == 1 or clock.utc_us(boot_id, record.monotonic_us) <= start_us)
-            for record in records
+            record.keys_back <= place
+            and (record.number == 1 or clock.utc_us(boot_id, record.monotonic_us) <= start_us)
+            for place, record in enumerate(keys)
         )
 
     def _pin_before(self, first: SegmentInfo, clip_id: str, capacity_bytes: int) -> list[int]:

@@ -1,5 +1,6 @@
 """Groups of pictures longer than a segment: the entry point lies in the segment before."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,3 +29,26 @@ def test_the_key_frame_may_lie_segments_before(tmp_path: Path, offset_s: float) 
     ring.close()
     assert result.delivered is not None
     assert result.delivered.start_us == start_us + round(offset_s * 1e6)
+
+
+class GradualGroups(RingBench):
+    """A camera that refreshes gradually: pictures are exact when decoding began two key pictures before."""
+
+    def stream(self, seconds: float) -> Stream:
+        now_us = self.clock.monotonic_us()
+        media_90k = now_us * TIMESCALE_HZ // 1_000_000
+        stream = make_units(seconds, fps=FPS, gop=FPS, first_dts_90k=media_90k, first_capture_us=now_us)
+        first, *others = stream.units
+        units = (first, *(replace(unit, keys_back=2) if unit.is_key else unit for unit in others))
+        return replace(stream, units=units)
+
+
+def test_the_keys_that_a_gradual_one_needs_may_lie_in_the_segment_before(tmp_path: Path) -> None:
+    bench = GradualGroups(tmp_path)
+    ring = bench.open()
+    start_us = bench.clock.wall_us()
+    bench.record(ring, 9.8)
+    result = bench.ask(ring, start_us + 4_200_000, start_us + 5_200_000)
+    ring.close()
+    assert result.delivered is not None
+    assert result.delivered.start_us == start_us + 4_200_000
