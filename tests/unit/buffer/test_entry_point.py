@@ -32,14 +32,14 @@ def test_the_key_frame_may_lie_segments_before(tmp_path: Path, offset_s: float) 
 
 
 class GradualGroups(RingBench):
-    """A camera that refreshes gradually: pictures are exact when decoding began two key pictures before."""
+    """A camera that refreshes gradually: pictures are exact when decoding began five key pictures before."""
 
     def stream(self, seconds: float) -> Stream:
         now_us = self.clock.monotonic_us()
         media_90k = now_us * TIMESCALE_HZ // 1_000_000
         stream = make_units(seconds, fps=FPS, gop=FPS, first_dts_90k=media_90k, first_capture_us=now_us)
         first, *others = stream.units
-        units = (first, *(replace(unit, keys_back=2) if unit.is_key else unit for unit in others))
+        units = (first, *(replace(unit, keys_back=5) if unit.is_key else unit for unit in others))
         return replace(stream, units=units)
 
 
@@ -48,7 +48,7 @@ def test_the_keys_that_a_gradual_one_needs_may_lie_in_the_segment_before(tmp_pat
     ring = bench.open()
     start_us = bench.clock.wall_us()
     bench.record(ring, 9.8)
-    result = bench.ask(ring, start_us + 4_200_000, start_us + 5_200_000)
+    result = bench.ask(ring, start_us + 8_200_000, start_us + 9_200_000)
     ring.close()
     assert result.delivered is not None
-    assert result.delivered.start_us == start_us + 4_200_000
+    assert result.delivered.start_us == start_us + 8_200_000
