@@ -175,6 +175,7 @@ class Link:
     session: Session
     pump: Pump
     publisher: Publisher
+    events: Events
     monitor: Monitor
     executor: Executor
     ephemeral: Ephemeral
@@ -190,12 +191,14 @@ class Link:
             group.create_task(self.ephemeral.run(), name="ephemeral commands")
             group.create_task(self.receiver.run(), name="receiver")
             group.create_task(self.pump.run(), name="pump")
+            group.create_task(self.events.run(lambda: self.session.is_online), name="acknowledged events")
             group.create_task(self.monitor.run_health(), name="health")
             group.create_task(self.monitor.run_coverage(), name="coverage")
             group.create_task(self.session.run(self), name="session")
 
     async def on_online(self, session_present: bool) -> None:
         """See `session.SessionListener`."""
+        self.events.reconnected()
         await self.publisher.on_online(session_present)
         self.transfers.kick()
 
@@ -281,7 +284,7 @@ async def _wire(plan: LinkPlan, keys: TrustedKeys, database: LinkDatabase) -> Li
     receipts = Receipts(unit_id, keys, ledger, clips, events, limiter)
     receiver = Receiver(session, {topics.down("command"): commands, topics.down("receipt"): receipts})
     pump = Pump(session, (retained, replies, events), wake)
-    return Link(clock, belief, session, pump, publisher, monitor, executor, ephemeral, receiver, transfers)
+    return Link(clock, belief, session, pump, publisher, events, monitor, executor, ephemeral, receiver, transfers)
 
 
 def _open_files(settings: Settings, clock: Clock) -> tuple[str, SigningKey, DeploymentRecord, SequenceCounter]:

@@ -3,6 +3,9 @@
 The set of raised alarms and the events that wait are in the link's database and change in one transaction: a restart
 of the link raises nothing twice and forgets nothing. At most `MAX_WAITING` events wait; beyond that the oldest are
 left out and counted (`events-lost`). When the database cannot be written, a few events are kept in memory.
+
+A broker acknowledges what it holds in memory: mosquitto 2.0 writes its store after the PUBACK. So an acknowledged
+event is kept for `SETTLE_S` more, and sent again, with the same `event_id`, when the connection ends before.
 """
 
 import asyncio
@@ -30,6 +33,9 @@ MAX_WAITING = 1000
 _BATCH = 32
 _MAX_IN_MEMORY = 64
 
+SETTLE_S = 5.0
+_SETTLE_LOOK_S = 2.0
+
 EventState = Literal["raised", "cleared", "occurred"]
 AlarmKey = tuple[str, str | None]
 """Name and camera."""
@@ -47,6 +53,7 @@ class Events:
         self._batch: deque[tuple[int, str]] = deque()
         self._read_up_to = 0
         self._memory: deque[str] = deque(maxlen=_MAX_IN_MEMORY)
+        self._acknowledged: dict[int, int] = {}  # number, and the monotonic time of its acknowledgement, µs
 
     async def load(self) -> None:
         """Read the raised alarms of the link's last life.
@@ -141,11 +148,13 @@ class Events:
         self._wake.set()
 
     async def _insert(self, body: str, also: Callable[[sqlite3.Connection], object] | None) -> None:
+        acknowledged = list(self._acknowledged)
+
         def work(connection: sqlite3.Connection) -> None:
             if also is not None:
                 also(connection)
             connection.execute("INSERT INTO events (body) VALUES (?)", (body,))
-            _drop_surplus(connection)
+            _drop_surplus(connection, acknowledged)
 
         await self._database.write(work)
 
@@ -162,15 +171,43 @@ class Events:
         return Item((self._outgoing(body),), number)
 
     async def sent(self, item: Item) -> None:
-        """See `OutboxSource.sent`."""
+        """See `OutboxSource.sent`; `run` deletes it."""
         if isinstance(item.token, int):
-            sql = "DELETE FROM events WHERE number = ?"
-            await self._database.write_relaxed(lambda connection: connection.execute(sql, (item.token,)))
+            self._acknowledged[item.token] = self._stamper.clock.monotonic_us()
 
     def lost(self, item: Item) -> None:
         """See `OutboxSource.lost`."""
         if isinstance(item.token, str):
             self._memory.appendleft(item.token)
+        self._begin_again()
+
+    def reconnected(self) -> None:
+        """Another connection begins: what the last one had acknowledged a moment ago is sent again."""
+        self._acknowledged.clear()
+        self._begin_again()
+        self._wake.set()
+
+    async def run(self, is_online: Callable[[], bool]) -> None:
+        """Delete for ever what was acknowledged long enough ago, on a connection that is still there."""
+        while True:
+            await self._stamper.clock.async_sleep(_SETTLE_LOOK_S)
+            if is_online():
+                await self._delete_settled()
+
+    async def _delete_settled(self) -> None:
+        limit_us = self._stamper.clock.monotonic_us() - round(SETTLE_S * 1e6)
+        settled = [number for number, since_us in self._acknowledged.items() if since_us <= limit_us]
+        if not settled:
+            return
+        try:
+            await self._database.write_relaxed(lambda connection: _delete(connection, settled))
+        except LedgerError as error:
+            logger.warning("acknowledged events cannot be deleted: %s", error)
+            return
+        for number in settled:
+            self._acknowledged.pop(number, None)
+
+    def _begin_again(self) -> None:
         self._batch.clear()
         self._read_up_to = 0
 
@@ -187,10 +224,20 @@ class Events:
         return Outgoing(self._topic, canonical_json(event))
 
 
-def _drop_surplus(connection: sqlite3.Connection) -> None:
-    """Leave the oldest out beyond the bound, and count them in one `events-lost` event that stands for all."""
+def _delete(connection: sqlite3.Connection, numbers: list[int]) -> None:
+    connection.executemany("DELETE FROM events WHERE number = ?", [(number,) for number in numbers])
+
+
+def _is_too_many(connection: sqlite3.Connection) -> bool:
     (waiting,) = connection.execute("SELECT count(*) FROM events").fetchone()
-    if waiting <= MAX_WAITING:
+    return int(waiting) > MAX_WAITING
+
+
+def _drop_surplus(connection: sqlite3.Connection, acknowledged: list[int]) -> None:
+    """Beyond the bound, let go of acknowledged ones; then leave the oldest out, counted in one `events-lost`."""
+    if _is_too_many(connection):
+        _delete(connection, acknowledged)
+    if not _is_too_many(connection):
         return
     rows = connection.execute("SELECT number, body FROM events ORDER BY number LIMIT 2").fetchall()
     lost = sum(_lost_of(json.loads(body)) for _, body in rows)

@@ -1,6 +1,7 @@
 """What is published, in what order, and what happens to it when the connection ends first."""
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,6 +24,7 @@ from edge_agent.uplink.session import Session
 from edge_agent.uplink.stamps import Stamper
 from edge_agent.uplink.states import State
 from edge_agent.uplink.wire import Inbound, Outgoing, WireOptions
+from tests.support.patient_clock import PatientClock
 from tests.support.polling import until
 from tests.unit.uplink.test_ledger import new_command
 
@@ -191,6 +193,58 @@ async def test_events_beyond_the_bound_are_counted(
     first, *others = out.bodies("event")
     assert (first["name"], first["details"]) == ("events-lost", {"count": 16})
     assert [body["details"] for body in others] == [{"number": number} for number in range(16, 20)]
+
+
+async def test_an_acknowledged_event_is_kept_until_the_broker_must_have_stored_it(
+    out: Out, wake: asyncio.Event, database: LinkDatabase, clock: FakeClock
+) -> None:
+    patient, online = PatientClock(), [True]
+    out.events._stamper = dataclasses.replace(out.events._stamper, clock=patient)
+
+    async def kept() -> int:
+        rows = await database.read(lambda connection: connection.execute("SELECT count(*) FROM events").fetchone())
+        return int(rows[0])
+
+    settling = asyncio.create_task(out.events.run(lambda: online[0]))
+    async with running(out, wake):
+        await out.events.occurred(EventName.COMMAND_REFUSED, {"number": 1})
+        await until(lambda: len(out.bodies("event")) == 1, what="the event")
+        assert await kept() == 1
+        online[0] = False  # the broker dies
+        await advance(patient, 20)
+        assert await kept() == 1
+        out.events.reconnected()
+        online[0] = True
+        await until(lambda: len(out.bodies("event")) == 2, what="the event again")
+        await advance(patient, 4)
+        assert await kept() == 1
+        await advance(patient, 8)
+        assert await kept() == 0
+        out.events.reconnected()
+        await out.events.occurred(EventName.COMMAND_REFUSED, {"number": 2})
+        await until(lambda: len(out.bodies("event")) == 3, what="another event")
+    settling.cancel()
+    await asyncio.wait({settling})
+    first, again, other = out.bodies("event")
+    assert first["event_id"] == again["event_id"] != other["event_id"]
+
+
+async def advance(clock: PatientClock, seconds: int) -> None:
+    """A second at a time, so that sleepers look."""
+    for _ in range(seconds):
+        clock.advance(1)
+        await asyncio.sleep(0.02)
+
+
+async def test_acknowledged_events_make_room_before_others_are_left_out(
+    out: Out, wake: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events_module, "MAX_WAITING", 5)
+    async with running(out, wake):
+        for number in range(20):
+            await out.events.occurred(EventName.COMMAND_REFUSED, {"number": number})
+            await until(lambda: len(out.events._acknowledged) == number + 1, what="the acknowledgement")  # noqa: B023 -- called before the next one
+    assert [body["details"] for body in out.bodies("event")] == [{"number": number} for number in range(20)]
 
 
 async def test_events_live_in_memory_when_the_database_cannot_be_written(
