@@ -8,6 +8,7 @@ directory. No cross-origin access: no CORS header is ever sent, and the token is
 | `GET /v1/service` | `ServiceInfo`, whether the broker is reached, messages of strangers |
 | `GET /v1/units`, `GET /v1/units/{unit_id}` | `UnitRecord` |
 | `POST /v1/units` `{"unit_id", "jwk"}` | what the unit needs: `Enrolment` |
+| `DELETE /v1/units/{unit_id}` | `Expulsion`: the unit is shut out |
 | `GET /v1/events?unit_id&limit` | events, oldest first |
 | `GET /v1/commands?unit_id&limit`, `GET /v1/commands/{id}` | `CommandRecord`; the latter `{"command", "clip"}` |
 | `POST /v1/commands` `{"unit_id", "cmd", "params", "operator", …}` | `CommandRecord` |
@@ -63,6 +64,14 @@ class Enrolment(ContractModel):
     command_keys: dict[str, Any]
 
 
+class Expulsion(ContractModel):
+    """A unit that is shut out."""
+
+    unit_id: str
+    own_broker: bool
+    """False: its user at the broker is left, which is not the service's own."""
+
+
 class CommandRequest(ContractModel):
     """Body of `POST /v1/commands`."""
 
@@ -85,6 +94,7 @@ class Api:
         commander: Commander,
         feed: Feed,
         enrol: Callable[[EnrolRequest], Awaitable[Enrolment]],
+        expel: Callable[[str], Awaitable[Expulsion]],
         describe: Callable[[], dict[str, Any]],
         token: str,
     ) -> None:
@@ -92,6 +102,7 @@ class Api:
         self._commander = commander
         self._feed = feed
         self._enrol = enrol
+        self._expel = expel
         self._describe = describe
         self._token = token
         self.app = web.Application(middlewares=[self._guard], client_max_size=_MAX_BODY_BYTES)
@@ -101,6 +112,7 @@ class Api:
                 web.get("/v1/units", self._units),
                 web.post("/v1/units", self._add_unit),
                 web.get("/v1/units/{unit_id}", self._unit),
+                web.delete("/v1/units/{unit_id}", self._remove_unit),
                 web.get("/v1/events", self._events),
                 web.get("/v1/commands", self._commands),
                 web.post("/v1/commands", self._add_command),
@@ -141,6 +153,9 @@ class Api:
     async def _add_unit(self, request: web.Request) -> web.Response:
         enrolment = await self._enrol(EnrolRequest.from_json(await request.read(), _MAX_BODY_BYTES))
         return web.json_response(enrolment.to_object(), status=201)
+
+    async def _remove_unit(self, request: web.Request) -> web.Response:
+        return web.json_response((await self._expel(request.match_info["unit_id"])).to_object())
 
     async def _events(self, request: web.Request) -> web.Response:
         unit_id, limit = _filter(request)

@@ -227,15 +227,17 @@ class Broker:
         return chosen
 
     def remove_user(self, name: str) -> None:
-        """Shut a unit out; its connection ends when the broker re-reads its files, at once."""
+        """Shut a unit out; its connection ends when the broker re-reads its files, at once.
+
+        Raises:
+            BrokerError: a reserved name.
+        """
+        if name in self._services or name == _PROBE_USER:
+            raise BrokerError(f"{name!r} is a reserved name, not a unit's")
         self._write_passwords({name: None})
         process = self._process
         if process is not None and process.poll() is None:
             process.send_signal(signal.SIGHUP)
-
-    def users(self) -> set[str]:
-        """Names of the units that are let in."""
-        return set(self._read_passwords()) - {*self._services, _PROBE_USER}
 
     # The files.
 

@@ -42,6 +42,10 @@ class Client:
         answer = self._call("POST", "/v1/units", {"unit_id": unit_id, "jwk": jwk})
         return dict(answer)
 
+    def expel(self, unit_id: str) -> bool:
+        """Shut a unit out; whether its user at the broker is gone too."""
+        return bool(self._call("DELETE", f"/v1/units/{quote(unit_id, safe='')}")["own_broker"])
+
     def command(self, order: dict[str, Any]) -> CommandRecord:
         """Give a command (`api.CommandRequest`)."""
         return CommandRecord.from_object(self._call("POST", "/v1/commands", order))

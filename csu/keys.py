@@ -9,7 +9,7 @@ from typing import Any
 from csu.errors import CsuSettingsError, SignatureError
 from edge_agent.contract.jws import SigningKey, TrustedKeys
 from edge_agent.contract.names import UNIT_ID_PATTERN
-from edge_agent.durable import make_directory, write_file
+from edge_agent.durable import fsync_directory, make_directory, write_file
 
 RESERVED_UNIT_IDS = frozenset({"csu"})
 """Names of the broker's service users."""
@@ -20,7 +20,8 @@ class KeyStore:
 
     `command.jwk` is private (mode 0600); `command-keys.json` is its public set, which units are given;
     `units/<unit>.jwks` holds a unit's public keys, the present one first. Earlier ones stay: they verify clips that
-    were signed before the unit got a new key.
+    were signed before the unit got a new key. `expelled/<unit>.jwks` holds those of units that were shut out, for
+    `csu verify --key`; nobody else reads them.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -30,6 +31,7 @@ class KeyStore:
             CsuSettingsError: a key file is damaged or cannot be read or made.
         """
         self._units_directory = directory / "units"
+        self._expelled_directory = directory / "expelled"
         try:
             make_directory(self._units_directory, 0o700)
             self.signing_key = _load_or_create(directory / "command.jwk")
@@ -56,11 +58,6 @@ class KeyStore:
         entries = self._units.get(unit_id)
         return None if entries is None else TrustedKeys.from_jwks({"keys": entries[:1]})
 
-    def evidence_keys(self, unit_id: str) -> TrustedKeys | None:
-        """What verifies a unit's manifests: all keys that it had; None when it is not enrolled."""
-        document = self.unit_jwks(unit_id)
-        return None if document is None else TrustedKeys.from_jwks(document)
-
     def enrol(self, unit_id: str, jwk: Mapping[str, Any]) -> None:
         """Make a key the present one of a unit, durably; blocks for the write.
 
@@ -77,6 +74,27 @@ class KeyStore:
         except OSError as error:
             raise CsuSettingsError(f"{path} cannot be written: {error}") from error
         self._units[unit_id] = entries
+
+    def expel(self, unit_id: str) -> None:
+        """Trust a unit no longer; without effect when it is not enrolled. Its keys go to `expelled/`, durably.
+
+        Raises:
+            CsuSettingsError: the storage refused.
+        """
+        entries = self._units.get(unit_id)
+        if entries is None:
+            return
+        path, kept = self._units_directory / f"{unit_id}.jwks", self._expelled_directory / f"{unit_id}.jwks"
+        try:
+            make_directory(self._expelled_directory, 0o700)
+            before = _read_set(kept) if kept.exists() else []
+            both = entries + [old for old in before if old["x"] not in {entry["x"] for entry in entries}]
+            write_file(kept, json.dumps({"keys": both}, indent=2).encode(), 0o644)
+            path.unlink(missing_ok=True)
+            fsync_directory(self._units_directory)
+        except OSError as error:
+            raise CsuSettingsError(f"the keys of {unit_id} cannot be moved: {error}") from error
+        del self._units[unit_id]
 
 
 def _public_entry(jwk: Mapping[str, Any]) -> dict[str, Any]:

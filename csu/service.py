@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from csu import stored_units
-from csu.api import Api, Enrolment, EnrolRequest, describe_service
+from csu.api import Api, Enrolment, EnrolRequest, Expulsion, describe_service
 from csu.broker import Broker
 from csu.bus import Bus
 from csu.commander import Commander
@@ -103,7 +103,8 @@ class Service:
         verifier = Verifier(registry, commander, self._keys, self._feed, self._clock)
         ingest_url = await self._start_ingest(stack, verifier)
         enrol = self._enroller(registry)
-        api = Api(registry, commander, self._feed, enrol, lambda: self._describe(inbound), self._token)
+        expel = self._expeller(registry)
+        api = Api(registry, commander, self._feed, enrol, expel, lambda: self._describe(inbound), self._token)
         api_url = await self._start_api(stack, api)
         self._info = self._make_info(api_url, ingest_url)
         await asyncio.to_thread(self._publish_info)
@@ -242,6 +243,18 @@ class Service:
             )
 
         return enrol
+
+    def _expeller(self, registry: Registry) -> Callable[[str], Awaitable[Expulsion]]:
+        async def expel(unit_id: str) -> Expulsion:
+            # The registry last: until then the command can be given again after a failure.
+            await registry.run(stored_units.load_unit, unit_id)
+            await asyncio.to_thread(self._keys.expel, unit_id)
+            if self._broker is not None:
+                await asyncio.to_thread(self._broker.remove_user, unit_id)
+            await registry.run(stored_units.remove_unit, unit_id)
+            return Expulsion(unit_id=unit_id, own_broker=self._broker is not None)
+
+        return expel
 
 
 @asynccontextmanager

@@ -16,6 +16,24 @@ def add_unit(connection: sqlite3.Connection, unit_id: str, now_us: int) -> None:
     connection.execute("INSERT OR IGNORE INTO units (unit_id, enrolled_us) VALUES (?, ?)", (unit_id, now_us))
 
 
+def remove_unit(connection: sqlite3.Connection, unit_id: str) -> None:
+    """Forget a unit and its states; its events, commands and clips stay as the record of what was done.
+
+    Raises:
+        RequestRefusedError: it is not known.
+    """
+    if connection.execute("DELETE FROM units WHERE unit_id = ?", (unit_id,)).rowcount == 0:
+        raise RequestRefusedError("unknown-unit", f"no unit {unit_id!r:.60} is enrolled here", 404)
+    connection.execute("DELETE FROM states WHERE unit_id = ?", (unit_id,))
+    connection.execute(
+        "UPDATE commands SET next_send_us = NULL, version = version + 1, state = 'expired'"
+        " WHERE unit_id = ? AND state IN ('waiting', 'accepted', 'running')",
+        (unit_id,),
+    )
+    connection.execute("UPDATE commands SET next_send_us = NULL WHERE unit_id = ?", (unit_id,))
+    connection.execute("UPDATE clips SET next_receipt_us = NULL WHERE unit_id = ?", (unit_id,))
+
+
 def save_state(
     connection: sqlite3.Connection, unit_id: str, topic: StateTopic, body: dict[str, Any], now_us: int
 ) -> bool:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from csu.mqtt_probe import accepts
 from edge_agent.contract.messages import Status
 from tests.real.csu_service import UNIT_ID, CsuService
 from tests.real.fake_unit import BOOT_ID
@@ -112,6 +113,29 @@ def test_bad_requests_are_refused_by_name(
     service.enrol()
     found, answer = call(service, path, api_token(service), "POST", body)
     assert (found, answer["error"]["code"]) == (status, code), answer
+
+
+def test_an_expelled_unit_is_shut_out(service: CsuService) -> None:
+    identity = service.enrol()
+    unit = service.unit(lambda _unit, _command: None, identity)
+    token = api_token(service)
+    order = b'{"unit_id":"nomad-07","cmd":"clip.list","operator":"a"}'
+    command = call(service, "/v1/commands", token, "POST", order)[1]
+    broker = urlsplit(service.client.info().mqtt_url)
+    where = (broker.hostname or "", broker.port or 0, UNIT_ID, identity.password)
+    assert accepts(*where)
+    unit.stop()
+    outcome = service.cli("expel", UNIT_ID)
+    assert (outcome.returncode, "shut out" in outcome.stdout) == (0, True), outcome.stderr
+    wait_until(lambda: not accepts(*where), what="the unit shut out")
+    assert call(service, "/v1/units", token) == (200, [])
+    assert call(service, f"/v1/commands/{command['command_id']}", token)[1]["command"]["state"] == "expired"
+    assert call(service, "/v1/commands", token, "POST", order)[0] == 404
+    assert service.cli("expel", UNIT_ID).returncode == 2
+    service.end()
+    service.start()
+    assert call(service, "/v1/units", token) == (200, [])
+    assert not accepts(*where)
 
 
 def test_unknown_ids_are_404(service: CsuService) -> None:

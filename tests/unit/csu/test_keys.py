@@ -28,13 +28,27 @@ def test_a_new_key_uploads_and_the_old_one_still_verifies(tmp_path: Path) -> Non
     store.enrol("nomad-07", new.public_jwk())
     store = KeyStore(tmp_path)
     assert store.units() == ["nomad-07"]
-    uploads, evidence = store.upload_keys("nomad-07"), store.evidence_keys("nomad-07")
+    uploads, evidence = store.upload_keys("nomad-07"), TrustedKeys.from_jwks(store.unit_jwks("nomad-07") or {})
     assert uploads is not None
-    assert evidence is not None
     assert uploads.verify("upload", new.sign("upload", {})) == {}
     assert evidence.verify("manifest", old.sign("manifest", {})) == {}
     with pytest.raises(ValueError, match="signature"):
         uploads.verify("upload", old.sign("upload", {}))
+
+
+def test_an_expelled_unit_is_trusted_no_longer_and_its_keys_are_kept(tmp_path: Path) -> None:
+    old, new = SigningKey.generate(), SigningKey.generate()
+    store = KeyStore(tmp_path)
+    for key in (old, new):
+        store.enrol("nomad-07", key.public_jwk())
+        store.expel("nomad-07")
+    store.expel("nomad-07")
+    for reader in (store, KeyStore(tmp_path)):
+        assert reader.units() == []
+        assert reader.upload_keys("nomad-07") is None
+    kept = TrustedKeys.from_json((tmp_path / "expelled" / "nomad-07.jwks").read_text())
+    for key in (old, new):
+        assert kept.verify("manifest", key.sign("manifest", {})) == {}
 
 
 @pytest.mark.parametrize("unit_id", ["csu", "Nomad", "a", "../x", "", "n" * 40])
