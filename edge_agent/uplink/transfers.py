@@ -141,10 +141,6 @@ class Transfers:
         for transfer, _ in self._running.values():
             transfer.kick()
 
-    def troubles(self) -> dict[str, str]:
-        """Clips whose upload does not go on at the moment, and why."""
-        return {clip_id: transfer.trouble for clip_id, (transfer, _) in self._running.items() if transfer.trouble}
-
     async def _take_up(self, session: aiohttp.ClientSession) -> None:
         async with self._lock:
             await asyncio.to_thread(self._tools.store.open)

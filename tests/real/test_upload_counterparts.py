@@ -23,7 +23,16 @@ from edge_agent.contract.upload import PATCH_CONTENT_TYPE, origin_of
 from edge_agent.uplink.transfers import Transfers
 from tests.support.polling import until
 from tests.support.tus_requests import RawUnit, token
-from tests.support.uploads import UNIT_ID, Centre, Heard, make_clip, running_ingest, trusted, upload_settings
+from tests.support.uploads import (
+    UNIT_ID,
+    Centre,
+    Heard,
+    make_clip,
+    running_ingest,
+    troubles,
+    trusted,
+    upload_settings,
+)
 
 pytestmark = pytest.mark.real
 
@@ -123,8 +132,8 @@ async def _upload(tmp_path: Path, url: str, clip_id: str, plan_file: Path, ca_fi
     )
     task = asyncio.create_task(transfers.run())
     await transfers.submit(clip_id, plan_file, url, "normal")
-    await until(lambda: heard.ends or transfers.troubles(), what="end or trouble")
+    await until(lambda: heard.ends or troubles(transfers), what="end or trouble")
     if ca_file is None:
-        assert "certificate" in transfers.troubles()[clip_id].lower()
+        assert "certificate" in troubles(transfers)[clip_id].lower()
     task.cancel()
     await asyncio.wait({task})

@@ -14,6 +14,7 @@ from edge_agent.clock import SystemClock
 from edge_agent.contract.jws import SigningKey, TrustedKeys
 from edge_agent.contract.messages import Progress
 from edge_agent.settings import UploadSettings
+from edge_agent.uplink.transfers import Transfers
 from tests.support.clips import CLIP_ID, make_part, make_plan
 
 UNIT_ID = "nomad-07"
@@ -82,6 +83,11 @@ class Centre:
     """What the centre was told of, in order, even when it failed to take it."""
     fail: bool = False
     """Fail when a clip is handed over."""
+
+
+def troubles(transfers: Transfers) -> dict[str, str]:
+    """Clips whose upload does not go on at the moment, and why."""
+    return {clip_id: transfer.trouble for clip_id, (transfer, _) in transfers._running.items() if transfer.trouble}
 
 
 def trusted(key: SigningKey) -> TrustedKeys:

@@ -23,6 +23,7 @@ from tests.support.uploads import (
     Heard,
     make_clip,
     running_ingest,
+    troubles,
     trusted,
     upload_settings,
 )
@@ -254,11 +255,11 @@ async def test_a_kick_ends_the_wait(tmp_path: Path) -> None:
     port = int(url.rsplit(":", 1)[1].split("/")[0])
     async with running_transfers(tmp_path / "unit", upload_settings(url), HeldClock()) as (transfers, heard):
         await submit(transfers, clip, url)
-        await until(transfers.troubles, what="trouble")
+        await until(lambda: troubles(transfers), what="trouble")
         async with running_ingest(tmp_path / "csu", {UNIT_ID: trusted(KEY)}, port=port):
             transfers.kick()
             await until(lambda: heard.ends, what="delivery")
-        assert transfers.troubles() == {}
+        assert troubles(transfers) == {}
 
 
 async def test_an_urgent_clip_overtakes(tmp_path: Path, centre: Centre) -> None:
