@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from csu.cli.common import FAILED, OK, Context, add_order, ask, json_text, local_text, parse_time, printable, table
-from edge_agent.contract.times import parse_utc
+from edge_agent.contract.times import format_utc, parse_utc
 
 _QUERY_LIFETIME_S = 3600
 _CANCEL_LIFETIME_S = 24 * 3600
@@ -81,8 +81,8 @@ def run_coverage(context: Context) -> int:
     now_us = context.clock.wall_us()
     params: dict[str, Any] = {
         "camera": arguments.camera,
-        "from": parse_time(arguments.start, arguments.zone, now_us),
-        "to": parse_time(arguments.end, arguments.zone, now_us),
+        "from": format_utc(parse_time(arguments.start, arguments.zone, now_us)),
+        "to": format_utc(parse_time(arguments.end, arguments.zone, now_us)),
     }
     for _ in range(_MAX_PAGES):
         page = ask(context, "coverage.query", params, _QUERY_LIFETIME_S)
