@@ -34,7 +34,7 @@ def test_lines_are_written_in_order_with_their_arguments_and_tracebacks() -> Non
 def test_a_pipe_that_nobody_reads_costs_lines_and_no_time() -> None:
     reader, writer = os.pipe()
     stream = os.fdopen(writer, "w", buffering=1)
-    pipe = LogPipe(stream, capacity=100)
+    pipe = LogPipe(stream, capacity=1000)  # more than the pipe holds, whoever of the two threads is faster
     logger = logger_on(pipe)
     done = threading.Event()
 
