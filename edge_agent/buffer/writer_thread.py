@@ -20,8 +20,6 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
-from tenacity.wait import wait_exponential_jitter
-
 from edge_agent.buffer.assembler import Assembler, ClosedFragment, SegmentOpening
 from edge_agent.buffer.intake import Hole, Intake, Item, StreamEnded, StreamStarted
 from edge_agent.buffer.segment import SegmentInfo, UtcEstimate
@@ -31,7 +29,7 @@ from edge_agent.buffer.write_figures import WriteFigures
 from edge_agent.clock import Clock
 from edge_agent.contract.access_unit import AccessUnit, GapCause
 from edge_agent.errors import FormatError, RingStorageError
-from edge_agent.retry import backoff_s
+from edge_agent.retry import backoff_s, jittered
 from edge_agent.settings import SyncPolicy
 
 logger = logging.getLogger(__name__)
@@ -41,7 +39,7 @@ SYNC_INTERVAL_S = 10.0
 _IDLE_S = 0.5
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FREELY = 4  # so often a fragment is tried again at once after footage was given up; then with pauses
-_BACKOFF = wait_exponential_jitter(multiplier=0.1, max=5.0, jitter=0.5)
+_BACKOFF = jittered(0.1, 5.0)
 
 
 class SegmentShelf(Protocol):
