@@ -36,9 +36,12 @@ logger = logging.getLogger(__name__)
 
 MAX_REQUEST_BYTES = 65_536
 MAX_CONNECTIONS = 16
+MAX_WAITING = 2 * MAX_CONNECTIONS
+"""Requests in work; those of clients that were dropped still count until a worker finds them gone."""
 SOCKET_MODE = 0o660
 
 _WORKERS = 2
+_GONE = object()
 
 
 class RingApi(Protocol):
@@ -86,7 +89,7 @@ class RingServer:
         self._request_timeout_s = request_timeout_s
         self._idle_timeout_s = idle_timeout_s
         self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._writers: dict[asyncio.StreamWriter, None] = {}  # the one that asked longest ago first
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="ring-request")
         self._waiting = 0
         self._operations: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
@@ -119,16 +122,18 @@ class RingServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._writers) >= MAX_CONNECTIONS:
-            writer.transport.abort()
-            return
-        self._writers.add(writer)
+            # Clients that are stopped hold connections and ask nothing: who comes anew is served instead of them.
+            oldest = next(iter(self._writers))
+            del self._writers[oldest]
+            oldest.transport.abort()
+        self._writers[writer] = None
         try:
             while await self._serve_one(reader, writer):
                 continue
         except (OSError, EOFError, TimeoutError):
             logger.debug("ring client left", exc_info=True)
         finally:
-            self._writers.discard(writer)
+            self._writers.pop(writer, None)
             writer.transport.abort()
 
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
@@ -141,16 +146,19 @@ class RingServer:
                 writer.write(_failure(ErrorCode.TOO_LARGE, message))
                 await writer.drain()
                 return False
-        answer = await self._answer(line, reader)
+        if self._writers.pop(writer, _GONE) is _GONE:
+            return False
+        self._writers[writer] = None
+        answer = await self._answer(line, lambda: writer.transport.is_closing() or reader.at_eof())
         async with asyncio.timeout(self._request_timeout_s):
             writer.write(answer)
             await writer.drain()
         return True
 
-    async def _answer(self, line: bytes, client: asyncio.StreamReader) -> bytes:
-        if self._waiting >= MAX_CONNECTIONS:
+    async def _answer(self, line: bytes, is_gone: Callable[[], bool]) -> bytes:
+        if self._waiting >= MAX_WAITING:
             return _failure(ErrorCode.TOO_MANY, "the recorder is busy with earlier requests")
-        work = asyncio.get_running_loop().run_in_executor(self._pool, self._work, line, client.at_eof)
+        work = asyncio.get_running_loop().run_in_executor(self._pool, self._work, line, is_gone)
         self._waiting += 1
         work.add_done_callback(self._work_ended)
         try:

@@ -17,7 +17,7 @@ from edge_agent.buffer.ring import Ring
 from edge_agent.buffer.segment_scan import scan_segment
 from edge_agent.clock import SystemClock
 from edge_agent.contract.ring_protocol import RecorderState
-from edge_agent.errors import RingUnavailableError
+from edge_agent.errors import RingRequestError, RingUnavailableError
 from edge_agent.paths import ring_socket
 from tests.builders import CAMERA
 from tests.support.polling import until
@@ -122,11 +122,11 @@ async def test_a_stopped_recorder_does_not_hang_who_asks(processes: Processes, t
 
 
 async def first_answer(client: RingClient) -> RecorderState:
-    """The state, once the recorder has dropped who does not read."""
+    """The state, as soon as the recorder has a moment between the requests of who does not read."""
     while True:
         try:
             return await client.state()
-        except RingUnavailableError:
+        except (RingUnavailableError, RingRequestError):
             await asyncio.sleep(0.2)
 
 

@@ -184,15 +184,20 @@ async def test_one_connection_may_ask_again(server: RingServer) -> None:
     writer.close()
 
 
-async def test_connections_are_bounded_and_leave_room_again(server: RingServer, client: RingClient) -> None:
+async def test_connections_are_bounded_and_the_most_idle_gives_way(server: RingServer, client: RingClient) -> None:
     idle = [await asyncio.open_unix_connection(server.socket_path) for _ in range(MAX_CONNECTIONS)]
     await until(lambda: len(server._writers) == MAX_CONNECTIONS, what="connections accepted")
-    with pytest.raises(RingUnavailableError):
-        await client.state()
+    first_reader, first_writer = idle[0]
+    first_writer.write(b'{"op":"plans"}\n')
+    assert json.loads(await first_reader.readline())["ok"] is True
+    assert await client.state() == STATE
+    assert await asyncio.wait_for(idle[1][0].read(), 20) == b""
+    first_writer.write(b'{"op":"plans"}\n')
+    assert json.loads(await first_reader.readline())["ok"] is True
+    assert len(server._writers) <= MAX_CONNECTIONS
     for _, writer in idle:
         writer.transport.abort()
     await until(lambda: not server._writers, what="connections gone")
-    assert await client.state() == STATE
 
 
 async def test_an_idle_client_is_dropped(tmp_path: Path, ring: FakeRing) -> None:
