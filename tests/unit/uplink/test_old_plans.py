@@ -31,18 +31,18 @@ class Ring:
         return True
 
     async def state(self) -> RecorderState:
-        raise NotImplementedError
+        raise AssertionError("not asked in these tests")
 
     async def plan(self, request: PlanRequest) -> PlanResult:
-        raise NotImplementedError
+        raise AssertionError("not asked in these tests")
 
     async def coverage(self, max_intervals: int = 60) -> CameraCoverage:
-        raise NotImplementedError
+        raise AssertionError("not asked in these tests")
 
     async def coverage_query(
         self, interval: Interval, cursor: str | None = None, max_intervals: int = 80
     ) -> CoveragePage:
-        raise NotImplementedError
+        raise AssertionError("not asked in these tests")
 
 
 async def test_only_old_plans_of_nobody_go(clock: FakeClock, ledger: Ledger) -> None:
