@@ -10,6 +10,7 @@ process closes what it can and leaves: its supervisor starts it again.
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -181,6 +182,7 @@ class Recorder:
             await asyncio.wait(waited_for, timeout=HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if opened.done():
+            gc.freeze()  # what is loaded stays: a collection during a plan does not walk it again
             return opened.result()
         logger.info("told to end while the ring is being opened: what that began, the next start finishes")
         self.left_behind = True

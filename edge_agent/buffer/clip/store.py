@@ -5,7 +5,8 @@ A plan exists when its `plan.json` exists; that file's presence pins the segment
 Procedure of `write_plan`, and what a cut after each step leaves:
 
 1. make the folder `plans/<clip_id>`                  – an empty folder: no plan
-2. write `part-N.header`, part after part, synced      – headers without a plan: no plan
+2. write `part-N.header`, part after part, synced      – headers without a plan: no plan (their names ride on the
+                                                         sync of step 3: same folder, journalled in order)
 3. write `plan.json` (temporary file, sync, rename)    – no plan, or the whole plan
 
 Procedure of `remove_plan`:
@@ -66,7 +67,7 @@ def write_plan(plans_directory: Path, plan: ClipPlan, headers: Sequence[bytes] =
     folder = plan_directory(plans_directory, plan.clip_id)
     settle_directory(folder)
     for part, header in zip(plan.parts, headers, strict=True):
-        write_file(folder / part.header_file, header)
+        write_file(folder / part.header_file, header, is_followed=True)
     write_file(folder / PLAN_FILE_NAME, plan.model_dump_json(by_alias=True, exclude_none=True).encode())
     return folder / PLAN_FILE_NAME
 
