@@ -94,7 +94,7 @@ class KeyStore:
             fsync_directory(self._units_directory)
         except OSError as error:
             raise CsuSettingsError(f"the keys of {unit_id} cannot be moved: {error}") from error
-        del self._units[unit_id]
+        self._units.pop(unit_id, None)
 
 
 def _public_entry(jwk: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,12 +8,11 @@ import atexit
 import logging
 import os
 import queue
-import sys
 import threading
 from logging.handlers import QueueHandler
-from typing import TextIO
 
 MAX_WAITING_LINES = 2000
+_STANDARD_ERROR = 2
 DRAIN_S = 0.5
 """How long the end of a process waits for its last lines to be read."""
 
@@ -21,21 +20,25 @@ DRAIN_S = 0.5
 class LogPipe(QueueHandler):
     """Hands log records over to a thread that writes them; never blocks who logs.
 
+    The thread writes to the descriptor itself: a stream's lock, held by a write that nobody reads, would keep the
+    interpreter from ending.
+
     Args:
-        stream: where the lines go.
+        descriptor: where the lines go.
         capacity: lines that may wait.
     """
 
-    def __init__(self, stream: TextIO, capacity: int = MAX_WAITING_LINES) -> None:
+    def __init__(self, descriptor: int, capacity: int = MAX_WAITING_LINES) -> None:
         self._waiting: queue.Queue[logging.LogRecord | threading.Event] = queue.Queue(capacity)
         super().__init__(self._waiting)
-        self._writer = logging.StreamHandler(stream)
+        self._descriptor = descriptor
+        self._lines = logging.Formatter()
         self._left_out = 0
         threading.Thread(target=self._write, name="log", daemon=True).start()
 
     def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802 -- the base class's name
         """Records are formatted where they are written."""
-        self._writer.setFormatter(fmt)
+        self._lines = fmt or logging.Formatter()
 
     def enqueue(self, record: logging.LogRecord) -> None:
         """Hand one record over; called under the handler's lock."""
@@ -63,7 +66,15 @@ class LogPipe(QueueHandler):
             if isinstance(item, threading.Event):
                 item.set()
             else:
-                self._writer.handle(item)
+                _write_all(self._descriptor, (self._lines.format(item) + "\n").encode(errors="backslashreplace"))
+
+
+def _write_all(descriptor: int, line: bytes) -> None:
+    try:
+        while line:
+            line = line[os.write(descriptor, line) :]
+    except OSError:
+        return  # the reader is gone, or the disk behind it is full: there is nobody left to tell
 
 
 def set_up_logging(process: str, verbose: bool = False) -> None:
@@ -74,7 +85,7 @@ def set_up_logging(process: str, verbose: bool = False) -> None:
         verbose: also what only a maintainer wants to see.
     """
     stamp = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "
-    pipe = LogPipe(sys.stderr)
+    pipe = LogPipe(_STANDARD_ERROR)
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.INFO,
         format=f"{stamp}%(levelname)s {process}: %(name)s: %(message)s",

@@ -9,10 +9,11 @@ highest sequence number ever used.
 """
 
 import json
+import logging
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edge_agent.buffer.catalogue import Stretch, stretches_of
@@ -23,6 +24,8 @@ from edge_agent.buffer.segment_blob import decode_contents, encode_contents
 from edge_agent.contract.access_unit import CodecConfig
 from edge_agent.contract.segment_format import SegmentHeader
 from edge_agent.errors import FormatError, IndexDamagedError, RingStorageError
+
+logger = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
 
@@ -268,9 +271,13 @@ def _restrict(path: Path) -> None:
         if not path.exists():
             path.touch(_MODE)
         for file in (path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))):
-            mode = file.stat().st_mode & 0o777 if file.exists() else 0
-            if mode & ~_MODE:
-                file.chmod(mode & _MODE)
+            with suppress(FileNotFoundError):
+                mode = file.stat().st_mode & 0o777
+                if mode & ~_MODE:
+                    file.chmod(mode & _MODE)
+    except PermissionError as error:
+        # A file system without modes, or a file that another account made: no reason not to record.
+        logger.warning("%s stays readable for others: %s", path, error.strerror)
     except OSError as error:
         raise RingStorageError(f"cannot restrict {path} to its owner and group: {error.strerror}") from error
 

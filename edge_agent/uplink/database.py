@@ -6,7 +6,6 @@ for marks whose loss costs a repetition only (a reply that was acknowledged is s
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import sqlite3
@@ -212,8 +211,12 @@ def _restrict(path: Path) -> None:
     """Nobody but the unit's group may read it; SQLite gives its companions the mode of the database."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE))
     for suffix in ("", "-wal", "-shm"):
-        with contextlib.suppress(FileNotFoundError):
+        try:
             path.with_name(path.name + suffix).chmod(_MODE)
+        except FileNotFoundError:
+            continue
+        except PermissionError as error:  # a file system without modes: no reason to be deaf
+            logger.warning("%s%s stays readable for others: %s", path, suffix, error.strerror)
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
