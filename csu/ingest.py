@@ -16,6 +16,7 @@ import errno
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
@@ -126,19 +127,29 @@ class Ingest:
 
     async def _expire(self) -> None:
         while True:
-            now_us = self._clock.wall_us()
-            before_us = now_us - round(self._limits.expiry_s * 1e6)
-            empty_before_us = now_us - round(self._limits.empty_expiry_s * 1e6)
-            for upload in await asyncio.to_thread(self._uploads.idle_since, before_us, empty_before_us):
-                await self._expire_one(upload)
+            try:
+                for upload in await asyncio.to_thread(self._uploads.idle_since, *self._idle_instants()):
+                    await self._expire_one(upload)
+            except (OSError, UploadRefusedError) as error:
+                _log.warning("uploads that have expired are not removed, tried again later: %s", error)
             await self._clock.async_sleep(_EXPIRY_CHECK_S)
 
+    def _idle_instants(self) -> tuple[int, int]:
+        """What `Upload.is_idle` takes, as of now."""
+        now_us = self._clock.wall_us()
+        return now_us - round(self._limits.expiry_s * 1e6), now_us - round(self._limits.empty_expiry_s * 1e6)
+
     async def _expire_one(self, upload: Upload) -> None:
-        _log.info("upload %s expired", upload.info.upload_id)
-        try:
-            await self._remove(upload)
-        except (OSError, UploadRefusedError) as error:
-            _log.warning("upload %s: not removed, tried again later: %s", upload.info.upload_id, error)
+        """Remove an upload that was found idle, unless it was taken up since."""
+        upload_id = upload.info.upload_id
+        async with self._removing(upload) as is_allowed:
+            # Who works on it would be cut off by a turn of ours.
+            if not is_allowed or self._gates.is_busy(upload_id):
+                return
+            async with self._gates.turn(upload_id) as turn:
+                if await asyncio.to_thread(upload.is_idle, *self._idle_instants()) and not turn.dropped:
+                    await asyncio.to_thread(self._uploads.remove, upload)
+                    _log.info("upload %s expired", upload_id)
 
     @web.middleware
     async def _answer_errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -213,13 +224,13 @@ class Ingest:
         if offset == upload.info.length_bytes:
             self._look_at(upload)
         headers = {"Location": PREFIX + upload.info.upload_id, "Upload-Offset": str(offset)}
-        return web.Response(status=201, headers=headers | self._expires(upload, offset))
+        return web.Response(status=201, headers=headers | await self._expires(upload, offset))
 
-    def _expires(self, upload: Upload, offset: int) -> dict[str, str]:
+    async def _expires(self, upload: Upload, offset: int) -> dict[str, str]:
         if offset == 0:
             instant_s = upload.info.created_us / 1e6 + min(self._limits.empty_expiry_s, self._limits.expiry_s)
         else:
-            instant_s = max(upload.info.created_us, self._clock.wall_us()) / 1e6 + self._limits.expiry_s
+            instant_s = await asyncio.to_thread(upload.last_change_us) / 1e6 + self._limits.expiry_s
         return {"Upload-Expires": formatdate(instant_s, usegmt=True)}
 
     def _metadata(self, request: web.Request, unit_id: str) -> UploadMetadata:
@@ -265,7 +276,7 @@ class Ingest:
             "Upload-Metadata": upload.info.metadata.to_header(),
             "Cache-Control": "no-store",
         }
-        return web.Response(status=200, headers=headers | self._expires(upload, offset))
+        return web.Response(status=200, headers=headers | await self._expires(upload, offset))
 
     async def _offset_of(self, upload: Upload) -> int:
         try:
@@ -295,7 +306,8 @@ class Ingest:
                 offset = writer.offset
         if offset == upload.info.length_bytes:
             self._look_at(upload)
-        return web.Response(status=204, headers={"Upload-Offset": str(offset)} | self._expires(upload, offset))
+        headers = {"Upload-Offset": str(offset)} | await self._expires(upload, offset)
+        return web.Response(status=204, headers=headers)
 
     def _look_at(self, upload: Upload) -> None:
         self._arrivals.look_at(upload.info.metadata.unit_id, upload.info.metadata.clip_id)
@@ -306,13 +318,17 @@ class Ingest:
         return web.Response(status=204)
 
     async def _remove(self, upload: Upload) -> None:
-        """Forget an upload, unless its clip is being handed over: its bytes are then the centre's."""
+        async with self._removing(upload) as is_allowed:
+            if is_allowed:
+                async with self._gates.turn(upload.info.upload_id):
+                    await asyncio.to_thread(self._uploads.remove, upload)
+
+    @asynccontextmanager
+    async def _removing(self, upload: Upload) -> AsyncIterator[bool]:
+        """Whether an upload may be removed: not while its clip is handed over, its bytes are then the centre's."""
         metadata = upload.info.metadata
         async with self._clips.alone(clip_key(metadata.unit_id, metadata.clip_id)):
-            if self._arrivals.is_noted(metadata.unit_id, metadata.clip_id):
-                return
-            async with self._gates.turn(upload.info.upload_id):
-                await asyncio.to_thread(self._uploads.remove, upload)
+            yield not self._arrivals.is_noted(metadata.unit_id, metadata.clip_id)
 
 
 async def _no_continue(request: web.Request) -> None:

@@ -101,6 +101,12 @@ class Upload:
         except FileNotFoundError:
             return self.info.created_us
 
+    def is_idle(self, since_us: int, empty_since_us: int) -> bool:
+        """Nothing was added to it since the first instant, or it has no byte and was made before the second."""
+        if self.last_change_us() < since_us:
+            return True
+        return self.info.created_us < empty_since_us and _offset_or_0(self) == 0
+
 
 class UploadStore:
     """All uploads of an ingest."""
@@ -237,13 +243,8 @@ class UploadStore:
         return free_bytes - own_bytes - sum(min(cap_bytes, other_bytes) for other_bytes in announced.values())
 
     def idle_since(self, instant_us: int, empty_instant_us: int) -> list[Upload]:
-        """Uploads that nothing was added to since then; of those without a byte, what was made before the second."""
-        return [
-            upload
-            for upload in self._all()
-            if upload.last_change_us() < instant_us
-            or (upload.info.created_us < empty_instant_us and _offset_or_0(upload) == 0)
-        ]
+        """Uploads that are idle (`Upload.is_idle`)."""
+        return [upload for upload in self._all() if upload.is_idle(instant_us, empty_instant_us)]
 
 
 def _offset_or_0(upload: Upload) -> int:

@@ -83,6 +83,10 @@ class Gates:
     def __init__(self) -> None:
         self._gates: dict[str, _Gate] = {}
 
+    def is_busy(self, upload_id: str) -> bool:
+        """Whether somebody works on the upload, or waits for their turn."""
+        return upload_id in self._gates
+
     @asynccontextmanager
     async def turn(self, upload_id: str) -> AsyncIterator[Turn]:
         """Drop who works on the upload, wait until what it brought is stored, take its place.
