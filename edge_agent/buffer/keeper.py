@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from edge_agent.buffer.catalogue import Catalogue
 from edge_agent.buffer.clock_model import PLAUSIBLE_FROM_US
 from edge_agent.buffer.disposal import Disposal
-from edge_agent.buffer.holdings import Holdings
+from edge_agent.buffer.freed_space import FreedSpace
+from edge_agent.buffer.holdings import Holdings, VictimPicker
 from edge_agent.buffer.index import Index, lacks_space
 from edge_agent.buffer.layout import DAMAGED_FOLDER, segment_file
 from edge_agent.buffer.pins import Pins
@@ -68,6 +69,7 @@ class Keeper:
         self._clock = clock
         self._boot_id = boot_id
         self._limits = limits
+        self._freed = FreedSpace(clock)
         self._max_age_us = limits.max_age_us
         self._unknown: list[int] = []
         self._indexer: FileIndexer | None = None
@@ -196,24 +198,40 @@ class Keeper:
 
     def _retain(self) -> None:
         self._disposal.retry()
-        room = self.room()
         excess_bytes = 0
         if self._limits.max_bytes is not None:
             headroom_bytes = self._limits.headroom_bytes(self._holdings.bytes_per_s())
             excess_bytes = self._holdings.size_bytes() + headroom_bytes - self._limits.max_bytes
-        lacking_bytes = self._limits.min_free_bytes - room.free_bytes
-        floor_bytes = self._limits.floor_bytes(self._holdings.bytes_per_s(), room.total_bytes)
-        below_bytes = floor_bytes - room.free_bytes if floor_bytes else 0
 
         def pick(catalogue: Catalogue, pins: Pins) -> list[Victim]:
             old = expired(catalogue, lambda number: self._is_expired(catalogue, number), MAX_VICTIMS)
-            return old or self._before_unknown(
-                over_limits(catalogue, pins, excess_bytes, lacking_bytes, MAX_VICTIMS)
-                or below_floor(catalogue, pins, below_bytes, MAX_VICTIMS)
-            )
+            return old or self._before_unknown(over_limits(catalogue, pins, excess_bytes, 0, MAX_VICTIMS))
 
         self._dispose(pick)
+        self._keep_free()
         self._prune_boots()
+
+    def _keep_free(self) -> None:
+        """Give up footage until enough is free: one segment, then, if the free space rose, as many as it takes."""
+        for at_most in (1, MAX_VICTIMS - 1):
+            room = self.room()
+            if not self._freed.may_remove(room.free_bytes) or not self._dispose(self._for_room(room, at_most)):
+                return
+            if not self._freed.helped(room.free_bytes, self.room().free_bytes):
+                return
+
+    def _for_room(self, room: Room, at_most: int) -> VictimPicker:
+        floor_bytes = self._limits.floor_bytes(self._holdings.bytes_per_s(), room.total_bytes)
+        below_bytes = floor_bytes - room.free_bytes if floor_bytes else 0
+        lacking_bytes = self._limits.min_free_bytes - room.free_bytes
+
+        def pick(catalogue: Catalogue, pins: Pins) -> list[Victim]:
+            return self._before_unknown(
+                over_limits(catalogue, pins, 0, lacking_bytes, at_most)
+                or below_floor(catalogue, pins, below_bytes, at_most)
+            )
+
+        return pick
 
     def _before_unknown(self, victims: list[Victim]) -> list[Victim]:
         """While a rebuild has files to read, newer footage does not go before them: the next rounds reach them."""
@@ -224,7 +242,7 @@ class Keeper:
         """Give up footage at once because a write failed for want of space; the bytes given up."""
         return self._dispose(lambda catalogue, pins: for_a_write(catalogue, pins, wanted_bytes))
 
-    def _dispose(self, pick: Callable[[Catalogue, Pins], list[Victim]]) -> int:
+    def _dispose(self, pick: VictimPicker) -> int:
         victims = self._holdings.take_victims(pick)
         if victims:
             reasons = ", ".join(sorted({victim.reason for victim, _ in victims}))

@@ -1,6 +1,6 @@
 """Opening a ring: whatever state a power cut or a person left, the files are believed and nothing good is lost.
 
-0. A disk without room for the index gives up its oldest footage.
+0. A disk without room for the index gives up its oldest footage; its newest only when the index cannot be opened.
 1. The index is opened; a damaged one is moved aside (`damaged/`) and an empty one made.
 2. Removals that were owed are done.
 3. Rows whose file is gone are dropped; the last few files are checked against their rows by length.
@@ -33,6 +33,7 @@ from edge_agent.buffer.layout import (
     segment_file,
     sequence_of,
 )
+from edge_agent.buffer.retention import SPARED_SEGMENTS
 from edge_agent.buffer.sampler import tells_something
 from edge_agent.buffer.segment import SegmentInfo
 from edge_agent.buffer.segment_scan import ScanResult, cut_tail, scan_segment
@@ -81,15 +82,16 @@ class OpenedRing:
     recovered: Recovered
 
 
-def make_room(directory: Path, free_bytes: Callable[[Path], int]) -> int:
+def make_room(directory: Path, free_bytes: Callable[[Path], int], spared: int = SPARED_SEGMENTS) -> int:
     """Give up the oldest footage when the disk is so full that not even the index can be opened.
 
     The files go without a row in the index, which drops those of files that are gone. Segments that a plan names are
-    spared.
+    spared. It ends as soon as a removal did not make the free space rise (see `freed_space`).
 
     Args:
         directory: the camera's ring.
         free_bytes: of the file system of a path.
+        spared: so many of the newest segments stay: 0 when the index could not be opened indeed.
 
     Returns:
         The number of segments given up.
@@ -97,21 +99,26 @@ def make_room(directory: Path, free_bytes: Callable[[Path], int]) -> int:
     Raises:
         RingStorageError: the storage refused.
     """
+    given_up = 0
     try:
-        if free_bytes(directory) >= _ROOM_BYTES:
+        free = free_bytes(directory)
+        if free >= _ROOM_BYTES:
             return 0
+        held = sorted(list_segments(directory))
         pinned = _named_by_plans(directory / PLANS_FOLDER)
-        given_up = 0
-        for sequence in sorted(list_segments(directory) - pinned)[:_MAX_GIVEN_UP]:
+        older = [sequence for sequence in held[: max(len(held) - spared, 0)] if sequence not in pinned]
+        for sequence in older[:_MAX_GIVEN_UP]:
             path = directory / segment_file(sequence)
             path.unlink()
             fsync_directory(path.parent)
             given_up += 1
-            if free_bytes(directory) >= _ROOM_BYTES:
+            before, free = free, free_bytes(directory)
+            if free >= _ROOM_BYTES or free <= before:
                 break
     except OSError as error:
         raise RingStorageError(f"cannot make room in {directory}: {error}") from error
-    logger.warning("the disk was full: the oldest %d segments were given up", given_up)
+    if given_up:
+        logger.warning("the disk was full: the oldest %d segments were given up", given_up)
     return given_up
 
 

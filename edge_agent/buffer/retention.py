@@ -3,9 +3,10 @@
 By age: whatever the disk and whoever waits for the footage; law beats convenience, and a clip that is not fetched
 within the limit is lost. By bytes and by free space: oldest first, never what a clip waits for (its share is bounded
 when it is planned), and for free space never the newest `KEPT_SEGMENTS`: a disk that others filled must not leave the
-ring without its last minutes. What the next writes need is kept free even so, by any unpinned segment. When a write
-fails for want of space all the same, every unpinned segment may go, and at the very end pinned ones: recording comes
-first.
+ring without its last minutes. What the next writes need is kept free even so, but never by the newest
+`SPARED_SEGMENTS`: the figure for free space may be wrong (`freed_space`). When a write fails for want of space all
+the same, which is no figure but a fact, every unpinned segment may go, and at the very end pinned ones: recording
+comes first.
 """
 
 from collections.abc import Callable, Container, Iterator
@@ -15,6 +16,9 @@ from typing import Literal
 from edge_agent.buffer.catalogue import Catalogue
 
 KEPT_SEGMENTS = 10
+"""Closed segments that others' need for space does not take: about the last ten minutes."""
+SPARED_SEGMENTS = 3
+"""Closed segments that only a write without space takes: about the last three minutes."""
 
 _HEADROOM_SHARE = 8
 _HEADROOM_S = 5.0
@@ -85,10 +89,11 @@ def over_limits(
 
 
 def below_floor(catalogue: Catalogue, pinned: Container[int], lacking_bytes: int, at_most: int) -> list[Victim]:
-    """Segments to give back before a write fails for want of space: what it would take then, but for pinned ones."""
+    """Segments to give back before a write fails for want of space; never the newest `SPARED_SEGMENTS`."""
     found: list[Victim] = []
+    protected = frozenset(catalogue.newest(SPARED_SEGMENTS))
     for sequence in _unpinned(catalogue, pinned):
-        if len(found) >= at_most or lacking_bytes <= 0:
+        if len(found) >= at_most or lacking_bytes <= 0 or sequence in protected:
             break
         found.append(Victim(sequence, "no-space"))
         lacking_bytes -= catalogue.size_of(sequence)

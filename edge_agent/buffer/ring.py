@@ -143,7 +143,13 @@ class Ring:
         directory = ring_directory(data_dir, camera.name)
         lock = _take(directory)
         try:
-            ring = cls._recovered(directory, camera, context, clock, lock, probe or SystemClockProbe(clock))
+            make_room(directory, _free_bytes)
+            try:
+                ring = cls._recovered(directory, camera, context, clock, lock, probe or SystemClockProbe(clock))
+            except RingStorageError:
+                if not make_room(directory, _free_bytes, spared=0):
+                    raise
+                ring = cls._recovered(directory, camera, context, clock, lock, probe or SystemClockProbe(clock))
         except BaseException:
             lock.release()
             raise
@@ -161,7 +167,6 @@ class Ring:
         lock: RingLock,
         probe: ClockProbe,
     ) -> Self:
-        make_room(directory, lambda path: shutil.disk_usage(path).free)
         opened = open_ring(directory)
         index, holdings, recovered = opened.index, opened.holdings, opened.recovered
         try:
@@ -364,6 +369,10 @@ def _take(directory: Path) -> RingLock:
     except OSError as error:
         raise RingStorageError(f"cannot prepare {directory}: {error.strerror}") from error
     return lock
+
+
+def _free_bytes(directory: Path) -> int:
+    return shutil.disk_usage(directory).free
 
 
 def _limits(camera: CameraSettings) -> Limits:

@@ -7,8 +7,17 @@ import pytest
 
 from edge_agent.buffer import keeper as keeper_module
 from edge_agent.buffer.catalogue import Catalogue, Stretch
+from edge_agent.buffer.freed_space import LONGEST_PAUSE_S
 from edge_agent.buffer.keeper import Keeper, Room
-from edge_agent.buffer.retention import KEPT_SEGMENTS, Limits, below_floor, expired, for_a_write, over_limits
+from edge_agent.buffer.retention import (
+    KEPT_SEGMENTS,
+    SPARED_SEGMENTS,
+    Limits,
+    below_floor,
+    expired,
+    for_a_write,
+    over_limits,
+)
 from edge_agent.buffer.ring import Ring
 from tests.support.polling import wait_until
 from tests.support.rings import BOOT_IDS, RingBench, clip_id, held_segments
@@ -45,10 +54,11 @@ def test_a_write_without_space_takes_pinned_ones_last_of_all() -> None:
     assert for_a_write(Catalogue(), (), 150) == []
 
 
-def test_what_the_next_writes_need_is_kept_free_by_any_unpinned_segment() -> None:
-    few = catalogue(3)
+def test_what_the_next_writes_need_is_kept_free_by_any_unpinned_segment_but_the_newest() -> None:
+    few = catalogue(SPARED_SEGMENTS + 3)
     assert [victim.sequence for victim in below_floor(few, {1}, 101, 9)] == [2, 3]
     assert [victim.sequence for victim in below_floor(few, (), 101, 1)] == [1]
+    assert [victim.sequence for victim in below_floor(few, (), 1 << 60, 9)] == [1, 2, 3]
     assert not below_floor(few, (), 0, 9)
     limits = Limits(None, 0, 1)
     assert limits.floor_bytes(500_000, 64_000_000) == 6_500_000
@@ -105,10 +115,69 @@ def test_what_a_clip_waits_for_stays(small: tuple[RingBench, Ring], monkeypatch:
 def test_a_full_disk_removes_the_oldest(small: tuple[RingBench, Ring], monkeypatch: pytest.MonkeyPatch) -> None:
     bench, ring = small
     bench.record(ring, 60)
-    monkeypatch.setattr(Keeper, "room", lambda _: Room(-1, 1))
+    monkeypatch.setattr(Keeper, "room", lambda _: Room(-len(bench.files()), 1))
     ring._keeper.wake()
     wait_until(lambda: len(bench.files()) == KEPT_SEGMENTS, what="all but the newest removed")
     assert max(bench.files()) == 15
+
+
+@pytest.fixture
+def lying_still(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[tuple[RingBench, Ring]]:
+    """A ring of twenty segments whose housekeeping is done by hand; the parameter is `min_free_bytes`."""
+    bench = RingBench(tmp_path, {"min_free_bytes": request.param})
+    ring = bench.open()
+    bench.record(ring, 80)
+    ring.close()
+    ring = bench.open(record=False)
+    assert len(bench.files()) == 20
+    yield bench, ring
+    ring.close()
+
+
+def tidy(ring: Ring, rounds: int = 30) -> None:
+    for _ in range(rounds):
+        ring._keeper.round()
+
+
+both_limits = pytest.mark.parametrize(
+    ("lying_still", "free_bytes", "kept"),
+    [(2 << 30, 1 << 30, KEPT_SEGMENTS), (0, 0, SPARED_SEGMENTS)],
+    indirect=["lying_still"],
+)
+
+
+@both_limits
+def test_free_space_that_does_not_rise_is_believed_once_in_a_while(
+    lying_still: tuple[RingBench, Ring], free_bytes: int, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, ring = lying_still
+    monkeypatch.setattr(Keeper, "room", lambda _: Room(free_bytes, 1 << 40))
+    tidy(ring)
+    assert sorted(bench.files()) == list(range(2, 21))
+    bench.clock.advance(LONGEST_PAUSE_S)
+    tidy(ring)
+    assert sorted(bench.files()) == list(range(3, 21))
+    for _ in range(30):
+        bench.clock.advance(LONGEST_PAUSE_S)
+        tidy(ring, 1)
+    assert sorted(bench.files()) == list(range(21 - kept, 21))
+    assert ring._keeper.free_space(1 << 40) > 0
+    assert not bench.files()
+
+
+@both_limits
+def test_free_space_that_rises_late_is_waited_for(
+    lying_still: tuple[RingBench, Ring], free_bytes: int, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, ring = lying_still
+    seen = len(bench.files())
+    monkeypatch.setattr(Keeper, "room", lambda _: Room(free_bytes - seen, 1 << 40))
+    for left in range(19, kept - 1, -1):
+        tidy(ring, 3)
+        assert len(bench.files()) == left
+        seen = left
+    tidy(ring)
+    assert sorted(bench.files()) == list(range(21 - kept, 21))
 
 
 def test_age_removes_everything_that_is_older_pinned_or_not(small: tuple[RingBench, Ring]) -> None:
