@@ -69,6 +69,7 @@ class Ingest:
     Args:
         directory: the centre's; `ingest/`, `arrivals/` and `clips/` are made in it.
         keys: the enrolled units' keys.
+        evidence_keys: what a unit's manifests are read with, also when it is shut out by now; `keys` unless given.
         on_complete: called for each clip that has arrived, once at least.
         clock: of the centre.
         origins: scheme, host and port under which units reach this ingest; `add_origin` adds one.
@@ -82,6 +83,7 @@ class Ingest:
         on_complete: OnComplete,
         clock: Clock,
         *,
+        evidence_keys: KeyLookup | None = None,
         origins: Collection[str] = (),
         limits: IngestLimits | None = None,
     ) -> None:
@@ -93,7 +95,7 @@ class Ingest:
         self._uploads = UploadStore(directory / "ingest", clips)
         store = ArrivalStore(directory / "arrivals", directory / "ingest", clips)
         self._clips = Exclusive()
-        self._arrivals = Arrivals(self._uploads, store, keys, on_complete, self._clips, clock)
+        self._arrivals = Arrivals(self._uploads, store, evidence_keys or keys, on_complete, self._clips, clock)
         self._gates = Gates()
         self.app = self._build()
 
@@ -104,6 +106,11 @@ class Ingest:
             ContractError: not such a URL.
         """
         self._origins.add(origin_of(url))
+
+    def shut_out(self, unit_id: str) -> None:
+        """End a unit's open requests, whose tokens were looked at when they began; `keys` refuses further ones."""
+        for upload in self._uploads.of_unit(unit_id):
+            self._gates.drop(upload.info.upload_id)
 
     def _build(self) -> web.Application:
         app = web.Application(middlewares=[self._answer_errors])

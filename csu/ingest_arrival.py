@@ -141,14 +141,14 @@ class Arrivals:
         self,
         uploads: UploadStore,
         store: ArrivalStore,
-        keys: KeyLookup,
+        evidence_keys: KeyLookup,
         on_complete: OnComplete,
         clips: Exclusive,
         clock: Clock,
     ) -> None:
         self._uploads = uploads
         self._store = store
-        self._keys = keys
+        self._evidence_keys = evidence_keys
         self._on_complete = on_complete
         self._clips = clips
         self._clock = clock
@@ -247,7 +247,7 @@ class Arrivals:
         None when it cannot be read: the clip is then handed over with what there is, so that whoever verifies it
         says what is wrong instead of nobody.
         """
-        keys = await self._keys(unit_id)
+        keys = await self._evidence_keys(unit_id)
         if keys is None:
             return None
         try:

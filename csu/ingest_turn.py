@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 
 from csu.errors import UploadRefusedError
 
-DROPPED = "a newer request took this upload over; ask for its offset"
+DROPPED = "a newer request took this upload over, or its unit was shut out; ask for its offset"
 
 
 class Turn:
@@ -86,6 +86,12 @@ class Gates:
     def is_busy(self, upload_id: str) -> bool:
         """Whether somebody works on the upload, or waits for their turn."""
         return upload_id in self._gates
+
+    def drop(self, upload_id: str) -> None:
+        """Take the upload from whoever works on it; what they brought is stored."""
+        gate = self._gates.get(upload_id)
+        if gate is not None and gate.newest is not None:
+            gate.newest.drop()
 
     @asynccontextmanager
     async def turn(self, upload_id: str) -> AsyncIterator[Turn]:

@@ -20,8 +20,8 @@ class KeyStore:
 
     `command.jwk` is private (mode 0600); `command-keys.json` is its public set, which units are given;
     `units/<unit>.jwks` holds a unit's public keys, the present one first. Earlier ones stay: they verify clips that
-    were signed before the unit got a new key. `expelled/<unit>.jwks` holds those of units that were shut out, for
-    `csu verify --key`; nobody else reads them.
+    were signed before the unit got a new key. `expelled/<unit>.jwks` holds those of units that were shut out: they
+    authorise nothing, and verify what had arrived before.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -36,7 +36,10 @@ class KeyStore:
             make_directory(self._units_directory, 0o700)
             self.signing_key = _load_or_create(directory / "command.jwk")
             write_file(directory / "command-keys.json", json.dumps(self.public_jwks(), indent=2).encode(), 0o644)
-            self._units = {path.stem: _read_set(path) for path in sorted(self._units_directory.glob("*.jwks"))}
+            self._units = _read_sets(self._units_directory, "remove it and enrol the unit again")
+            self._expelled = _read_sets(
+                self._expelled_directory, "restore it, or remove it: clips of the unit can then not be verified"
+            )
         except OSError as error:
             raise CsuSettingsError(f"keys under {directory} cannot be read or made: {error}") from error
 
@@ -58,6 +61,20 @@ class KeyStore:
         entries = self._units.get(unit_id)
         return None if entries is None else TrustedKeys.from_jwks({"keys": entries[:1]})
 
+    def evidence_jwks(self, unit_id: str) -> dict[str, Any] | None:
+        """What verifies clips that were let in: a unit's keys, and those that it had before it was shut out.
+
+        No right to speak or to upload follows from them: whether bytes of a unit are taken was asked before, of
+        `upload_keys`. None when the unit was never enrolled.
+        """
+        entries = _merged(self._units.get(unit_id, []), self._expelled.get(unit_id, []))
+        return {"keys": entries} if entries else None
+
+    def evidence_keys(self, unit_id: str) -> TrustedKeys | None:
+        """As `evidence_jwks`."""
+        jwks = self.evidence_jwks(unit_id)
+        return None if jwks is None else TrustedKeys.from_jwks(jwks)
+
     def enrol(self, unit_id: str, jwk: Mapping[str, Any]) -> None:
         """Make a key the present one of a unit, durably; blocks for the write.
 
@@ -67,7 +84,7 @@ class KeyStore:
         if not re.fullmatch(UNIT_ID_PATTERN, unit_id) or unit_id in RESERVED_UNIT_IDS:
             raise CsuSettingsError(f"unit id {unit_id!r:.60} cannot be used; it has to match {UNIT_ID_PATTERN}")
         entry = _public_entry(jwk)
-        entries = [entry, *(old for old in self._units.get(unit_id, []) if old["x"] != entry["x"])]
+        entries = _merged([entry], self._units.get(unit_id, []))
         path = self._units_directory / f"{unit_id}.jwks"
         try:
             write_file(path, json.dumps({"keys": entries}, indent=2).encode(), 0o644)
@@ -87,13 +104,14 @@ class KeyStore:
         path, kept = self._units_directory / f"{unit_id}.jwks", self._expelled_directory / f"{unit_id}.jwks"
         try:
             make_directory(self._expelled_directory, 0o700)
-            before = _read_set(kept) if kept.exists() else []
-            both = entries + [old for old in before if old["x"] not in {entry["x"] for entry in entries}]
+            both = _merged(entries, self._expelled.get(unit_id, []))
             write_file(kept, json.dumps({"keys": both}, indent=2).encode(), 0o644)
             path.unlink(missing_ok=True)
             fsync_directory(self._units_directory)
         except OSError as error:
             raise CsuSettingsError(f"the keys of {unit_id} cannot be moved: {error}") from error
+        # First kept, then forgotten: the keys verify clips at every instant.
+        self._expelled[unit_id] = both
         self._units.pop(unit_id, None)
 
 
@@ -121,10 +139,20 @@ def _load_or_create(path: Path) -> SigningKey:
         raise CsuSettingsError(f"{path}: {error}; restore it from a copy: units trust this key") from error
 
 
-def _read_set(path: Path) -> list[dict[str, Any]]:
+def _merged(newer: list[dict[str, Any]], older: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Both, each key once."""
+    known = {entry["x"] for entry in newer}
+    return newer + [entry for entry in older if entry["x"] not in known]
+
+
+def _read_sets(directory: Path, remedy: str) -> dict[str, list[dict[str, Any]]]:
+    return {path.stem: _read_set(path, remedy) for path in sorted(directory.glob("*.jwks"))}
+
+
+def _read_set(path: Path, remedy: str) -> list[dict[str, Any]]:
     try:
         text = path.read_text(encoding="utf-8")
         TrustedKeys.from_json(text)
         return [dict(entry) for entry in json.loads(text)["keys"]]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise CsuSettingsError(f"{path}: {error}; remove it and enrol the unit again") from error
+        raise CsuSettingsError(f"{path}: {error}; {remedy}") from error

@@ -101,9 +101,10 @@ class Service:
         bus_settings = await asyncio.to_thread(self._bus_settings)
         self._bus = Bus(bus_settings, topics, inbound.handle, commander.wake, self._clock)
         verifier = Verifier(registry, commander, self._keys, self._feed, self._clock)
-        ingest_url = await self._start_ingest(stack, verifier)
+        ingest = self._make_ingest(verifier)
+        ingest_url = await self._start_ingest(stack, ingest)
         enrol = self._enroller(registry)
-        expel = self._expeller(registry)
+        expel = self._expeller(registry, ingest)
         api = Api(registry, commander, self._feed, enrol, expel, lambda: self._describe(inbound), self._token)
         api_url = await self._start_api(stack, api)
         self._info = self._make_info(api_url, ingest_url)
@@ -164,9 +165,16 @@ class Service:
             raise ServiceUnreachableError("the broker is not the service's own")
         return self._broker
 
-    async def _start_ingest(self, stack: AsyncExitStack, verifier: Verifier) -> str:
-        ingest = Ingest(self._directory, self._upload_keys, verifier.on_complete, self._clock)
+    def _make_ingest(self, verifier: Verifier) -> Ingest:
+        async def upload_keys(unit_id: str) -> TrustedKeys | None:
+            return self._keys.upload_keys(unit_id)
 
+        async def evidence_keys(unit_id: str) -> TrustedKeys | None:
+            return self._keys.evidence_keys(unit_id)
+
+        return Ingest(self._directory, upload_keys, verifier.on_complete, self._clock, evidence_keys=evidence_keys)
+
+    async def _start_ingest(self, stack: AsyncExitStack, ingest: Ingest) -> str:
         async def listen(port: int) -> str:
             server = IngestServer(ingest, self._settings.host, port)
             url = await server.start()
@@ -202,9 +210,6 @@ class Service:
                 problem = f"--host {self._settings.host!r:.100}: {error.strerror}"
                 remedy = "give an address of this machine, such as 127.0.0.1 or 0.0.0.0"
             raise CsuSettingsError(f"{problem}; {remedy}") from error
-
-    async def _upload_keys(self, unit_id: str) -> TrustedKeys | None:
-        return self._keys.upload_keys(unit_id)
 
     def _make_info(self, api_url: str, ingest_url: str) -> ServiceInfo:
         foreign = self._settings.foreign_broker
@@ -244,11 +249,12 @@ class Service:
 
         return enrol
 
-    def _expeller(self, registry: Registry) -> Callable[[str], Awaitable[Expulsion]]:
+    def _expeller(self, registry: Registry, ingest: Ingest) -> Callable[[str], Awaitable[Expulsion]]:
         async def expel(unit_id: str) -> Expulsion:
             # The registry last: until then the command can be given again after a failure.
             await registry.run(stored_units.load_unit, unit_id)
             await asyncio.to_thread(self._keys.expel, unit_id)
+            ingest.shut_out(unit_id)
             if self._broker is not None:
                 await asyncio.to_thread(self._broker.remove_user, unit_id)
             await registry.run(stored_units.remove_unit, unit_id)

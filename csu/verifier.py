@@ -137,9 +137,10 @@ class Verifier:
         return f"the verification did not end by itself: {problem}"[:_MAX_REASON_CHARACTERS], {}
 
     async def _run_job(self, clip: ClipRecord, folder: Path) -> tuple[str | None, dict[str, Any]]:
-        jwks = self._keys.unit_jwks(clip.unit_id)
+        # What is here was let in while the unit was trusted; that it is shut out since takes nothing from it.
+        jwks = self._keys.evidence_jwks(clip.unit_id)
         if jwks is None:
-            return f"unit {clip.unit_id} is not enrolled", {}
+            return f"no key of unit {clip.unit_id} is known", {}
         size_bytes = await asyncio.to_thread(_size_of, folder)
         command: list[str | Path] = [sys.executable, "-m", "csu.verify_job", folder]
         job = await asyncio.create_subprocess_exec(

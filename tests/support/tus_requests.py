@@ -40,12 +40,13 @@ class RawUnit:
     session: aiohttp.ClientSession
     key: SigningKey
     url: str
+    unit_id: str = UNIT_ID
 
     def headers(self, **changes: str | None) -> dict[str, str]:
         """What every request carries; underscores of names become dashes, None takes a header out."""
         headers: dict[str, str | None] = {
             "Tus-Resumable": "1.0.0",
-            "Authorization": f"Bearer {token(self.key, self.url)}",
+            "Authorization": f"Bearer {token(self.key, self.url, iss=self.unit_id)}",
         }
         headers |= {name.replace("_", "-"): value for name, value in changes.items()}
         return {name: value for name, value in headers.items() if value is not None}

@@ -96,13 +96,20 @@ def trusted(key: SigningKey) -> TrustedKeys:
 
 @asynccontextmanager
 async def running_ingest(
-    directory: Path, keys: dict[str, TrustedKeys], limits: IngestLimits | None = None, port: int = 0
+    directory: Path,
+    keys: dict[str, TrustedKeys],
+    limits: IngestLimits | None = None,
+    port: int = 0,
+    kept_keys: dict[str, TrustedKeys] | None = None,
 ) -> AsyncIterator[Centre]:
-    """An ingest on a port of its own."""
+    """An ingest on a port of its own; `kept_keys` verify manifests, `keys` too unless given."""
     arrived: list[tuple[str, str, Path]] = []
 
     async def look_up(unit_id: str) -> TrustedKeys | None:
         return keys.get(unit_id)
+
+    async def look_up_kept(unit_id: str) -> TrustedKeys | None:
+        return (keys if kept_keys is None else kept_keys).get(unit_id)
 
     async def on_complete(*, unit_id: str, clip_id: str, folder: Path) -> None:
         arrived.append((unit_id, clip_id, folder))
@@ -110,7 +117,7 @@ async def running_ingest(
             raise OSError("the verdict cannot be stored: so the test wants it")
 
     limits = limits or IngestLimits(reserve_bytes=0)
-    ingest = Ingest(directory, look_up, on_complete, SystemClock(), limits=limits)
+    ingest = Ingest(directory, look_up, on_complete, SystemClock(), evidence_keys=look_up_kept, limits=limits)
     centre = Centre(directory, "", ingest, keys, arrived)
     server = IngestServer(ingest, port=port)
     centre.url = await server.start()

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import uuid
 from pathlib import Path
 
 import aiohttp
@@ -13,7 +14,7 @@ from tests.support.clips import CLIP_ID
 from tests.support.polling import until
 from tests.support.tus_requests import RawUnit, metadata
 from tests.support.uploads import UNIT_ID, Centre, running_ingest, trusted
-from tests.unit.csu.ingest_parts import KEY, OTHER_KEY, manifest_metadata, plan_of, signed_manifest
+from tests.unit.csu.ingest_parts import KEY, OTHER_ID, OTHER_KEY, manifest_metadata, plan_of, signed_manifest
 
 
 async def test_a_clip_is_handed_over_when_all_that_its_manifest_names_is_there(unit: RawUnit, centre: Centre) -> None:
@@ -148,3 +149,25 @@ def test_a_kill_between_two_renames_is_finished(tmp_path: Path) -> None:
     assert {path.name: path.read_text() for path in folder.iterdir()} == {"a.mp4": ids[0], "b.mp4": ids[1]}
     store.forget(arrival)
     assert store.load() == []
+
+
+async def test_a_clip_of_a_unit_that_is_shut_out_is_read_with_the_keys_it_had(tmp_path: Path) -> None:
+    kept = {UNIT_ID: trusted(KEY), OTHER_ID: trusted(OTHER_KEY)}
+    keys = kept.copy()
+    torn_id, whole_id, later_id = (str(uuid.uuid4()) for _ in range(3))
+    async with aiohttp.ClientSession() as session:
+        async with running_ingest(tmp_path / "csu", keys, kept_keys=kept) as centre:
+            centre.fail = True
+            unit = RawUnit(session, KEY, centre.url)
+            for clip_id, lengths in ((torn_id, (5, 3)), (whole_id, (5,))):
+                await unit.upload(b"12345", metadata(clip_id=clip_id))
+                await unit.upload(signed_manifest(plan_of(*lengths)), manifest_metadata(clip_id=clip_id))
+            await until(lambda: centre.arrived, what="arrival of the whole one")
+        del keys[UNIT_ID]
+        async with running_ingest(tmp_path / "csu", keys, kept_keys=kept) as centre:
+            other = RawUnit(session, OTHER_KEY, centre.url, OTHER_ID)
+            await other.upload(b"12345", metadata(unit_id=OTHER_ID, clip_id=later_id))
+            text = signed_manifest(plan_of(5), OTHER_KEY)
+            await other.upload(text, manifest_metadata(unit_id=OTHER_ID, clip_id=later_id))
+            await until(lambda: centre.arrived[-1:] and centre.arrived[-1][1] == later_id, what="what came last")
+            assert [clip_id for _, clip_id, _ in centre.arrived] == [whole_id, later_id]

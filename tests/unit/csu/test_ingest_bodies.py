@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
 import pytest
 
-from edge_agent.contract.upload import origin_of
+from csu.ingest import PREFIX
+from edge_agent.contract.upload import PATCH_CONTENT_TYPE, origin_of
+from tests.support.polling import until
 from tests.support.tus_requests import RawUnit, token
-from tests.support.uploads import Centre
+from tests.support.uploads import UNIT_ID, Centre, running_ingest, trusted
 from tests.unit.csu.ingest_parts import KEY, data_files
 
 
@@ -109,3 +112,29 @@ async def test_a_newer_request_drops_the_older_patch(unit: RawUnit, centre: Cent
     assert answer.status == 204
     assert (await older).status == 409
     assert list((await asyncio.to_thread(data_files, centre)).values()) == [b"1234567890"]
+
+
+async def test_a_unit_that_is_shut_out_sends_nothing_more(tmp_path: Path) -> None:
+    keys, going, forever = {UNIT_ID: trusted(KEY)}, asyncio.Event(), asyncio.Event()
+
+    async def half_open() -> AsyncIterator[bytes]:
+        yield b"1234"
+        going.set()
+        await forever.wait()
+
+    async with running_ingest(tmp_path / "csu", keys) as centre, aiohttp.ClientSession() as session:
+        unit = RawUnit(session, KEY, centre.url)
+        path = (await unit.create(10)).headers["Location"]
+        headers = unit.headers(Upload_Offset="0", Content_Type=PATCH_CONTENT_TYPE)
+        sending = asyncio.create_task(
+            session._request("PATCH", origin_of(centre.url) + path, data=half_open(), headers=headers)
+        )
+        await going.wait()
+        await until(lambda: centre.ingest._gates.is_busy(path.removeprefix(PREFIX)), what="begin of the upload")
+        keys.clear()
+        centre.ingest.shut_out(UNIT_ID)
+        async with asyncio.timeout(20):
+            assert (await sending).status == 409
+        assert (await unit.patch(path, 4, b"567890")).status == 401
+        (data,) = (await asyncio.to_thread(data_files, centre)).values()
+        assert data in {b"", b"1234"}

@@ -51,6 +51,27 @@ def test_an_expelled_unit_is_trusted_no_longer_and_its_keys_are_kept(tmp_path: P
         assert kept.verify("manifest", key.sign("manifest", {})) == {}
 
 
+def test_what_an_expelled_unit_sent_before_can_be_verified(tmp_path: Path) -> None:
+    old, new = SigningKey.generate(), SigningKey.generate()
+    store = KeyStore(tmp_path)
+    assert store.evidence_keys("nomad-07") is None
+    store.enrol("nomad-07", old.public_jwk())
+    store.expel("nomad-07")
+    for reader in (store, KeyStore(tmp_path)):
+        kept = reader.evidence_keys("nomad-07")
+        assert kept is not None
+        assert kept.verify("manifest", old.sign("manifest", {})) == {}
+    store.enrol("nomad-07", new.public_jwk())
+    for reader in (store, KeyStore(tmp_path)):
+        both, uploads = reader.evidence_keys("nomad-07"), reader.upload_keys("nomad-07")
+        assert both is not None
+        assert uploads is not None
+        for key in (old, new):
+            assert both.verify("manifest", key.sign("manifest", {})) == {}
+        with pytest.raises(ValueError, match="signature"):
+            uploads.verify("upload", old.sign("upload", {}))
+
+
 @pytest.mark.parametrize("unit_id", ["csu", "Nomad", "a", "../x", "", "n" * 40])
 def test_unusable_unit_ids_are_refused(tmp_path: Path, unit_id: str) -> None:
     with pytest.raises(CsuSettingsError, match="unit id"):
@@ -71,9 +92,12 @@ def test_what_is_no_key_is_refused(tmp_path: Path, jwk: dict[str, object]) -> No
 
 
 @pytest.mark.parametrize("content", [None, "", "[]", "{}", "null", '{"keys": 5}', '{"keys": []}', "[" * 100_000])
-@pytest.mark.parametrize("name", ["command.jwk", "units/nomad-07.jwks"])
+@pytest.mark.parametrize("name", ["command.jwk", "units/nomad-07.jwks", "expelled/nomad-08.jwks"])
 def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: str | None) -> None:
-    KeyStore(tmp_path).enrol("nomad-07", SigningKey.generate().public_jwk())
+    store = KeyStore(tmp_path)
+    for unit_id in ("nomad-07", "nomad-08"):
+        store.enrol(unit_id, SigningKey.generate().public_jwk())
+    store.expel("nomad-08")
     path = tmp_path / name
     path.write_text(path.read_text()[:-10] if content is None else content)
     with pytest.raises(CsuSettingsError, match=name.replace("/", ".")):

@@ -1,3 +1,4 @@
+import asyncio
 import json
 import sys
 from pathlib import Path
@@ -16,6 +17,9 @@ from edge_agent.clock import FakeClock
 from edge_agent.contract.jws import SigningKey, TrustedKeys
 from edge_agent.contract.manifest import MANIFEST_FILE_NAME
 from edge_agent.contract.messages import Receipt
+from tests.builders import make_units
+from tests.support.recording import rotated
+from tests.support.saved_clips import UNIT_KEY, asked_s, saved_clip
 from tests.unit.csu.replies import COMMAND_ID, NOW_US
 
 PARAMS = {"camera": "main", "from": "2026-03-29T00:00:00.000Z", "to": "2026-03-29T00:01:00.000Z"}
@@ -83,6 +87,15 @@ def test_a_receipt_is_the_contracts() -> None:
     assert (receipt.verdict, receipt.reason, receipt.iat) == ("failed", "torn", NOW_US // 1_000_000)
 
 
+def make_verifier(registry: Registry, keys: KeyStore, clock: FakeClock) -> Verifier:
+    async def publish(topic: str, payload: bytes, expiry_s: int) -> None:
+        raise AssertionError(topic)
+
+    return Verifier(
+        registry, Commander(registry, keys.signing_key, "csu/v1", publish, Feed(), clock), keys, Feed(), clock
+    )
+
+
 @pytest.mark.parametrize(
     ("program", "words"),
     [
@@ -96,12 +109,7 @@ async def test_a_verification_that_crashes_fails_the_clip_and_nothing_else(
 ) -> None:
     monkeypatch.setattr("csu.verifier.bound", lambda _command, _signal: [sys.executable, "-c", program])
     clock = FakeClock(wall_us=NOW_US)
-
-    async def publish(topic: str, payload: bytes, expiry_s: int) -> None:
-        raise AssertionError(topic)
-
-    commander = Commander(registry, keys.signing_key, "csu/v1", publish, Feed(), clock)
-    verifier = Verifier(registry, commander, keys, Feed(), clock)
+    verifier = make_verifier(registry, keys, clock)
     folder = tmp_path / "clip"
     folder.mkdir()
     (folder / "manifest.jws").write_text("a.b.c")
@@ -121,12 +129,7 @@ async def test_a_clip_whose_files_are_gone_keeps_no_other_waiting(
 ) -> None:
     monkeypatch.setattr("csu.verifier.bound", lambda _command, _signal: [sys.executable, "-c", "print('no json')"])
     clock = FakeClock(wall_us=NOW_US)
-
-    async def publish(topic: str, payload: bytes, expiry_s: int) -> None:
-        raise AssertionError(topic)
-
-    commander = Commander(registry, keys.signing_key, "csu/v1", publish, Feed(), clock)
-    verifier = Verifier(registry, commander, keys, Feed(), clock)
+    verifier = make_verifier(registry, keys, clock)
     folder = tmp_path / "clip"
     folder.mkdir()
     (folder / "manifest.jws").write_text("a.b.c")
@@ -145,3 +148,18 @@ async def test_a_clip_whose_files_are_gone_keeps_no_other_waiting(
     assert await verifier._verify_pending()
     due = await registry.run(stored_clips.due_receipts, NOW_US + 10**12)
     assert [receipt.clip_id for receipt in due] == [other_id]
+
+
+async def test_a_clip_that_waits_while_its_unit_is_shut_out_is_verified(
+    registry: Registry, keys: KeyStore, tmp_path: Path
+) -> None:
+    clip = await asyncio.to_thread(
+        lambda: saved_clip(tmp_path, rotated(tmp_path, make_units(3), 40), asked_s(0.5, 2.5), tmp_path / "clip")
+    )
+    await asyncio.to_thread(keys.enrol, "nomad-07", UNIT_KEY.public_jwk())
+    verifier = make_verifier(registry, keys, FakeClock(wall_us=NOW_US))
+    await verifier.on_complete(unit_id="nomad-07", clip_id=clip.plan.clip_id, folder=clip.folder)
+    await asyncio.to_thread(keys.expel, "nomad-07")
+    assert await verifier._verify_pending()
+    record = await registry.run(stored_clips.load_clip, clip.plan.clip_id)
+    assert (record.verdict, record.reason) == ("verified", None)
