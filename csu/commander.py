@@ -3,7 +3,8 @@
 A command is stored before it is published first; the same token is published again, with doubled, jittered, capped
 delays, until the unit replies or `exp` is over. A reply that is not final only slows this down: brokers lose
 acknowledged messages, so a silent unit is asked again and answers with its present reply. A unit that comes online is
-asked at once. Each copy tells the broker to drop it when the next one is due, so that none pile up there.
+asked at once. Each copy tells the broker to drop it when the next one is due, so that none pile up there; the last
+copy of a receipt waits there for a unit that is away.
 """
 
 import asyncio
@@ -50,7 +51,10 @@ _ABSENT_CAP_S = 3600.0
 _FOLLOW_UP_S = 30.0
 _FOLLOW_UP_CAP_S = 600.0
 _MAX_IDLE_S = 3600.0
-_STRANGER_RECEIPTS = 5
+_UNSURE_RECEIPTS = 5
+"""How often a receipt is sent to a unit of which it is not known whether it waits for one."""
+_LAST_RECEIPT_S = 7 * 24 * 3600
+"""So long does the broker keep a receipt that is not sent again: as long as it keeps a unit's session by default."""
 
 
 class Publish(Protocol):
@@ -216,14 +220,15 @@ class Commander:
             await self._registry.run(stored_clips.end_receipts, due.clip_id)
             return
         next_us = now_us + round(delay_s(due.sent + 1, _FIRST_RESEND_S, _ABSENT_CAP_S) * 1e6)
+        is_last = is_open is not True and due.sent + 1 >= (_UNSURE_RECEIPTS if is_open is None else 1)
+        expiry_s = _LAST_RECEIPT_S if is_last else _expiry_s(now_us, next_us)
         topic = Topics(self._prefix, due.unit_id).down("receipt")
         try:
-            await self._publish(topic, due.receipt.encode(), _expiry_s(now_us, next_us))
+            await self._publish(topic, due.receipt.encode(), expiry_s)
         except BrokerError as error:
             _log.debug("receipt of clip %s stays in hand: %s", due.clip_id, error)
             await self._registry.run(stored_clips.postpone_receipt, due.clip_id, now_us + 2_000_000)
         else:
-            is_last = is_open is None and due.sent + 1 >= _STRANGER_RECEIPTS
             await self._registry.run(stored_clips.mark_receipt_sent, due.clip_id, None if is_last else next_us)
 
     def _announce(self, record: CommandRecord) -> None:

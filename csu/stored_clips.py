@@ -76,10 +76,10 @@ def load_clips(connection: sqlite3.Connection, unit_id: str | None, limit: int) 
 
 
 def due_receipts(connection: sqlite3.Connection, now_us: int, limit: int = 50) -> list[DueReceipt]:
-    """Receipts to publish now."""
+    """Receipts to publish now; those of units that are shut out wait until they are let in again."""
     rows = connection.execute(
         "SELECT clip_id, unit_id, receipt, receipts_sent FROM clips WHERE next_receipt_us <= ?"
-        " ORDER BY next_receipt_us LIMIT ?",
+        " AND unit_id IN (SELECT unit_id FROM units) ORDER BY next_receipt_us LIMIT ?",
         (now_us, limit),
     )
     return [DueReceipt(*row) for row in rows]
@@ -87,7 +87,10 @@ def due_receipts(connection: sqlite3.Connection, now_us: int, limit: int = 50) -
 
 def next_receipt_us(connection: sqlite3.Connection) -> int | None:
     """When the next receipt is due; None when none is."""
-    row = connection.execute("SELECT min(next_receipt_us) FROM clips WHERE next_receipt_us IS NOT NULL").fetchone()
+    row = connection.execute(
+        "SELECT min(next_receipt_us) FROM clips WHERE next_receipt_us IS NOT NULL"
+        " AND unit_id IN (SELECT unit_id FROM units)"
+    ).fetchone()
     return None if row[0] is None else int(row[0])
 
 
@@ -110,9 +113,14 @@ def end_receipts(connection: sqlite3.Connection, clip_id: str) -> None:
 
 
 def is_request_open(connection: sqlite3.Connection, clip_id: str) -> bool | None:
-    """Whether the unit still waits for the receipt; None when the clip was not asked for from here."""
+    """Whether the unit still waits for the receipt; None when that is not known.
+
+    It is not of a clip that was not asked for from here, nor of one whose unit never said how its request ended.
+    """
     row = connection.execute("SELECT state FROM commands WHERE command_id = ?", (clip_id,)).fetchone()
-    return None if row is None else row["state"] not in FINAL_STATES
+    if row is None or row["state"] == "expired":
+        return None
+    return row["state"] not in FINAL_STATES
 
 
 def hasten_receipts(connection: sqlite3.Connection, unit_id: str, now_us: int) -> int:

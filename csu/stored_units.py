@@ -31,7 +31,6 @@ def remove_unit(connection: sqlite3.Connection, unit_id: str) -> None:
         (unit_id,),
     )
     connection.execute("UPDATE commands SET next_send_us = NULL WHERE unit_id = ?", (unit_id,))
-    connection.execute("UPDATE clips SET next_receipt_us = NULL WHERE unit_id = ?", (unit_id,))
 
 
 def save_state(

@@ -203,6 +203,24 @@ async def test_receipts_of_clips_that_nobody_asked_for_here_end(bench: Bench) ->
     for _ in range(12):
         await bench.pass_time(24 * 3600)
     assert receipts(bench) == 5
+    expiries_s = [expiry_s for _, _, expiry_s in bench.line.sent]
+    assert max(expiries_s[:-1]) < 120
+    assert expiries_s[-1] == 7 * 24 * 3600  # no other follows: it waits for a unit that is away
+
+
+async def test_a_receipt_waits_while_its_unit_is_shut_out(bench: Bench) -> None:
+    clip_id = await bench.clip()
+    await bench.commander.on_reply(make_reply("running", clip_id))
+    await deliver(bench, clip_id)
+    await until(lambda: receipts(bench) == 1, what="the receipt, which is lost")
+    await bench.registry.run(stored_units.remove_unit, "nomad-07")
+    await deliver(bench, "0197a1b2-0000-7000-8000-00000000000f")
+    for _ in range(3):
+        await bench.pass_time(24 * 3600)
+    assert receipts(bench) == 1
+    await bench.registry.run(stored_units.add_unit, "nomad-07", NOW_US)
+    await bench.commander.on_online("nomad-07")
+    await until(lambda: receipts(bench) == 3, what="both receipts")
 
 
 async def test_a_unit_known_to_be_online_is_asked_more_often(bench: Bench) -> None:
