@@ -17,9 +17,10 @@ from benchmarks.footage import BITRATE_BPS, FPS, HEIGHT_PX, MINUTE_S, WIDTH_PX, 
 from benchmarks.unit import CAMERA, UNIT_ID, Unit, write_unit
 from benchmarks.workspace import Workspace
 from edge_agent.buffer.clock_model import Anchor
+from edge_agent.buffer.fragment_table import FragmentEntry, FragmentTable
 from edge_agent.buffer.index import Index
 from edge_agent.buffer.layout import INDEX_FILE, PLANS_FOLDER, segment_file
-from edge_agent.buffer.segment import FragmentEntry, SampleTable, SegmentInfo, UtcEstimate
+from edge_agent.buffer.segment import SampleTable, SegmentInfo, UtcEstimate
 from edge_agent.buffer.segment_writer import SegmentWriter
 from edge_agent.clock import SystemClock
 from edge_agent.contract.access_unit import TIMESCALE_HZ, AccessUnit, CodecConfig
@@ -168,7 +169,11 @@ def _earlier(template: SegmentInfo, number: int, start_us: int) -> SegmentInfo:
         sequence=number,
         file=segment_file(number),
         header=_header(template.config, number, start_us),
-        fragments=tuple(_earlier_fragment(entry, number, minutes) for entry in template.fragments),
+        fragments=FragmentTable.of(
+            number,
+            template.header.run_id,
+            (_earlier_fragment(entry, number, minutes) for entry in template.fragments),
+        ),
         samples=SampleTable(
             tables.sizes_bytes,
             array("q", [value + later_90k for value in tables.dts_90k]),

@@ -50,16 +50,16 @@ def stretches_of(info: SegmentInfo) -> list[Stretch]:
     found: list[Stretch] = []
     cause = header.opened_cause
     start_us = end_us = number = 0
-    for entry, length_us in zip(info.fragments, _lengths_us(info), strict=True):
-        begin_us = entry.record.monotonic_us
-        if entry is not info.fragments[0] and begin_us - end_us > MAX_SHORT_GAP_US:
+    fragments = info.fragments
+    for place, (begin_us, length_us) in enumerate(zip(fragments.monotonic_us, _lengths_us(info), strict=True)):
+        if place and begin_us - end_us > MAX_SHORT_GAP_US:
             found.append(Stretch(info.sequence, header.boot_id, header.run_id, start_us, end_us, cause))
-            cause = "camera-lost" if entry.record.number == number + 1 else "unknown"
+            cause = "camera-lost" if fragments.numbers[place] == number + 1 else "unknown"
             start_us = begin_us
-        elif entry is info.fragments[0]:
+        elif not place:
             start_us = begin_us
         end_us = max(begin_us + length_us, end_us)
-        number = entry.record.number
+        number = fragments.numbers[place]
     if info.fragments:
         found.append(Stretch(info.sequence, header.boot_id, header.run_id, start_us, end_us, cause))
     return found
@@ -69,8 +69,8 @@ def _lengths_us(info: SegmentInfo) -> Iterator[int]:
     """How long each fragment's pictures last, by decode time; a fragment's last one as long as the one before it."""
     samples = info.samples
     first = 0
-    for entry in info.fragments:
-        last = first + entry.record.samples - 1
+    for count in info.fragments.samples:
+        last = first + count - 1
         if last == len(samples) - 1:
             end_90k = samples.end_90k
         else:

@@ -289,12 +289,12 @@ class Planner:
 
         A gradually refreshed key picture counts only when the keys that it needs lie in the segment too.
         """
-        boot_id, clock = segment.header.boot_id, self._holdings.clock
-        keys = (entry.record for entry in segment.fragments if entry.record.is_key)
+        boot_id, clock, fragments = segment.header.boot_id, self._holdings.clock, segment.fragments
+        keys = filter(fragments.is_key, range(len(fragments)))
         return any(
-            record.keys_back <= place
-            and (record.number == 1 or clock.utc_us(boot_id, record.monotonic_us) <= start_us)
-            for place, record in enumerate(keys)
+            fragments.keys_back(place) <= keys_before
+            and (fragments.numbers[place] == 1 or clock.utc_us(boot_id, fragments.monotonic_us[place]) <= start_us)
+            for keys_before, place in enumerate(keys)
         )
 
     def _pin_before(self, first: SegmentInfo, clip_id: str, capacity_bytes: int) -> list[int]:
@@ -303,7 +303,7 @@ class Planner:
         with holdings.lock:
             found = self._before(first.sequence, first.header.run_id)
             if found:
-                begin_us = first.fragments[0].record.monotonic_us
+                begin_us = first.fragments.monotonic_us[0]
                 if begin_us - holdings.rows_of(found[0])[-1].end_us > MAX_SHORT_GAP_US:
                     return []
                 self._check_share(frozenset(found), capacity_bytes)

@@ -4,28 +4,11 @@ from __future__ import annotations  # array[int] is an annotation only before Py
 
 from array import array
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
+from edge_agent.buffer.fragment_table import FragmentTable
 from edge_agent.contract.access_unit import CodecConfig
-from edge_agent.contract.segment_format import ClockSource, FragmentRecord, SegmentHeader
-
-
-class FragmentEntry(NamedTuple):
-    """One synced fragment of a segment.
-
-    Attributes:
-        offset: of its `moof`, bytes from the file's beginning.
-        length_bytes: `moof`, `mdat` and `uuid` together.
-        payload_offset: of the first sample's first byte, bytes from the file's beginning; samples follow one another.
-        record: what its `uuid` box says.
-        digest: SHA-256 as its `uuid` box carries it, 32 bytes.
-    """
-
-    offset: int
-    length_bytes: int
-    payload_offset: int
-    record: FragmentRecord
-    digest: bytes
+from edge_agent.contract.segment_format import ClockSource, SegmentHeader
 
 
 @dataclass(slots=True)
@@ -73,15 +56,15 @@ class SegmentInfo:
     header_bytes: int
     config: CodecConfig
     stsd: bytes
-    fragments: tuple[FragmentEntry, ...]
+    fragments: FragmentTable
     samples: SampleTable
     closed: bool
 
     @property
     def size_bytes(self) -> int:
         """Length of the file up to the last synced fragment."""
-        last = self.fragments[-1] if self.fragments else None
-        return last.offset + last.length_bytes if last else self.header_bytes
+        fragments = self.fragments
+        return fragments.offsets[-1] + fragments.lengths_bytes[-1] if fragments else self.header_bytes
 
 
 @dataclass(frozen=True, slots=True)

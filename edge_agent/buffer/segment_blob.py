@@ -1,43 +1,43 @@
 """A segment's fragments and sample table as one compact blob for the index.
 
-zlib (level 1) of a little-endian concatenation: a head of six numbers, the fragments (`_FRAGMENT`, one after
-another), sample sizes (uint32), decode times (int64), presentation times (int64), key indices (uint32). The arrays
-are shuffled: all first bytes, then all second ones, and so on, which zlib packs as well as differences and which is
-undone by a few strided copies. A minute of 25 pictures a second takes about 8 kB of the index and 0.2 ms to read.
+zlib (level 1) of a little-endian concatenation: a head of six numbers; the fragments' columns in the order of
+`FragmentTable.columns` and their digests; sample sizes (uint32), decode times (int64), presentation times (int64) and
+key indices (uint32). The samples' arrays are shuffled: all first bytes, then all second ones, and so on, which zlib
+packs as well as differences and which is undone by a few strided copies. A minute of 25 pictures a second takes about
+9 kB of the index and 0.1 ms to read.
 """
 
 import struct
 import sys
 import zlib
 from array import array
-from collections.abc import Iterable
 
-from edge_agent.buffer.segment import FragmentEntry, SampleTable
-from edge_agent.contract.segment_format import CLOCK_SOURCES, FragmentRecord
+from edge_agent.buffer.fragment_table import DIGEST_BYTES, FragmentTable
+from edge_agent.buffer.segment import SampleTable
+from edge_agent.contract.segment_format import CLOCK_SOURCES
 from edge_agent.errors import FormatError
 
 _LEVEL = 1
-_VERSION = 1
+_VERSION = 2
 _HEAD = struct.Struct("<HHIIIq")
-_FRAGMENT = struct.Struct("<QIIIqqqqIBB32s")
-_KEY_FLAG = 1
-_EARLY_FLAG = 2
-_KEYS_BACK_SHIFT = 2  # six bits
 _MAX_BLOB_BYTES = 64_000_000
+_COLUMNS = tuple((column.typecode, column.itemsize) for column in FragmentTable(0, "").columns())
+_FRAGMENT_BYTES = sum(width for _, width in _COLUMNS) + DIGEST_BYTES
 
 
-def encode_contents(fragments: Iterable[FragmentEntry], samples: SampleTable) -> bytes:
+def encode_contents(fragments: FragmentTable, samples: SampleTable) -> bytes:
     """The blob of a segment's fragments and samples."""
-    entries = tuple(fragments)
+    keys = len(samples.key_indices)
     pieces = (
-        _HEAD.pack(_VERSION, _FRAGMENT.size, len(entries), len(samples), len(samples.key_indices), samples.end_90k),
-        *map(_pack, entries),
+        _HEAD.pack(_VERSION, _FRAGMENT_BYTES, len(fragments), len(samples), keys, samples.end_90k),
+        *map(_plain, fragments.columns()),
+        fragments.digests,
         *map(_shuffled, (samples.sizes_bytes, samples.dts_90k, samples.pts_90k, samples.key_indices)),
     )
     return zlib.compress(b"".join(pieces), _LEVEL)
 
 
-def decode_contents(blob: bytes, sequence: int, run_id: str) -> tuple[tuple[FragmentEntry, ...], SampleTable]:
+def decode_contents(blob: bytes, sequence: int, run_id: str) -> tuple[FragmentTable, SampleTable]:
     """Fragments and samples of a blob; what a whole segment shares is not in it and given.
 
     Raises:
@@ -46,19 +46,20 @@ def decode_contents(blob: bytes, sequence: int, run_id: str) -> tuple[tuple[Frag
     try:
         data = _inflate(blob)
         version, fragment_bytes, fragments, samples, keys, end_90k = _HEAD.unpack_from(data)
-        if version != _VERSION or fragment_bytes != _FRAGMENT.size:
+        if version != _VERSION or fragment_bytes != _FRAGMENT_BYTES:
             raise FormatError(f"segment {sequence}: index entry of version {version}")
-        at = _HEAD.size + fragments * fragment_bytes
-        entries = tuple(_unpack(fields, sequence, run_id) for fields in _FRAGMENT.iter_unpack(data[_HEAD.size : at]))
-        sizes, at = _from_bytes("I", data, at, samples)
-        dts, at = _from_bytes("q", data, at, samples)
-        pts, at = _from_bytes("q", data, at, samples)
-        key_indices, at = _from_bytes("I", data, at, keys)
-    except (zlib.error, struct.error, ValueError, IndexError) as error:
+        columns, at = _columns(data, _HEAD.size, fragments)
+        digests = data[at : at + fragments * DIGEST_BYTES]
+        sizes, at = _unshuffled("I", data, at + len(digests), samples)
+        dts, at = _unshuffled("q", data, at, samples)
+        pts, at = _unshuffled("q", data, at, samples)
+        key_indices, at = _unshuffled("I", data, at, keys)
+    except (zlib.error, struct.error, ValueError) as error:
         raise FormatError(f"segment {sequence}: damaged index entry: {error}") from error
-    if at != len(data):
-        raise FormatError(f"segment {sequence}: damaged index entry: {len(data)} bytes, expected {at}")
-    return entries, SampleTable(sizes, dts, pts, key_indices, end_90k)
+    table = FragmentTable.of_columns(sequence, run_id, columns, digests)
+    if at != len(data) or max(table.sources, default=0) >= len(CLOCK_SOURCES):
+        raise FormatError(f"segment {sequence}: damaged index entry of {len(data)} bytes")
+    return table, SampleTable(sizes, dts, pts, key_indices, end_90k)
 
 
 def _inflate(blob: bytes) -> bytes:
@@ -69,70 +70,44 @@ def _inflate(blob: bytes) -> bytes:
     return data
 
 
-def _pack(entry: FragmentEntry) -> bytes:
-    record = entry.record
-    return _FRAGMENT.pack(
-        entry.offset,
-        entry.length_bytes,
-        entry.payload_offset - entry.offset,
-        record.number,
-        record.first_pts_90k,
-        record.monotonic_us,
-        record.utc_us,
-        -1 if record.bound_us is None else record.bound_us,
-        record.samples,
-        CLOCK_SOURCES.index(record.clock_source),
-        _flags(record),
-        entry.digest,
-    )
-
-
-def _flags(record: FragmentRecord) -> int:
-    flags = (_KEY_FLAG if record.is_key else 0) | (_EARLY_FLAG if record.closed_early else 0)
-    return flags | record.keys_back << _KEYS_BACK_SHIFT
-
-
-def _unpack(
-    fields: tuple[int, int, int, int, int, int, int, int, int, int, int, bytes], sequence: int, run_id: str
-) -> FragmentEntry:
-    offset, length_bytes, payload, number, pts, monotonic_us, utc_us, bound_us, samples, source, flags, digest = (
-        fields
-    )
-    record = FragmentRecord(
-        number,
-        sequence,
-        run_id,
-        pts,
-        monotonic_us,
-        utc_us,
-        None if bound_us < 0 else bound_us,
-        CLOCK_SOURCES[source],
-        samples,
-        bool(flags & _KEY_FLAG),
-        bool(flags & _EARLY_FLAG),
-        flags >> _KEYS_BACK_SHIFT,
-    )
-    return FragmentEntry(offset, length_bytes, offset + payload, record, digest)
-
-
-def _shuffled(values: "array[int]") -> bytes:
+def _plain(values: "array[int]") -> bytes:
     if sys.byteorder == "big":
         values = values[:]
         values.byteswap()
-    data = values.tobytes()
+    return values.tobytes()
+
+
+def _shuffled(values: "array[int]") -> bytes:
+    data = _plain(values)
     return b"".join(data[place :: values.itemsize] for place in range(values.itemsize))
 
 
-def _from_bytes(kind: str, data: bytes, at: int, count: int) -> "tuple[array[int], int]":
-    values: array[int] = array(kind)
-    width = values.itemsize
+def _columns(data: bytes, at: int, count: int) -> "tuple[list[array[int]], int]":
+    """The fragments' columns, and where they end."""
+    found = []
+    for kind, width in _COLUMNS:
+        end = at + count * width
+        found.append(_array(kind, data[at:end], count))
+        at = end
+    return found, at
+
+
+def _unshuffled(kind: str, data: bytes, at: int, count: int) -> "tuple[array[int], int]":
+    width = array(kind).itemsize
     end = at + count * width
     if end > len(data):
         raise ValueError("it ends too early")
     plain = bytearray(count * width)
     for place in range(width):
         plain[place::width] = data[at + place * count : at + (place + 1) * count]
-    values.frombytes(plain)
+    return _array(kind, plain, count), end
+
+
+def _array(kind: str, data: bytes | bytearray, count: int) -> "array[int]":
+    values: array[int] = array(kind)
+    values.frombytes(data)
+    if len(values) != count:
+        raise ValueError("it ends too early")
     if sys.byteorder == "big":
         values.byteswap()
-    return values, end
+    return values

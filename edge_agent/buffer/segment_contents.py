@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from edge_agent.buffer.fragment_boxes import MovieFragment, MovieHeader
-from edge_agent.buffer.segment import FragmentEntry, SampleTable, SegmentInfo
+from edge_agent.buffer.fragment_table import FragmentEntry, FragmentTable
+from edge_agent.buffer.segment import SampleTable, SegmentInfo
 from edge_agent.contract.access_unit import CodecConfig
 from edge_agent.contract.segment_format import SegmentHeader
 
@@ -20,11 +21,11 @@ class SegmentContents:
             header_bytes=header_bytes,
             config=config,
             stsd=movie.stsd,
-            fragments=(),
+            fragments=FragmentTable(header.sequence, header.run_id),
             samples=SampleTable(),
             closed=False,
         )
-        self.entries: list[FragmentEntry] = []
+        self.entries = FragmentTable(header.sequence, header.run_id)
         self._ends_90k: list[int] = []
         self._samples = SampleTable()
 
@@ -36,7 +37,7 @@ class SegmentContents:
     @property
     def last_number(self) -> int:
         """Number of the last fragment; 0 before the first."""
-        return self.entries[-1].record.number if self.entries else 0
+        return self.entries.numbers[-1] if self.entries else 0
 
     @property
     def last_dts_90k(self) -> int:
@@ -62,11 +63,10 @@ class SegmentContents:
 
     def info(self, fragments: int, *, closed: bool) -> SegmentInfo:
         """The segment up to that many fragments."""
-        entries = tuple(self.entries[:fragments])
-        return replace(self._empty, fragments=entries, samples=self._table(fragments), closed=closed)
+        return replace(self._empty, fragments=self.entries[:fragments], samples=self._table(fragments), closed=closed)
 
     def _table(self, fragments: int) -> SampleTable:
-        count = sum(entry.record.samples for entry in self.entries[:fragments])
+        count = sum(self.entries.samples[:fragments])
         all_samples = self._samples
         keys = all_samples.key_indices
         return SampleTable(

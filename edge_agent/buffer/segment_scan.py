@@ -25,7 +25,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_agent.buffer.fragment_boxes import MovieFragment, MovieHeader, read_movie_fragment, read_movie_header
-from edge_agent.buffer.segment import FragmentEntry, SegmentInfo
+from edge_agent.buffer.fragment_table import FragmentEntry
+from edge_agent.buffer.segment import SegmentInfo
 from edge_agent.buffer.segment_contents import SegmentContents
 from edge_agent.contract.boxes import Box, read_head
 from edge_agent.contract.segment_format import (

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Self
 
 from edge_agent.buffer.fragment_boxes import MovieFragment, read_movie_fragment, read_movie_header
+from edge_agent.buffer.fragment_table import FragmentEntry
 from edge_agent.buffer.muxer import mux_fragment, mux_header
-from edge_agent.buffer.segment import FragmentEntry, SegmentInfo, UtcEstimate
+from edge_agent.buffer.segment import SegmentInfo, UtcEstimate
 from edge_agent.buffer.segment_contents import SegmentContents
 from edge_agent.contract.access_unit import AccessUnit, CodecConfig
 from edge_agent.contract.boxes import find, read_head
@@ -243,7 +244,7 @@ class SegmentWriter:
 
     def _drop_after(self, fragments: int) -> None:
         with self._lock:
-            self._end = self._contents.entries[fragments].offset
+            self._end = self._contents.entries.offsets[fragments]
             self._contents.drop_after(fragments)
             self._info = None
         self._ragged = True

@@ -15,7 +15,6 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import NamedTuple
 
 from edge_agent.contract.access_unit import TIMESCALE_HZ, CodecConfig
 from edge_agent.contract.boxes import build, build_full, large_head
@@ -32,16 +31,17 @@ _DATA_IN_SAME_FILE = 1
 _LARGEST_U32 = 0xFFFFFFFF
 
 
-class Chunk(NamedTuple):
-    """Samples that lie one after another in the file (clause 8.7.5).
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    """Chunks (clause 8.7.5): samples that lie one after another in the file.
 
     Attributes:
-        offset: of the first sample's first byte, from the beginning of the `mdat` body.
-        samples: how many.
+        offsets: array("Q"), of each one's first byte, from the beginning of the `mdat` body.
+        samples: array("I"), how many it holds.
     """
 
-    offset: int
-    samples: int
+    offsets: array[int]
+    samples: array[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Track:
     pts_90k: array[int]
     end_90k: int
     keys: Sequence[int]
-    chunks: Sequence[Chunk]
+    chunks: Chunks
     first_shown_90k: int
     shown_90k: int
     body_bytes: int
@@ -93,8 +93,8 @@ def build_header(track: Track) -> bytes:
 
 def _check(track: Track) -> None:
     samples = len(track.sizes_bytes)
-    counts = {samples, len(track.dts_90k), len(track.pts_90k), sum(piece.samples for piece in track.chunks)}
-    if len(counts) != 1 or not samples:
+    counts = {samples, len(track.dts_90k), len(track.pts_90k), sum(track.chunks.samples)}
+    if len(counts) != 1 or not samples or len(track.chunks.offsets) != len(track.chunks.samples):
         raise FormatError(f"sample tables of different or no length: {sorted(counts)}")
     if track.end_90k <= track.dts_90k[-1] or track.shown_90k <= 0:
         raise FormatError("the last sample, or the whole clip, has no duration")
@@ -231,18 +231,18 @@ def _run_table(kind: bytes, values: array[int], version: int = 0) -> bytes:
     return build_full(kind, version, 0, struct.pack(">I", len(pairs) // 2), _big_endian(pairs))
 
 
-def _samples_of_chunks(chunks: Sequence[Chunk]) -> bytes:
+def _samples_of_chunks(chunks: Chunks) -> bytes:
     """`stsc` (clause 8.7.4): one entry where the number of samples a chunk changes."""
     entries = array("I")
     first_chunk = 1
-    for samples, run in groupby(chunks, key=lambda chunk: chunk.samples):
+    for samples, run in groupby(chunks.samples):
         entries.extend((first_chunk, samples, 1))
-        first_chunk += sum(1 for _ in run)
+        first_chunk += len(list(run))
     return build_full(b"stsc", 0, 0, struct.pack(">I", len(entries) // 3), _big_endian(entries))
 
 
-def _chunk_offsets(chunks: Sequence[Chunk], body_offset: int) -> bytes:
-    offsets = array("Q", (chunk.offset + body_offset for chunk in chunks))
+def _chunk_offsets(chunks: Chunks, body_offset: int) -> bytes:
+    offsets = array("Q", [offset + body_offset for offset in chunks.offsets])
     return build_full(b"co64", 0, 0, struct.pack(">I", len(offsets)), _big_endian(offsets))
 
 

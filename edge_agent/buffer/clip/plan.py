@@ -3,21 +3,17 @@
 What is delivered of an asked interval `[from, to)`: the pictures whose presentation lies in it, the first at or after
 `from`, shown exactly from there by an edit list. What lies before it, back to the entry point, is in the file too,
 because the first picture cannot be decoded without it.
-
-A part's `mdat` holds, for every segment that it touches, the segment's own header bytes (`ftyp moov uuid`) and then
-the fragments, whole and unchanged: a clip's own bytes say who, where and when, and its fragments' digests can be
-checked without the unit.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from edge_agent.buffer.clip.header import Chunk, Track, build_header
-from edge_agent.buffer.clip.stretch import LARGEST_JOINED_HOLE_90K, Stretch, split_into_stretches
-from edge_agent.buffer.segment import FragmentEntry, SegmentInfo, UtcEstimate, UtcMap
+from edge_agent.buffer.clip.body import Body, lay_out
+from edge_agent.buffer.clip.header import Track, build_header
+from edge_agent.buffer.clip.stretch import LARGEST_JOINED_HOLE_90K, Piece, Stretch, split_into_stretches
+from edge_agent.buffer.segment import SegmentInfo, UtcMap
 from edge_agent.contract.access_unit import GapCause
-from edge_agent.contract.clip import ByteRange, ClockStatement, Gap, Interval, Part
+from edge_agent.contract.clip import ClockStatement, Gap, Interval, Part
 from edge_agent.contract.fragment_digests import FragmentDigests
 from edge_agent.contract.segment_format import CLOCK_SOURCES, SegmentHeader
 from edge_agent.contract.times import format_utc
@@ -110,10 +106,10 @@ def _select(stretch: Stretch, utc: UtcMap, asked: Interval) -> _Selection | None
 
 def _plan_part(selection: _Selection, utc: UtcMap, index: int) -> tuple[Part, bytes]:
     stretch = selection.stretch
-    ranges, places = _lay_out(selection)
-    track = _track(selection, utc, ranges, places)
+    body = lay_out(stretch, selection.entry, selection.end)
+    track = _track(selection, utc, body)
     header = build_header(track)
-    recorded = places[0].segment.header
+    recorded = body.pieces[0].segment.header
     start_us = _whole_milliseconds(track.created_us)
     last_us = stretch.sample_utc_us(utc, selection.last)
     last_length_90k = stretch.presentation_end_90k(selection.last) - stretch.pts_90k[selection.last]
@@ -127,7 +123,7 @@ def _plan_part(selection: _Selection, utc: UtcMap, index: int) -> tuple[Part, by
         length_bytes=len(header) + track.body_bytes,
         header_file=f"part-{index}.header",
         header_bytes=len(header),
-        ranges=tuple(ranges),
+        ranges=body.ranges,
         deployment_id=recorded.deployment_id,
         position=recorded.position,
         codec=recorded.codec,
@@ -136,68 +132,14 @@ def _plan_part(selection: _Selection, utc: UtcMap, index: int) -> tuple[Part, by
         frame_rate_fps=recorded.frame_rate_fps,
         boot_id=recorded.boot_id,
         run_id=recorded.run_id,
-        clock=_clock(places, utc),
-        warnings=_warnings(places),
-        fragments=_digests(places, len(header)),
+        clock=_clock(body.pieces, utc),
+        warnings=_warnings(body.pieces),
+        fragments=_digests(body, len(header)),
     )
     return part, header
 
 
-class _Place(NamedTuple):
-    """A fragment of a part: whose it is, its index in the stretch, where it lies in the `mdat` body."""
-
-    segment: SegmentInfo
-    entry: FragmentEntry
-    fragment: int
-    body_offset: int
-
-    @property
-    def payload(self) -> int:
-        """Where its first sample lies in the `mdat` body."""
-        return self.body_offset + self.entry.payload_offset - self.entry.offset
-
-
-@dataclass(slots=True)
-class _Extent:
-    """Bytes of a segment's file that follow one another, from `start` up to `stop`."""
-
-    segment: SegmentInfo
-    start: int
-    stop: int
-
-
-def _lay_out(selection: _Selection) -> tuple[list[ByteRange], list[_Place]]:
-    """The byte ranges of a part and where its fragments come to lie in them."""
-    stretch = selection.stretch
-    numbers = range(stretch.fragment_of(selection.entry), stretch.fragment_of(selection.end - 1) + 1)
-    chosen = slice(numbers.start, numbers.stop)
-    extents: list[_Extent] = []
-    places: list[_Place] = []
-    body_bytes = stop = 0
-    former: SegmentInfo | None = None
-    for index, segment, entry in zip(numbers, stretch.segments[chosen], stretch.fragments[chosen], strict=True):
-        if segment is not former:
-            former, stop = segment, segment.header_bytes
-            extents.append(_Extent(segment, 0, stop))
-            body_bytes += stop
-        if stop != entry.offset:
-            extents.append(_Extent(segment, entry.offset, entry.offset))
-        stop = extents[-1].stop = entry.offset + entry.length_bytes
-        places.append(_Place(segment, entry, index, body_bytes))
-        body_bytes += entry.length_bytes
-    return [_byte_range(extent) for extent in extents], places
-
-
-def _byte_range(extent: _Extent) -> ByteRange:
-    return ByteRange(
-        sequence=extent.segment.sequence,
-        file=extent.segment.file,
-        offset=extent.start,
-        length_bytes=extent.stop - extent.start,
-    )
-
-
-def _track(selection: _Selection, utc: UtcMap, ranges: Sequence[ByteRange], places: Sequence[_Place]) -> Track:
+def _track(selection: _Selection, utc: UtcMap, body: Body) -> Track:
     stretch, entry, end = selection.stretch, selection.entry, selection.end
     skipped_end = min(stretch.end_of_leading(entry), end)
     listed = [(entry, end)] if skipped_end == entry + 1 else [(entry, entry + 1), (skipped_end, end)]
@@ -208,67 +150,42 @@ def _track(selection: _Selection, utc: UtcMap, ranges: Sequence[ByteRange], plac
         pts.extend(stretch.pts_90k[start:stop])
     left_out = skipped_end - entry - 1
     return Track(
-        config=places[0].segment.config,
-        stsd=places[0].segment.stsd,
+        config=body.pieces[0].segment.config,
+        stsd=body.pieces[0].segment.stsd,
         created_us=stretch.sample_utc_us(utc, selection.first),
         sizes_bytes=sizes,
         dts_90k=dts,
         pts_90k=pts,
         end_90k=stretch.end_90k if end == len(stretch.dts_90k) else stretch.dts_90k[end],
         keys=[0, *(key - entry - left_out for key in stretch.exact_keys if skipped_end <= key < end)],
-        chunks=_chunks(stretch, places, listed),
+        chunks=body.chunks(stretch, listed),
         first_shown_90k=stretch.pts_90k[selection.first],
         shown_90k=stretch.presentation_end_90k(selection.last) - stretch.pts_90k[selection.first],
-        body_bytes=sum(piece.length_bytes for piece in ranges),
+        body_bytes=body.size_bytes,
     )
 
 
-def _chunks(stretch: Stretch, places: Sequence[_Place], listed: Sequence[tuple[int, int]]) -> list[Chunk]:
-    """One a fragment; two where leading pictures are left out of its middle, a shorter one at the end."""
-    begin = listed[-1][0]
-    whole = next(
-        (index for index, place in enumerate(places) if stretch.starts[place.fragment] >= begin), len(places)
-    )
-    middle = places[whole:-1]
-    return [
-        *_listed_chunks(stretch, places[:whole], listed),
-        *(Chunk(place.payload, place.entry.record.samples) for place in middle),
-        *_listed_chunks(stretch, places[whole + len(middle) :], listed),
+def _digests(body: Body, header_bytes: int) -> FragmentDigests:
+    rows = [
+        (piece.segment.sequence, number, length_bytes, digest)
+        for piece in body.pieces
+        for number, length_bytes, digest in piece.segment.fragments[piece.first : piece.end].vouched()
     ]
-
-
-def _listed_chunks(stretch: Stretch, places: Sequence[_Place], listed: Sequence[tuple[int, int]]) -> Iterator[Chunk]:
-    for place in places:
-        begin, end = stretch.starts[place.fragment], stretch.starts[place.fragment + 1]
-        for start, stop in listed:
-            first, after = max(begin, start), min(end, stop)
-            if first < after:
-                yield Chunk(place.payload + sum(stretch.sizes_bytes[begin:first]), after - first)
-
-
-def _digests(places: Sequence[_Place], header_bytes: int) -> FragmentDigests:
     return FragmentDigests.of_rows(
-        (
-            place.segment.sequence,
-            place.entry.record.number,
-            header_bytes + place.body_offset,
-            place.entry.length_bytes,
-            place.entry.digest,
-        )
-        for place in places
+        [
+            (sequence, number, header_bytes + offset, length_bytes, digest)
+            for offset, (sequence, number, length_bytes, digest) in zip(body.offsets, rows, strict=True)
+        ]
     )
 
 
-def _clock(places: Sequence[_Place], utc: UtcMap) -> ClockStatement:
+def _clock(pieces: Sequence[Piece], utc: UtcMap) -> ClockStatement:
     """The weakest word on the clock, asked at the first and the last fragment of each segment."""
-    estimates: list[UtcEstimate] = []
-    for before, place in zip([None, *places], [*places, None], strict=True):
-        if before is None or place is None or before.segment is not place.segment:
-            estimates.extend(
-                utc.to_utc(one.segment.header.boot_id, one.entry.record.monotonic_us)
-                for one in (before, place)
-                if one is not None
-            )
+    estimates = [
+        utc.to_utc(piece.segment.header.boot_id, piece.segment.fragments.monotonic_us[place])
+        for piece in pieces
+        for place in (piece.first, piece.end - 1)
+    ]
     bounds_us = [estimate.bound_us for estimate in estimates if estimate.bound_us is not None]
     return ClockStatement(
         source=min((estimate.source for estimate in estimates), key=CLOCK_SOURCES.index),
@@ -276,9 +193,9 @@ def _clock(places: Sequence[_Place], utc: UtcMap) -> ClockStatement:
     )
 
 
-def _warnings(places: Sequence[_Place]) -> tuple[str, ...]:
+def _warnings(pieces: Sequence[Piece]) -> tuple[str, ...]:
     """What the segments warn of, each once, in order."""
-    headers = dict.fromkeys(place.segment.header.warnings for place in places)
+    headers = dict.fromkeys(piece.segment.header.warnings for piece in pieces)
     return tuple(dict.fromkeys(warning for warnings in headers for warning in warnings))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-from edge_agent.buffer.segment import FragmentEntry, SegmentInfo, UtcMap
+from edge_agent.buffer.segment import SegmentInfo, UtcMap
 from edge_agent.contract.access_unit import NEVER_EXACT, TIMESCALE_HZ, GapCause
 from edge_agent.contract.segment_format import SegmentHeader
 from edge_agent.errors import FormatError
@@ -38,16 +38,27 @@ class Piece:
     first_sample: int
     end_sample: int
 
+    def __len__(self) -> int:
+        """Number of fragments."""
+        return self.end - self.first
+
+    def cut(self, first: int, end: int) -> Piece:
+        """The fragments `[first, end)` of the piece."""
+        samples = self.segment.fragments.samples
+        first_sample = self.first_sample + sum(samples[self.first : self.first + first])
+        end_sample = first_sample + sum(samples[self.first + first : self.first + end])
+        return Piece(self.segment, self.first + first, self.first + end, first_sample, end_sample)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stretch:
     """Consecutive pieces, their samples and fragments flattened.
 
     Attributes:
-        pieces: in decode order.
+        pieces: in decode order; their fragments, counted through, are the stretch's.
         opened_cause: why there is nothing directly before; `unknown` where the files do not tell.
-        fragments: of all pieces.
-        segments: the segment of each fragment.
+        monotonic_us: of each fragment, as in its record.
+        first_pts_90k: of each fragment, as in its record.
         starts: index of each fragment's first sample, and at the end the number of samples.
         sizes_bytes: of each sample in decode order.
         dts_90k: of each sample in decode order, on the run's media time line.
@@ -59,8 +70,8 @@ class Stretch:
 
     pieces: tuple[Piece, ...]
     opened_cause: GapCause
-    fragments: tuple[FragmentEntry, ...]
-    segments: list[SegmentInfo]
+    monotonic_us: array[int]
+    first_pts_90k: array[int]
     starts: list[int]
     sizes_bytes: array[int]
     dts_90k: array[int]
@@ -77,11 +88,20 @@ class Stretch:
     @property
     def exact_keys(self) -> list[int]:
         """Those of `keys` from which on pictures are exact at once."""
-        return [key for key in self.keys if key not in self.keys_back]
+        return [key for key in self.keys if key not in self.keys_back] if self.keys_back else self.keys
+
+    def pieces_between(self, first: int, end: int) -> Iterator[Piece]:
+        """The pieces cut to the fragments `[first, end)` of the stretch."""
+        before = 0
+        for piece in self.pieces:
+            low, high = max(first - before, 0), min(end - before, len(piece))
+            if low < high:
+                yield piece.cut(low, high)
+            before += len(piece)
 
     def fragment_utc_us(self, utc: UtcMap, index: int) -> int:
         """UTC of a fragment's first sample."""
-        return utc.to_utc(self.boot_id, self.fragments[index].record.monotonic_us).utc_us
+        return utc.to_utc(self.boot_id, self.monotonic_us[index]).utc_us
 
     def fragment_of(self, sample: int) -> int:
         """Index of the fragment that holds a sample."""
@@ -90,13 +110,13 @@ class Stretch:
     def sample_utc_us(self, utc: UtcMap, sample: int) -> int:
         """UTC at which a sample's picture is presented, rounded down."""
         index = self.fragment_of(sample)
-        offset_90k = self.pts_90k[sample] - self.fragments[index].record.first_pts_90k
+        offset_90k = self.pts_90k[sample] - self.first_pts_90k[index]
         return self.fragment_utc_us(utc, index) + offset_90k * 100 // 9
 
     def first_from(self, utc: UtcMap, from_us: int) -> int | None:
         """The first picture, in presentation order, at or after an instant."""
         pts, best = self.pts_90k, None
-        for index in range(self._search_start(utc, from_us - _SEARCH_MARGIN_US), len(self.fragments)):
+        for index in range(self._search_start(utc, from_us - _SEARCH_MARGIN_US), len(self.monotonic_us)):
             start_us = self.fragment_utc_us(utc, index)
             if best is not None and start_us > from_us + _SEARCH_MARGIN_US:
                 break
@@ -166,11 +186,13 @@ class Stretch:
         return range(max(0, sample - _REORDER_WINDOW), min(len(self.pts_90k), sample + _REORDER_WINDOW + 1))
 
     def _search_start(self, utc: UtcMap, instant_us: int) -> int:
-        return bisect_left(range(len(self.fragments)), instant_us, key=lambda index: self.fragment_utc_us(utc, index))
+        return bisect_left(
+            range(len(self.monotonic_us)), instant_us, key=lambda index: self.fragment_utc_us(utc, index)
+        )
 
     def _presentation_at(self, index: int, start_us: int, instant_us: int) -> int:
         """The least presentation time of a fragment's samples that is not before an instant."""
-        return self.fragments[index].record.first_pts_90k - (start_us - instant_us) * 9 // 100
+        return self.first_pts_90k[index] - (start_us - instant_us) * 9 // 100
 
 
 def split_into_stretches(segments: Sequence[SegmentInfo]) -> list[Stretch]:
@@ -195,19 +217,18 @@ def split_into_stretches(segments: Sequence[SegmentInfo]) -> list[Stretch]:
 
 def _pieces(segment: SegmentInfo) -> Iterator[Piece]:
     """A segment in one piece, or in several where fragments or over 2 s of media time are missing."""
-    starts = list(accumulate((entry.record.samples for entry in segment.fragments), initial=0))
+    starts = list(accumulate(segment.fragments.samples, initial=0))
     if starts[-1] != len(segment.samples):
         raise FormatError(
             f"{segment.file}: {starts[-1]} samples in its fragments, {len(segment.samples)} in its table"
         )
-    dts, fragments = segment.samples.dts_90k, segment.fragments
+    dts, numbers = segment.samples.dts_90k, segment.fragments.numbers
     breaks = [
         index
         for index, sample in enumerate(starts[1:-1], start=1)
-        if dts[sample] - dts[sample - 1] > LARGEST_JOINED_HOLE_90K
-        or fragments[index].record.number != fragments[index - 1].record.number + 1
+        if dts[sample] - dts[sample - 1] > LARGEST_JOINED_HOLE_90K or numbers[index] != numbers[index - 1] + 1
     ]
-    for first, end in pairwise([0, *breaks, len(fragments)]):
+    for first, end in pairwise([0, *breaks, len(numbers)]):
         if first < end:
             yield Piece(segment, first, end, starts[first], starts[end])
 
@@ -235,13 +256,12 @@ def _identity(header: SegmentHeader) -> tuple[str, str, str]:
 
 def _decodable_after(before: Piece, after: Piece) -> Piece | None:
     """What of a joining piece can be decoded: where pictures are missing before it, only from a key frame on."""
-    segment, fragments = after.segment, after.segment.fragments
+    fragments = after.segment.fragments
     if _follows(before, after):
         return after
     for index in range(after.first, after.end):
-        if fragments[index].record.is_key:
-            skipped = sum(entry.record.samples for entry in fragments[after.first : index])
-            return Piece(segment, index, after.end, after.first_sample + skipped, after.end_sample)
+        if fragments.is_key(index):
+            return after.cut(index - after.first, len(after))
     return None
 
 
@@ -252,48 +272,56 @@ def _follows(before: Piece, after: Piece) -> bool:
 
 
 def _begins_gradually(piece: Piece) -> bool:
-    return piece.segment.fragments[piece.first].record.keys_back > 0
+    return piece.segment.fragments.keys_back(piece.first) > 0
 
 
 def _is_next(before: Piece, after: Piece) -> bool:
     """No fragment is missing between two pieces of one segment, or they are of two."""
-    fragments = after.segment.fragments
-    return (
-        before.segment is not after.segment
-        or fragments[before.end - 1].record.number + 1 == fragments[after.first].record.number
-    )
+    numbers = after.segment.fragments.numbers
+    return before.segment is not after.segment or numbers[before.end - 1] + 1 == numbers[after.first]
 
 
 def _flatten(pieces: list[Piece]) -> Stretch:
     sizes, dts, pts = array("I"), array("q"), array("q")
-    fragments: list[FragmentEntry] = []
+    monotonic_us, first_pts, counts = array("q"), array("q"), array("I")
     keys: list[int] = []
     for piece in pieces:
         samples, first, end = piece.segment.samples, piece.first_sample, piece.end_sample
         shift = len(dts) - first
-        keys.extend(key + shift for key in samples.key_indices if first <= key < end)
+        keys.extend([key + shift for key in samples.key_indices if first <= key < end])
         sizes.extend(samples.sizes_bytes[first:end])
         dts.extend(samples.dts_90k[first:end])
         pts.extend(samples.pts_90k[first:end])
-        fragments.extend(piece.segment.fragments[piece.first : piece.end])
-    starts = list(accumulate((entry.record.samples for entry in fragments), initial=0))
+        fragments = piece.segment.fragments
+        monotonic_us.extend(fragments.monotonic_us[piece.first : piece.end])
+        first_pts.extend(fragments.first_pts_90k[piece.first : piece.end])
+        counts.extend(fragments.samples[piece.first : piece.end])
+    starts = list(accumulate(counts, initial=0))
     return Stretch(
         pieces=tuple(pieces),
         opened_cause=_opened_cause(pieces[0]),
-        fragments=tuple(fragments),
-        segments=[piece.segment for piece in pieces for _ in range(piece.first, piece.end)],
+        monotonic_us=monotonic_us,
+        first_pts_90k=first_pts,
         starts=starts,
         sizes_bytes=sizes,
         dts_90k=dts,
         pts_90k=pts,
         keys=keys,
-        keys_back={
-            start: entry.record.keys_back
-            for start, entry in zip(starts, fragments, strict=False)
-            if entry.record.keys_back
-        },
+        keys_back=_keys_back(pieces, starts),
         end_90k=_end_90k(pieces[-1]),
     )
+
+
+def _keys_back(pieces: Sequence[Piece], starts: Sequence[int]) -> dict[int, int]:
+    found: dict[int, int] = {}
+    before = 0
+    for piece in pieces:
+        fragments = piece.segment.fragments
+        if fragments.refreshes_gradually():
+            backs = map(fragments.keys_back, range(piece.first, piece.end))
+            found.update((starts[place], back) for place, back in enumerate(backs, before) if back)
+        before += len(piece)
+    return found
 
 
 def _opened_cause(piece: Piece) -> GapCause:

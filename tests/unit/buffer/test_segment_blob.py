@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.buffer.segment import FragmentEntry, SampleTable
+from edge_agent.buffer.fragment_table import FragmentEntry, FragmentTable
+from edge_agent.buffer.segment import SampleTable
 from edge_agent.buffer.segment_blob import decode_contents, encode_contents
 from edge_agent.contract.segment_format import CLOCK_SOURCES, FragmentRecord
 from edge_agent.errors import FormatError
@@ -56,11 +57,15 @@ def test_what_goes_in_comes_out(
         array("I", keys),
         end_90k,
     )
-    assert decode_contents(encode_contents(entries, table), 7, RUN) == (tuple(entries), table)
+    fragments = FragmentTable.of(7, RUN, entries)
+    decoded = decode_contents(encode_contents(fragments, table), 7, RUN)
+    assert decoded == (fragments, table)
+    assert list(decoded[0]) == entries
 
 
 TABLE = SampleTable(array("I", [1, 2]), array("q", [3, 4]), array("q", [5, 6]), array("I", [0]), 9)
-BLOB = encode_contents((), TABLE)
+EMPTY = FragmentTable(7, RUN)
+BLOB = encode_contents(EMPTY, TABLE)
 
 
 @given(st.integers(0, len(BLOB) - 1), st.integers(1, 255))
@@ -72,7 +77,7 @@ def test_a_damaged_blob_is_an_error_unless_the_damage_says_nothing(place: int, f
     except FormatError:
         return
     # a compressed stream has other spellings of the same: window size and level, code lengths, padding
-    assert decoded == ((), TABLE)
+    assert decoded == (EMPTY, TABLE)
 
 
 @given(st.integers(0, len(BLOB) - 1))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from csu.verify.tables import Tables, read_tables
-from edge_agent.buffer.clip.header import Chunk, Track, build_header
+from edge_agent.buffer.clip.header import Chunks, Track, build_header
 from edge_agent.contract.boxes import find, walk
 from edge_agent.errors import FormatError
 from tests.builders import WALL_US
@@ -20,8 +20,9 @@ from tests.golden_segment import CONFIG
 STSD = bytes.fromhex("0000001073747364 0000000000000000")
 
 
-def make_track(dts: Sequence[int], pts: Sequence[int] | None = None, chunks: Sequence[Chunk] = ()) -> Track:
-    """A track of samples of 100 bytes, all in one chunk unless said."""
+def make_track(dts: Sequence[int], pts: Sequence[int] | None = None, chunks: Sequence[tuple[int, int]] = ()) -> Track:
+    """A track of samples of 100 bytes, all in one chunk unless said: offset and samples of each."""
+    places = chunks or [(700, len(dts))]
     times = list(dts if pts is None else pts)
     return Track(
         config=CONFIG,
@@ -32,7 +33,7 @@ def make_track(dts: Sequence[int], pts: Sequence[int] | None = None, chunks: Seq
         pts_90k=array("q", times),
         end_90k=dts[-1] + 3_600 if dts else 0,
         keys=[0],
-        chunks=chunks or [Chunk(700, len(dts))],
+        chunks=Chunks(array("Q", [at for at, _ in places]), array("I", [count for _, count in places])),
         first_shown_90k=times[0] if times else 0,
         shown_90k=3_600,
         body_bytes=5_000_000_000,
@@ -51,7 +52,7 @@ def test_the_header_ends_with_a_large_mdat_head() -> None:
 
 
 def test_offsets_count_from_the_files_beginning() -> None:
-    header = build_header(make_track([0, 3_600, 7_200, 10_800], chunks=[Chunk(700, 1), Chunk(5_000_000_000, 3)]))
+    header = build_header(make_track([0, 3_600, 7_200, 10_800], chunks=[(700, 1), (5_000_000_000, 3)]))
     chunks = tables_of(header).chunks
     assert [(chunk.offset - len(header), chunk.first, chunk.samples) for chunk in chunks] == [
         (700, 0, 1),

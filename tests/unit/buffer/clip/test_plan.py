@@ -11,6 +11,7 @@ from csu.verify import verify_clip
 from csu.verify.tables import read_tables
 from edge_agent.buffer.clip.plan import PlannedClip, plan_parts
 from edge_agent.buffer.clip.reader import PartReader
+from edge_agent.buffer.fragment_table import FragmentTable
 from edge_agent.buffer.segment import SegmentInfo, UtcEstimate
 from edge_agent.contract.access_unit import AccessUnit, Codec
 from edge_agent.contract.boxes import find, walk
@@ -265,7 +266,7 @@ def without_fragments(segment: SegmentInfo, numbers: set[int]) -> SegmentInfo:
         header_bytes=segment.header_bytes,
         config=segment.config,
         stsd=segment.stsd,
-        fragments=tuple(kept),
+        fragments=FragmentTable.of(segment.sequence, segment.header.run_id, kept),
         samples=table,
         closed=segment.closed,
     )
