@@ -6,6 +6,9 @@ left out and counted (`events-lost`). When the database cannot be written, a few
 
 A broker acknowledges what it holds in memory: mosquitto 2.0 writes its store after the PUBACK. So an acknowledged
 event is kept for `SETTLE_S` more, and sent again, with the same `event_id`, when the connection ends before.
+
+Every connection begins with the oldest event that is kept, and goes on in order. A *round* is one such pass; what was
+read or handed out in a round that is over counts for nothing.
 """
 
 import asyncio
@@ -13,8 +16,11 @@ import json
 import logging
 import sqlite3
 import uuid
+from bisect import insort
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from edge_agent.contract.event_names import EventName
@@ -41,6 +47,22 @@ AlarmKey = tuple[str, str | None]
 """Name and camera."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """An event of the database that was handed out."""
+
+    round: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    """An event that lives in memory only; `place` is its place in order."""
+
+    place: int
+    body: str
+
+
 class Events:
     """Source of the pump (`outbox.OutboxSource`), and the book of raised alarms."""
 
@@ -50,9 +72,11 @@ class Events:
         self._topic = topics.up("event")
         self._wake = wake
         self._raised: dict[AlarmKey, Alarm] = {}
+        self._round = 0
         self._batch: deque[tuple[int, str]] = deque()
         self._read_up_to = 0
-        self._memory: deque[str] = deque(maxlen=_MAX_IN_MEMORY)
+        self._memory: list[_Remembered] = []
+        self._remembered = 0
         self._acknowledged: dict[int, int] = {}  # number, and the monotonic time of its acknowledgement, µs
 
     async def load(self) -> None:
@@ -144,8 +168,13 @@ class Events:
             await self._insert(body, also)
         except LedgerError as error:
             logger.warning("an event is kept in memory only: %s", error)
-            self._memory.append(body)
+            self._remembered += 1
+            self._remember(_Remembered(self._remembered, body))
         self._wake.set()
+
+    def _remember(self, event: _Remembered) -> None:
+        insort(self._memory, event, key=lambda one: one.place)
+        del self._memory[:-_MAX_IN_MEMORY]
 
     async def _insert(self, body: str, also: Callable[[sqlite3.Connection], object] | None) -> None:
         acknowledged = list(self._acknowledged)
@@ -161,25 +190,26 @@ class Events:
     async def next(self) -> Item | None:
         """See `OutboxSource.next`."""
         if self._memory:
-            body = self._memory.popleft()
-            return Item((self._outgoing(body),), body)
+            event = self._memory.pop(0)
+            return Item((self._outgoing(event.body),), event)
         if not self._batch:
             await self._read_batch()
         if not self._batch:
             return None
         number, body = self._batch.popleft()
-        return Item((self._outgoing(body),), number)
+        return Item((self._outgoing(body),), _Stored(self._round, number))
 
     async def sent(self, item: Item) -> None:
         """See `OutboxSource.sent`; `run` deletes it."""
-        if isinstance(item.token, int):
-            self._acknowledged[item.token] = self._stamper.clock.monotonic_us()
+        if isinstance(item.token, _Stored) and item.token.round == self._round:
+            self._acknowledged[item.token.number] = self._stamper.clock.monotonic_us()
 
     def lost(self, item: Item) -> None:
         """See `OutboxSource.lost`."""
-        if isinstance(item.token, str):
-            self._memory.appendleft(item.token)
-        self._begin_again()
+        if isinstance(item.token, _Remembered):
+            self._remember(item.token)
+        elif isinstance(item.token, _Stored) and item.token.round == self._round:
+            self._begin_again()
 
     def reconnected(self) -> None:
         """Another connection begins: what the last one had acknowledged a moment ago is sent again."""
@@ -208,13 +238,16 @@ class Events:
             self._acknowledged.pop(number, None)
 
     def _begin_again(self) -> None:
+        self._round += 1
         self._batch.clear()
         self._read_up_to = 0
 
     async def _read_batch(self) -> None:
-        sql = "SELECT number, body FROM events WHERE number > ? ORDER BY number LIMIT ?"
-        arguments = (self._read_up_to, _BATCH)
-        rows = await self._database.read(lambda connection: connection.execute(sql, arguments).fetchall())
+        rows: list[tuple[int, str]] = []
+        reading = -1
+        while reading != self._round:  # what was read while another round began is not that one's
+            reading = self._round
+            rows = await self._database.read(partial(_rows_after, number=self._read_up_to))
         if rows:
             self._read_up_to = rows[-1][0]
         self._batch.extend(rows)
@@ -222,6 +255,11 @@ class Events:
     def _outgoing(self, body: str) -> Outgoing:
         event = json.loads(body) | {"seq": self._stamper.counter.take()}
         return Outgoing(self._topic, canonical_json(event))
+
+
+def _rows_after(connection: sqlite3.Connection, number: int) -> list[tuple[int, str]]:
+    sql = "SELECT number, body FROM events WHERE number > ? ORDER BY number LIMIT ?"
+    return connection.execute(sql, (number, _BATCH)).fetchall()
 
 
 def _delete(connection: sqlite3.Connection, numbers: list[int]) -> None:

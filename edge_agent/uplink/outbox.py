@@ -67,15 +67,16 @@ class Pump:
         """Publish for ever; ends by cancellation."""
         async with asyncio.TaskGroup() as group:
             while True:
-                await self._session.wait_online()
                 await self._window.acquire()
+                await self._session.wait_online()
+                generation = self._session.generation
                 found = await self._next()
                 if found is None:
                     self._window.release()
                     await self._wake.wait()
                     continue
                 source, item = found
-                group.create_task(self._send(source, item))
+                group.create_task(self._send(source, item, generation))
                 # One turn of the loop, so that messages are handed to the connection in this order.
                 await asyncio.sleep(0)  # noqa: TID251 -- no time passes
 
@@ -91,9 +92,9 @@ class Pump:
                 return source, item
         return None
 
-    async def _send(self, source: OutboxSource, item: Item) -> None:
+    async def _send(self, source: OutboxSource, item: Item, generation: int) -> None:
         try:
-            publications = [self._session.publish(message) for message in item.messages]
+            publications = [self._session.publish(message, generation) for message in item.messages]
             answers = await asyncio.gather(*publications)
             self._note_refusals(item, answers)
             await source.sent(item)

@@ -156,12 +156,17 @@ class Session:
         if self._wire is not None and message.generation == self._generation:
             self._wire.acknowledge(message)
 
-    async def publish(self, message: Outgoing) -> bool:
+    async def publish(self, message: Outgoing, generation: int) -> bool:
         """Publish at QoS 1 and wait for the acknowledgement; False when the broker refused the message.
 
+        Args:
+            message: what was taken from its source for the connection of this `generation`, and for no other: at the
+                next one its source begins again.
+            generation: of the connection.
+
         Raises:
-            ConnectionLostError: there is no connection, or it ended before the acknowledgement.
+            ConnectionLostError: the connection is over, or ended before the acknowledgement.
         """
-        if self._wire is None or not self._online.is_set():
+        if self._wire is None or not self._online.is_set() or generation != self._generation:
             raise ConnectionLostError("not connected")
         return await self._wire.publish(message)

@@ -14,11 +14,11 @@ from edge_agent.contract.event_names import EventName
 from edge_agent.contract.messages import Progress
 from edge_agent.contract.names import Topics
 from edge_agent.uplink import events as events_module
-from edge_agent.uplink.database import LinkDatabase
+from edge_agent.uplink.database import LinkDatabase, Result, Work
 from edge_agent.uplink.events import Events
 from edge_agent.uplink.fake_wire import FakeBroker
 from edge_agent.uplink.ledger import Ledger, Step, fail
-from edge_agent.uplink.outbox import Pump, RetainedTopics
+from edge_agent.uplink.outbox import Item, Pump, RetainedTopics
 from edge_agent.uplink.replies import LooseReply, Replies
 from edge_agent.uplink.session import Session
 from edge_agent.uplink.stamps import Stamper
@@ -227,6 +227,130 @@ async def test_an_acknowledged_event_is_kept_until_the_broker_must_have_stored_i
     await asyncio.wait({settling})
     first, again, other = out.bodies("event")
     assert first["event_id"] == again["event_id"] != other["event_id"]
+
+
+class GatedDatabase:
+    """A link's database whose reads, once gated, wait for the test with their rows in hand."""
+
+    def __init__(self, database: LinkDatabase) -> None:
+        self._database = database
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.waiting = 0
+
+    async def read(self, work: Work[Result]) -> Result:
+        rows = await self._database.read(work)
+        self.waiting += 1
+        await self.gate.wait()
+        self.waiting -= 1
+        return rows
+
+
+async def store_events(out: Out, count: int) -> None:
+    for number in range(count):
+        await out.events.occurred(EventName.COMMAND_REFUSED, {"number": number})
+
+
+async def taken(events: Events) -> AsyncIterator[int]:
+    """What the events hand out until nothing is left, each acknowledged at once."""
+    while (item := await events.next()) is not None:
+        yield int(json.loads(item.messages[0].payload)["details"]["number"])
+        await events.sent(item)
+
+
+async def test_events_read_while_another_connection_begins_are_sent_in_order_on_that_one(
+    out: Out, database: LinkDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 2 * events_module._BATCH
+    await store_events(out, count)
+    gated = GatedDatabase(database)
+    monkeypatch.setattr(out.events, "_database", gated)
+    first = taken(out.events)
+    for number in range(events_module._BATCH):
+        assert await anext(first) == number
+    gated.gate.clear()
+    reading = asyncio.create_task(out.events.next())
+    await until(lambda: gated.waiting == 1, what="a batch in flight")
+    out.events.reconnected()
+    gated.gate.set()
+    item = await reading
+    assert item is not None
+    assert json.loads(item.messages[0].payload)["details"] == {"number": 0}
+    assert [number async for number in taken(out.events)] == list(range(1, count))
+
+
+async def test_what_ends_late_of_an_ended_connection_disturbs_no_order(out: Out) -> None:
+    await store_events(out, 4)
+    late = [await out.events.next() for _ in range(3)]
+    out.events.reconnected()
+    again = taken(out.events)
+    assert [await anext(again), await anext(again)] == [0, 1]
+    acknowledged, lost, other = late
+    assert acknowledged is not None
+    assert lost is not None
+    assert other is not None
+    await out.events.sent(acknowledged)
+    out.events.lost(lost)
+    out.events.lost(other)
+    assert [number async for number in again] == [2, 3]
+    out.events.reconnected()
+    assert [number async for number in taken(out.events)] == [0, 1, 2, 3]
+
+
+async def test_events_in_memory_that_were_lost_keep_their_order(out: Out, database: LinkDatabase) -> None:
+    await database.read(lambda connection: connection.execute("PRAGMA query_only=1"))
+    await store_events(out, events_module._MAX_IN_MEMORY)
+    lost = [await out.events.next() for _ in range(4)]
+    await out.events.occurred(EventName.COMMAND_REFUSED, {"number": events_module._MAX_IN_MEMORY})
+    for item in lost:
+        assert item is not None
+        out.events.lost(item)
+    assert [number async for number in taken(out.events)] == list(range(1, events_module._MAX_IN_MEMORY + 1))
+
+
+class GatedSource:
+    """Hands numbers out in order, the first of them when the test opens the gate."""
+
+    def __init__(self, count: int) -> None:
+        self.gate = asyncio.Event()
+        self.asked = 0
+        self.given_back: list[int] = []
+        self._left = list(range(count))
+
+    async def next(self) -> Item | None:
+        self.asked += 1
+        number = self._left.pop(0) if self._left else None
+        await self.gate.wait()
+        return None if number is None else Item((Outgoing("t", b"%d" % number),), number)
+
+    async def sent(self, item: Item) -> None:
+        """Nothing is marked."""
+
+    def lost(self, item: Item) -> None:
+        assert isinstance(item.token, int)
+        self.given_back.append(item.token)
+        self._left.append(item.token)
+        self._left.sort()
+
+
+async def test_what_was_taken_for_an_ended_connection_is_not_published_on_the_next(
+    out: Out, wake: asyncio.Event
+) -> None:
+    source = GatedSource(3)
+    broker = out.broker
+    session = Session(WireOptions("nomad-07", Outgoing("w", b"")), "down/#", broker.factory, FakeClock())
+    pump = Pump(session, (source,), wake)
+    tasks = {asyncio.create_task(session.run(NobodyToGreet())), asyncio.create_task(pump.run())}
+    await until(lambda: source.asked == 1, what="the first taken")
+    broker.cut()
+    await until(lambda: broker.connections == 2 and session.is_online, what="another connection")
+    source.gate.set()
+    await until(lambda: len(broker.published) == 3, what="all published")
+    assert source.given_back == [0]
+    assert sorted(message.payload for message in broker.published) == [b"0", b"1", b"2"]
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
 
 
 async def advance(clock: PatientClock, seconds: int) -> None:

@@ -113,7 +113,7 @@ async def test_publishing_without_connection_is_refused() -> None:
     broker.refusals.extend(["down"] * 10_000)
     async with running(broker) as session:
         with pytest.raises(ConnectionLostError):
-            await session.publish(Outgoing("csu/v1/nomad-07/up/reply", b"x"))
+            await session.publish(Outgoing("csu/v1/nomad-07/up/reply", b"x"), session.generation)
 
 
 async def test_a_publication_that_is_under_way_ends_with_the_connection() -> None:
@@ -121,7 +121,9 @@ async def test_a_publication_that_is_under_way_ends_with_the_connection() -> Non
     broker.withhold = True
     async with running(broker) as session:
         await until(lambda: session.is_online, what="online")
-        publication = asyncio.create_task(session.publish(Outgoing("csu/v1/nomad-07/up/reply", b"x")))
+        publication = asyncio.create_task(
+            session.publish(Outgoing("csu/v1/nomad-07/up/reply", b"x"), session.generation)
+        )
         await until(lambda: bool(broker.withheld), what="the publication")
         broker.withhold = False
         broker.cut()
