@@ -8,6 +8,7 @@ from typing import cast
 from aiohttp import web
 
 from csu.ingest import PREFIX, Handler, Ingest
+from csu.ingest_newcomers import Newcomers
 
 _KEEPALIVE_S = 75.0
 _LINGER_S = 2.0
@@ -20,13 +21,6 @@ _MAX_CONNECTIONS = 400
 """With a file for each body, below the 1024 descriptors that a process may have by default."""
 _HEAD_S = 15.0
 """From the connection to the first whole head of a request; later ones are bounded by the keep-alive."""
-
-
-class _Refusal(asyncio.Protocol):
-    """A connection that is one too many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
 
 
 class IngestServer:
@@ -48,9 +42,7 @@ class IngestServer:
         self._ssl = ssl_context
         self._max_connections = max_connections
         self._head_s = head_s
-        self._silent: dict[asyncio.BaseProtocol, asyncio.TimerHandle] = {}
-        """Connections that have not brought a whole head yet."""
-        self._listener: asyncio.Server | None = None
+        self._newcomers: Newcomers | None = None
         ingest.app.middlewares.append(self._note_head)
         self._runner = web.AppRunner(
             ingest.app,
@@ -71,7 +63,7 @@ class IngestServer:
         listening = await asyncio.to_thread(self._bind)
         try:
             await self._runner.setup()
-            await self._listen(listening)
+            self._listen(listening)
         except BaseException:
             listening.close()
             await self._runner.cleanup()
@@ -83,30 +75,17 @@ class IngestServer:
         self._ingest.add_origin(url)
         return url
 
-    async def _listen(self, listening: socket.socket) -> None:
-        handshake_s = None if self._ssl is None else self._head_s
-        self._listener = await asyncio.get_running_loop().create_server(
-            self._accept, sock=listening, ssl=self._ssl, backlog=_BACKLOG, ssl_handshake_timeout=handshake_s
-        )
-
-    def _accept(self) -> asyncio.BaseProtocol:
+    def _listen(self, listening: socket.socket) -> None:
         server = cast("web.Server", self._runner.server)  # there is one since `setup`
-        if len(server.connections) >= self._max_connections:
-            return _Refusal()
-        handler = server()
-        timer = asyncio.get_running_loop().call_later(self._head_s, self._give_up, handler)
-        self._silent[handler] = timer
-        return handler
-
-    def _give_up(self, handler: web.RequestHandler) -> None:
-        del self._silent[handler]
-        handler.force_close()
+        self._newcomers = Newcomers(
+            server, listening, self._ssl, max_connections=self._max_connections, head_s=self._head_s
+        )
+        self._newcomers.begin()
 
     @web.middleware
     async def _note_head(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        timer = self._silent.pop(request.protocol, None)
-        if timer is not None:
-            timer.cancel()
+        if self._newcomers is not None:
+            self._newcomers.note_head(request.protocol)
         return await handler(request)
 
     def _bind(self) -> socket.socket:
@@ -115,8 +94,6 @@ class IngestServer:
 
     async def stop(self) -> None:
         """Stop listening, end open requests (what they brought is stored) and background work."""
-        if self._listener is not None:
-            self._listener.close()
-        for timer in self._silent.values():
-            timer.cancel()
+        if self._newcomers is not None:
+            await self._newcomers.end()
         await self._runner.cleanup()

@@ -1,17 +1,25 @@
 """What the ingest's socket bears."""
 
 import asyncio
+import errno
+import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+import pytest
 
 from csu.ingest import Ingest
 from csu.ingest_server import IngestServer
 from edge_agent.clock import SystemClock
 from edge_agent.contract.jws import TrustedKeys
+from tests.support.authority import make_authority
+
+REQUEST = b"OPTIONS /files/ HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 async def no_keys(_unit_id: str) -> TrustedKeys | None:
@@ -23,9 +31,11 @@ async def nothing(*, unit_id: str, clip_id: str, folder: Path) -> None:
 
 
 @asynccontextmanager
-async def listening(directory: Path, max_connections: int, head_s: float) -> AsyncIterator[str]:
+async def listening(
+    directory: Path, max_connections: int, head_s: float, context: ssl.SSLContext | None = None
+) -> AsyncIterator[str]:
     ingest = Ingest(directory, no_keys, nothing, SystemClock())
-    server = IngestServer(ingest, max_connections=max_connections, head_s=head_s)
+    server = IngestServer(ingest, ssl_context=context, max_connections=max_connections, head_s=head_s)
     url = await server.start()
     try:
         yield url
@@ -33,16 +43,19 @@ async def listening(directory: Path, max_connections: int, head_s: float) -> Asy
         await server.stop()
 
 
-async def opened(url: str, words: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(url).port)
+async def opened(
+    url: str, words: bytes, context: ssl.SSLContext | None = None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(url).port, ssl=context)
     writer.write(words)
     return reader, writer
 
 
-async def options(url: str) -> int:
+async def options(url: str, context: ssl.SSLContext | None = None) -> int:
+    """The status of an answer; 0 for none."""
     async with aiohttp.ClientSession() as session:
         try:
-            async with session.options(url) as response:
+            async with session.options(url, ssl=context or True) as response:
                 return response.status
         except aiohttp.ClientError:
             return 0
@@ -58,13 +71,12 @@ async def test_half_a_head_is_not_waited_for(tmp_path: Path) -> None:
 
 async def test_a_connection_that_spoke_in_time_stays(tmp_path: Path) -> None:
     async with listening(tmp_path, 10, head_s=0.3) as url:
-        request = b"OPTIONS /files/ HTTP/1.1\r\nHost: a\r\n\r\n"
-        reader, writer = await opened(url, request)
+        reader, writer = await opened(url, REQUEST)
         late, late_writer = await opened(url, b"OPTIONS")
         async with asyncio.timeout(20):
             assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204")
             assert await late.read() == b""  # its time, which began later, is over
-            writer.write(request)
+            writer.write(REQUEST)
             assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204")
         writer.close()
         late_writer.close()
@@ -72,17 +84,85 @@ async def test_a_connection_that_spoke_in_time_stays(tmp_path: Path) -> None:
 
 async def test_one_connection_too_many_is_closed_and_others_come_in_again(tmp_path: Path) -> None:
     async with listening(tmp_path, 2, head_s=60) as url:
-        held = [await opened(url, b"OPTIONS") for _ in range(2)]
-        statuses = [0]
-
-        async def ask() -> None:
-            statuses.append(await options(url))
-
-        await ask()
-        assert statuses[-1] == 0
+        held = [await opened(url, REQUEST) for _ in range(2)]
+        async with asyncio.timeout(20):
+            for reader, _ in held:
+                assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204")
+        assert await options(url) == 0
         for _, writer in held:
             writer.close()
             await writer.wait_closed()
         async with asyncio.timeout(20):
-            while statuses[-1] != 204:
-                await ask()
+            while await options(url) != 204:
+                continue
+
+
+async def test_who_is_silent_makes_room(tmp_path: Path) -> None:
+    async with listening(tmp_path, 2, head_s=60) as url:
+        silent = [await opened(url, b"OPTIONS") for _ in range(2)]
+        assert await options(url) == 204
+        async with asyncio.timeout(20):
+            assert await silent[0][0].read() == b""
+        for _, writer in silent:
+            writer.close()
+
+
+@pytest.fixture
+def contexts(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """The ingest's and a client's."""
+    authority = make_authority(tmp_path / "ca")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.issue("ingest"))
+    return context, ssl.create_default_context(cafile=str(authority.file))
+
+
+async def test_handshakes_that_say_nothing_keep_nobody_out(
+    tmp_path: Path, contexts: tuple[ssl.SSLContext, ssl.SSLContext]
+) -> None:
+    ours, theirs = contexts
+    async with listening(tmp_path / "csu", 3, head_s=60, context=ours) as url:
+        reader, writer = await opened(url, REQUEST, theirs)
+        async with asyncio.timeout(20):
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204")
+        silent = [await opened(url, b"\x16") for _ in range(8)]
+        async with asyncio.timeout(20):
+            for oldest, _ in silent[:6]:  # the other two, and the one that spoke, are three connections
+                assert await oldest.read() == b""
+        assert await options(url, theirs) == 204
+        writer.write(REQUEST)
+        async with asyncio.timeout(20):
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204")
+        for _, one in [*silent, (reader, writer)]:
+            one.close()
+
+
+async def test_a_handshake_that_fails_takes_no_place(
+    tmp_path: Path, contexts: tuple[ssl.SSLContext, ssl.SSLContext]
+) -> None:
+    ours, theirs = contexts
+    async with listening(tmp_path / "csu", 2, head_s=60, context=ours) as url:
+        silent, silent_writer = await opened(url, b"\x16")
+        for _ in range(3):
+            reader, writer = await opened(url, b"GET / HTTP/1.0\r\n\r\n")
+            async with asyncio.timeout(20):
+                await reader.read()
+            writer.close()
+        assert await options(url, theirs) == 204
+        assert not silent.at_eof()
+        silent_writer.close()
+
+
+async def test_a_want_of_descriptors_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = [OSError(errno.EMFILE, "too many open files: so the test wants it")]
+
+    class Wanting(socket.socket):
+        def accept(self) -> tuple[socket.socket, Any]:
+            if failures:
+                raise failures.pop()
+            return super().accept()
+
+    bind = IngestServer._bind
+    monkeypatch.setattr(IngestServer, "_bind", lambda server: Wanting(fileno=bind(server).detach()))
+    async with listening(tmp_path, 2, head_s=60) as url:
+        assert await options(url) == 204
+    assert not failures

@@ -1,0 +1,126 @@
+"""Connections from their acceptance to the first whole head of a request, TLS handshake included; bounded in number.
+
+asyncio's own servers ask for a protocol before the handshake and tell it of its connection afterwards: what hangs in
+its handshake is then seen by no bound. So the sockets are accepted here.
+
+Where all places are taken, whoever has been silent longest makes room: silence costs its sender nothing, and units
+that speak come in all the same. Nobody is put out who has spoken.
+"""
+
+import asyncio
+import logging
+import socket
+import ssl
+
+from aiohttp import web
+
+_PAUSE_S = 1.0
+"""After a failure to accept, which is a want of descriptors mostly."""
+
+_log = logging.getLogger(__name__)
+
+
+class Newcomers:
+    """Accepts for an aiohttp server; used on the event loop.
+
+    Args:
+        server: makes the protocols; its connections count too.
+        listening: the socket, bound; closed by `end`.
+        context: for TLS; None speaks plainly.
+        max_connections: open ones at once.
+        head_s: from the acceptance to the first whole head of a request.
+    """
+
+    def __init__(
+        self,
+        server: web.Server,
+        listening: socket.socket,
+        context: ssl.SSLContext | None,
+        *,
+        max_connections: int,
+        head_s: float,
+    ) -> None:
+        self._server = server
+        self._listening = listening
+        self._context = context
+        self._max_connections = max_connections
+        self._head_s = head_s
+        self._loop = asyncio.get_running_loop()
+        # Both: the oldest first.
+        self._silent: dict[web.RequestHandler, asyncio.TimerHandle] = {}
+        self._arriving: dict[web.RequestHandler, asyncio.Task[None]] = {}
+        self._pause: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        """Accept from now on."""
+        self._listening.setblocking(False)
+        self._loop.add_reader(self._listening, self._accept)
+
+    async def end(self) -> None:
+        """Accept nothing more, and let go of who has not spoken."""
+        if self._pause is not None:
+            self._pause.cancel()
+        self._loop.remove_reader(self._listening)
+        self._listening.close()
+        tasks = list(self._arriving.values())
+        await asyncio.sleep(0)  # noqa: TID251 -- no time passes; a task closes its connection only once it has begun
+        for handler in list(self._silent):
+            self._let_go(handler)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def note_head(self, handler: web.RequestHandler) -> None:
+        """A connection has spoken."""
+        timer = self._silent.pop(handler, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._listening.accept()
+        except (BlockingIOError, InterruptedError, ConnectionError):
+            return  # it was gone already
+        except OSError as error:
+            _log.warning("connections wait for %.0f s: %s", _PAUSE_S, error)
+            self._loop.remove_reader(self._listening)
+            self._pause = self._loop.call_later(_PAUSE_S, self.begin)
+            return
+        if self._has_room():
+            self._take(connection)
+        else:
+            connection.close()
+
+    def _has_room(self) -> bool:
+        if len(self._silent) > 2 * self._max_connections:
+            for handler in [one for one in self._silent if not self._is_open(one)]:
+                self._let_go(handler)
+        if len(self._server.connections) + len(self._arriving) < self._max_connections:
+            return True
+        oldest = next((one for one in self._silent if self._is_open(one)), None)
+        if oldest is not None:
+            self._let_go(oldest)
+        return oldest is not None
+
+    def _is_open(self, handler: web.RequestHandler) -> bool:
+        return handler in self._arriving or handler.transport is not None
+
+    def _take(self, connection: socket.socket) -> None:
+        handler = self._server()
+        self._silent[handler] = self._loop.call_later(self._head_s, self._let_go, handler)
+        self._arriving[handler] = asyncio.create_task(self._arrive(handler, connection))
+
+    async def _arrive(self, handler: web.RequestHandler, connection: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(lambda: handler, connection, ssl=self._context)
+        except OSError as error:  # ssl.SSLError is one
+            _log.debug("a connection did not come about: %s", error)
+            self.note_head(handler)
+        finally:
+            del self._arriving[handler]
+
+    def _let_go(self, handler: web.RequestHandler) -> None:
+        self._silent.pop(handler).cancel()
+        arriving = self._arriving.get(handler)
+        if arriving is not None:
+            arriving.cancel()
+        else:
+            handler.force_close()
