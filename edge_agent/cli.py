@@ -1,6 +1,7 @@
 """`edge-agent`: the command line of a unit.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 the recorder does not answer, 130 interrupted.
+Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 the recorder does not answer, 130 interrupted, 141 done as
+far as told and nobody reads on.
 """
 
 import argparse
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from edge_agent import __version__
 from edge_agent.capture.table import check_scheme
+from edge_agent.cli_output import run_read_or_not
 from edge_agent.clock import Clock, SystemClock
 from edge_agent.errors import EdgeAgentError, RingUnavailableError, SettingsError
 from edge_agent.logs import set_up_logging
@@ -128,6 +130,10 @@ def _with_relative_times(arguments: Sequence[str]) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
+    return run_read_or_not(lambda: _main(arguments))
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     options = build_parser().parse_args(_with_relative_times(sys.argv[1:] if arguments is None else arguments))
     try:
         settings = load_settings(options.config)

@@ -1,7 +1,9 @@
 """`edge-agent` as a person uses it, with and without a running recorder."""
 
 import json
+import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from edge_agent.paths import ring_directory
 from tests.support.polling import wait_until
 from tests.support.processes import Processes
 from tests.support.service_manager import ServiceManager
-from tests.support.unit import Unit, running, small_camera
+from tests.support.unit import Unit, plain_environment, running, small_camera
 
 pytestmark = pytest.mark.real
 
@@ -34,6 +36,23 @@ def check_verified(unit: Unit, saved: Path) -> None:
     keys = TrustedKeys.from_jwks(load_or_create_unit_key(unit.data_dir).public_jwk())
     verdict = verify_clip(saved, keys)
     assert verdict.ok, verdict
+
+
+def cli_unread(unit: Unit, *words: str | Path) -> "subprocess.CompletedProcess[str]":
+    """As `Unit.cli`, its output into a pipe that nobody reads."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        return subprocess.run(
+            unit.command(*words),
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            env=plain_environment(),
+        )
+    finally:
+        os.close(writing)
 
 
 def plans(unit: Unit) -> list[Path]:
@@ -60,6 +79,9 @@ def test_a_running_unit_answers_and_a_stopped_one_still_gives_clips(tmp_path: Pa
     relative = unit.cli("clip", "main", "--from", "-4s", "--to", "-2s", *REASON, "-o", tmp_path / "one.mp4")
     assert relative.returncode == 0, relative.stderr
     check_verified(unit, tmp_path / "one.mp4")
+    unread = cli_unread(unit, "clip", "main", *soon, *REASON, "-o", tmp_path / "unread")
+    assert (unread.returncode, unread.stderr) == (141, "")
+    check_verified(unit, tmp_path / "unread")
     before = clip.read_bytes()
     refused = unit.cli("clip", "main", *soon, *REASON, "-o", tmp_path / "soon")
     assert refused.returncode == 1
