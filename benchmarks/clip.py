@@ -115,12 +115,12 @@ def _ask(month: Month, minutes: int, offset: int) -> Clip:
     answer = call_sync(month.unit.socket, request.to_object(), SystemClock())
     plan_file = data_dir / PlanResult.from_object(answer).plan_file
     plan = read_plan(plan_file)
-    with PartReader(month.unit.ring, plan_file.parent, plan.parts[0]) as reader:
+    with PartReader(month.unit.ring, plan_file, plan.parts[0]) as reader:
         first = reader.read(0, 1)
     first_byte_ms = (time.perf_counter_ns() - begun_ns) / 1e6
     if len(plan.parts) != 1 or len(first) != 1:
         raise RuntimeError(f"a clip of {minutes} min came in {len(plan.parts)} parts")
-    plan_bytes = sum(path.stat().st_size for path in plan_file.parent.iterdir())
+    plan_bytes = plan_file.stat().st_size
     call_sync(month.unit.socket, {"op": "release", "clip_id": request.clip_id}, SystemClock())
     return Clip(plan, first_byte_ms, plan_bytes)
 
@@ -172,14 +172,14 @@ def _written(month: Month, minutes: int, recorder_pid: int) -> Written:
     recorded = size_of_segments(month.unit) - size_bytes
     by_reader = read_io(os.getpid()).since(reader_io).dirtied_bytes
     new = _files_outside_segments(month.unit.data_dir) - files
-    copies = sum(path.stat().st_size for path in new if path.parent != plan_file.parent)
+    copies = sum(path.stat().st_size for path in new if path != plan_file)
     call_sync(month.unit.socket, {"op": "release", "clip_id": request.clip_id}, SystemClock())
     return Written(by_reader + copies, by_recorder - recorded)
 
 
 def _read_to_end(month: Month, plan_file: Path) -> None:
     for part in read_plan(plan_file).parts:
-        with PartReader(month.unit.ring, plan_file.parent, part) as reader:
+        with PartReader(month.unit.ring, plan_file, part) as reader:
             read_bytes = sum(len(chunk) for chunk in reader.chunks())
         if read_bytes != part.length_bytes:
             raise RuntimeError(f"part {part.index}: read {read_bytes} of {part.length_bytes} bytes")

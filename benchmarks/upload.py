@@ -95,7 +95,7 @@ def start_ingest(workspace: Workspace, directory: Path, key: SigningKey) -> tupl
 def _write_part(month: Month, plan_file: Path, target: Path) -> int:
     """The part as curl's file."""
     (part,) = read_plan(plan_file).parts
-    with PartReader(month.unit.ring, plan_file.parent, part) as reader, target.open("wb") as file:
+    with PartReader(month.unit.ring, plan_file, part) as reader, target.open("wb") as file:
         for chunk in reader.chunks():
             file.write(chunk)
     return part.length_bytes

@@ -49,7 +49,7 @@ def save_local_clip(options: argparse.Namespace, settings: Settings, clock: Cloc
             result = _plan(ring, request, clock)
             plan_file = data_dir / result.plan_file
             plan = read_plan(plan_file)
-            files = save_clip(plan, ring_directory(data_dir, camera.name), plan_file.parent, options.output, key)
+            files = save_clip(plan, ring_directory(data_dir, camera.name), plan_file, options.output, key)
         finally:
             ring.release(request.clip_id)
     _print_result(plan)

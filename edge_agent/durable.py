@@ -35,15 +35,13 @@ def fsync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_file(path: Path, content: bytes | Iterable[bytes], mode: int = 0o640, *, is_followed: bool = False) -> None:
+def write_file(path: Path, content: bytes | Iterable[bytes], mode: int = 0o640) -> None:
     """Replace a file atomically and durably.
 
     Args:
         path: the target; its directory must exist.
         content: the bytes, or pieces of them in order.
         mode: permission bits of the new file.
-        is_followed: step 4 is left to the next call in the same directory, on which alone this file's meaning
-            depends.
 
     Raises:
         OSError: the storage refused; the old content is untouched.
@@ -55,8 +53,7 @@ def write_file(path: Path, content: bytes | Iterable[bytes], mode: int = 0o640, 
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
-    if not is_followed:
-        fsync_directory(path.parent)
+    fsync_directory(path.parent)
 
 
 def create_file(path: Path, content: bytes | Iterable[bytes], mode: int = 0o640) -> None:

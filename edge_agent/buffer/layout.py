@@ -16,7 +16,7 @@ _SEGMENT_NAME = re.compile(r"(\d{9,18})\.mp4")
 
 def plan_file_name(camera: str, clip_id: str) -> str:
     """A plan's file, relative to the unit's data directory."""
-    return f"ring/{camera}/{PLANS_FOLDER}/{clip_id}/plan.json"
+    return f"ring/{camera}/{PLANS_FOLDER}/{clip_id}.plan"
 
 
 def segment_file(sequence: int) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from edge_agent.buffer.catalogue import MAX_SHORT_GAP_US
 from edge_agent.buffer.clip.plan import PlannedClip, plan_parts
-from edge_agent.buffer.clip.store import list_plans, read_plan, remove_plan, sweep_unfinished, write_plan
+from edge_agent.buffer.clip.store import list_plans, plan_path, read_plan, remove_plan, sweep_unfinished, write_plan
 from edge_agent.buffer.coverage import Span, clipped, gaps
 from edge_agent.buffer.holdings import Holdings
 from edge_agent.buffer.index import Index
@@ -99,7 +99,7 @@ class Planner:
                 if result.state == "planned":
                     return Pin(frozenset(mirrored[1]), None, result)
         try:
-            plan = read_plan(self._plans_directory / clip_id)
+            plan = read_plan(plan_path(self._plans_directory, clip_id))
         except FormatError as error:
             logger.warning("plan %s pins nothing: %s", clip_id, error)
             return None

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_agent.buffer.catalogue import Stretch
-from edge_agent.buffer.clip.store import list_plans, read_plan
+from edge_agent.buffer.clip.store import list_plans, plan_path, read_plan
 from edge_agent.buffer.clock_model import Anchor
 from edge_agent.buffer.disposal import Disposal
 from edge_agent.buffer.holdings import Holdings
@@ -126,7 +126,7 @@ def _named_by_plans(plans_directory: Path) -> set[int]:
     named: set[int] = set()
     for clip_id in list_plans(plans_directory):
         try:
-            plan = read_plan(plans_directory / clip_id)
+            plan = read_plan(plan_path(plans_directory, clip_id))
         except FormatError as error:
             logger.warning("plan %s spares nothing: %s", clip_id, error)
             continue

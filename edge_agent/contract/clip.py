@@ -63,8 +63,8 @@ class Part(ContractModel):
     samples: int
     """In the file, pre-roll included."""
     length_bytes: int
-    header_file: str
-    """Name beside the plan; its bytes come first."""
+    header_offset: int
+    """Where its header's bytes lie in the plan's file; they come first."""
     header_bytes: int
     ranges: tuple[ByteRange, ...]
     deployment_id: str

@@ -122,8 +122,8 @@ class ClipSender:
 
     def _part_item(self, plan: ClipPlan, position: int, part: Part) -> _Item:
         if position not in self._sources:
-            plan_directory = (self._tools.data_dir / self.state.plan_file).parent
-            source = PartReader(self._tools.data_dir / "ring" / plan.camera, plan_directory, part)
+            plan_file = self._tools.data_dir / self.state.plan_file
+            source = PartReader(self._tools.data_dir / "ring" / plan.camera, plan_file, part)
             self._sources[position] = source, RunningDigest(source)
         source, digest = self._sources[position]
         metadata = self._metadata("part", part.index, part.file_name)

@@ -60,7 +60,7 @@ class Scene:
         (self.ring / "1.mp4").write_bytes(FOOTAGE)
         pieces = [("1.mp4", 100, 2_000), ("1.mp4", 3_000, 1_000)]
         parts = [
-            make_part(header, [piece], index + 1)
+            make_part(header, [piece], index + 1, header_offset=sum(map(len, HEADERS[:index])))
             for index, (header, piece) in enumerate(zip(HEADERS, pieces, strict=True))
         ]
         self.plan = make_plan(tuple(parts))
@@ -73,12 +73,12 @@ class Scene:
         store.write_plan(self.plans, self.reserved)
 
     def bytes_of(self, index: int) -> bytes:
-        with PartReader(self.ring, self.plans / CLIP_ID, self.plan.parts[index]) as reader:
+        with PartReader(self.ring, store.plan_path(self.plans, CLIP_ID), self.plan.parts[index]) as reader:
             return reader.read(0, reader.length_bytes)
 
     def check_plan(self, *allowed: ClipPlan | None) -> None:
         """What is listed is one of these plans, whole; what is not listed is swept."""
-        found = store.read_plan(self.plans / CLIP_ID) if store.list_plans(self.plans) else None
+        found = store.read_plan(store.plan_path(self.plans, CLIP_ID)) if store.list_plans(self.plans) else None
         assert found in allowed, found
         if found == self.plan:
             assert [self.bytes_of(0), self.bytes_of(1)] == [
@@ -120,8 +120,8 @@ def try_remove(scene: Scene, step: int) -> bool:
 
 def try_save(scene: Scene, step: int) -> bool:
     scene.write()
-    folder = scene.plans / CLIP_ID
-    cut = cut_before(step, lambda: save_clip(scene.plan, scene.ring, folder, scene.out, KEY))
+    plan_file = store.plan_path(scene.plans, CLIP_ID)
+    cut = cut_before(step, lambda: save_clip(scene.plan, scene.ring, plan_file, scene.out, KEY))
     names = [part.file_name for part in scene.plan.parts]
     there = [(scene.out / name).exists() for name in names]
     for index, name in enumerate(names):

@@ -224,14 +224,14 @@ def test_plans_outlive_a_lost_index(bench: RingBench) -> None:
 
 
 def test_what_lies_among_the_plans_does_not_stop_the_recording(bench: RingBench) -> None:
-    (bench.directory / "plans" / clip_id(1) / "folder").mkdir(parents=True)
+    (bench.directory / "plans" / f"{clip_id(1)}.plan" / "folder").mkdir(parents=True)
     (bench.directory / "plans" / "file").write_bytes(b"no plan")
     before = recorded(bench)
     assert held(bench) == before
-    assert (bench.directory / "plans" / clip_id(1) / "folder").exists()
+    assert (bench.directory / "plans" / f"{clip_id(1)}.plan" / "folder").exists()
 
 
-def test_a_plan_that_is_cut_short_pins_nothing(bench: RingBench) -> None:
+def test_a_plan_that_is_gone_pins_nothing(bench: RingBench) -> None:
     ring = bench.open()
     begin_us = bench.clock.wall_us()
     bench.record(ring, 8)
@@ -241,7 +241,7 @@ def test_a_plan_that_is_cut_short_pins_nothing(bench: RingBench) -> None:
     ring = bench.open()
     assert ring.plans() == []
     assert not set(ring._holdings.pins.sequences())
-    assert not (bench.data_dir / result.plan_file).parent.exists()
+    assert not list((bench.directory / "plans").iterdir())
     ring.close()
 
 

@@ -39,7 +39,7 @@ def delivered(bench: RingBench, ring: Ring, start_us: int, seconds: float, numbe
     path = bench.data_dir / result.plan_file
     plan = read_plan(path)
     for part in plan.parts:
-        with PartReader(bench.directory, path.parent, part) as reader:
+        with PartReader(bench.directory, path, part) as reader:
             assert sum(map(len, reader.chunks())) == part.length_bytes
     return plan
 

@@ -317,7 +317,7 @@ def test_a_clip_asked_while_retention_runs_is_whole_or_refused(tmp_path: Path) -
             planned += 1
             plan = read_plan(bench.data_dir / result.plan_file)
             for part in plan.parts:
-                with PartReader(bench.directory, (bench.data_dir / result.plan_file).parent, part) as reader:
+                with PartReader(bench.directory, bench.data_dir / result.plan_file, part) as reader:
                     assert sum(map(len, reader.chunks())) == part.length_bytes
     finally:
         stop.set()

@@ -219,7 +219,7 @@ def record_clip(directory: Path, identity: Identity, command: CommandClaims) -> 
         software_version="0.1.0",
     )
     plan_file = write_plan(ring / "plans", plan, planned.headers)
-    save_clip(plan, ring, plan_file.parent, directory / command.jti, identity.key)
+    save_clip(plan, ring, plan_file, directory / command.jti, identity.key)
     return directory / command.jti
 
 

@@ -123,16 +123,16 @@ class Centre(CsuService):
 def planned_sha256s(unit: Unit, camera: str, clip_id: str, timeout_s: float = 60.0) -> dict[str, str]:
     """Digest of each part as the durable plan and the ring's bytes have it, by file name."""
     ring = ring_directory(unit.data_dir, camera)
-    folder = ring / "plans" / clip_id
+    plan_file = ring / "plans" / f"{clip_id}.plan"
 
     def planned() -> dict[str, str]:
         try:
-            plan = read_plan(folder)
+            plan = read_plan(plan_file)
         except FormatError:
             return {}
         found = {}
         for part in plan.parts:
-            with PartReader(ring, folder, part) as reader:
+            with PartReader(ring, plan_file, part) as reader:
                 found[part.file_name] = hashlib.sha256(b"".join(reader.chunks())).hexdigest()
         return found
 

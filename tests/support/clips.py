@@ -19,7 +19,11 @@ REQUESTER = Requester(operator="a. moreau", role="investigator", reference="PV 2
 
 
 def make_part(
-    header: bytes, pieces: list[tuple[str, int, int]], index: int = 1, clock: ClockStatement | None = None
+    header: bytes,
+    pieces: list[tuple[str, int, int]],
+    index: int = 1,
+    clock: ClockStatement | None = None,
+    header_offset: int = 0,
 ) -> Part:
     """A part of header bytes and `(file, offset, length)` ranges."""
     ranges = tuple(
@@ -34,7 +38,7 @@ def make_part(
         preroll_90k=0,
         samples=25,
         length_bytes=len(header) + sum(piece.length_bytes for piece in ranges),
-        header_file=f"part-{index}.header",
+        header_offset=header_offset,
         header_bytes=len(header),
         ranges=ranges,
         deployment_id="bench",
@@ -67,7 +71,7 @@ def make_plan(parts: tuple[Part, ...], clip_id: str = CLIP_ID) -> ClipPlan:
 
 
 def write_ring_part(directory: Path, header: bytes, files: list[bytes]) -> tuple[Path, Path, Part]:
-    """A ring with these files, wholly part of a clip, and its durable plan: ring, plan folder, part."""
+    """A ring with these files, wholly part of a clip, and its durable plan: ring, plan file, part."""
     ring = directory / "ring"
     (ring / "segments").mkdir(parents=True)
     names = [f"segments/{number}.mp4" for number in range(len(files))]
@@ -75,4 +79,4 @@ def write_ring_part(directory: Path, header: bytes, files: list[bytes]) -> tuple
         (ring / name).write_bytes(content)
     part = make_part(header, [(name, 0, len(content)) for name, content in zip(names, files, strict=True)])
     plan_file = write_plan(ring / "plans", make_plan((part,)), [header])
-    return ring, plan_file.parent, part
+    return ring, plan_file, part

@@ -33,7 +33,7 @@ def asked_s(from_s: float, to_s: float) -> Interval:
 
 
 def planned_clip(ring: Path, segments: list[SegmentInfo], asked: Interval) -> tuple[ClipPlan, Path]:
-    """A durable plan and its folder."""
+    """A durable plan and its file."""
     planned = plan_parts(segments, LinearUtc(), asked)
     plan = ClipPlan(
         clip_id=CLIP_ID,
@@ -48,11 +48,11 @@ def planned_clip(ring: Path, segments: list[SegmentInfo], asked: Interval) -> tu
         requester=REQUESTER,
         software_version="0.1.0",
     )
-    return plan, write_plan(ring / "plans", plan, planned.headers).parent
+    return plan, write_plan(ring / "plans", plan, planned.headers)
 
 
 def saved_clip(ring: Path, segments: list[SegmentInfo], asked: Interval, destination: Path) -> SavedClip:
     """The clip's files, signed by `UNIT_KEY`."""
-    plan, folder = planned_clip(ring, segments, asked)
-    *parts, manifest = save_clip(plan, ring, folder, destination, UNIT_KEY)
+    plan, plan_file = planned_clip(ring, segments, asked)
+    *parts, manifest = save_clip(plan, ring, plan_file, destination, UNIT_KEY)
     return SavedClip(plan, manifest.parent, tuple(parts), manifest)

@@ -11,6 +11,7 @@ from csu.ingest import Ingest, IngestLimits
 from csu.ingest_server import IngestServer
 from edge_agent.buffer.clip.store import write_plan
 from edge_agent.clock import SystemClock
+from edge_agent.contract.clip import Part
 from edge_agent.contract.jws import SigningKey, TrustedKeys
 from edge_agent.contract.messages import Progress
 from edge_agent.settings import UploadSettings
@@ -38,12 +39,14 @@ def make_clip(data_dir: Path, sizes: list[int], clip_id: str = CLIP_ID) -> Clip:
     """A clip of one random part a size, in the ring of camera `main`."""
     ring = data_dir / "ring" / "main"
     (ring / "segments").mkdir(parents=True, exist_ok=True)
-    parts, headers, files = [], [], {}
+    parts: list[Part] = []
+    headers: list[bytes] = []
+    files: dict[str, bytes] = {}
     for index, size_bytes in enumerate(sizes, start=1):
         name = f"segments/{clip_id[-4:]}-{index}.mp4"
         header, content = os.urandom(64), os.urandom(size_bytes)
         (ring / name).write_bytes(b"before" + content + b"behind")
-        part = make_part(header, [(name, 6, size_bytes)], index)
+        part = make_part(header, [(name, 6, size_bytes)], index, header_offset=sum(map(len, headers)))
         parts.append(part)
         headers.append(header)
         files[part.file_name] = header + content

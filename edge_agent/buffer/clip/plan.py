@@ -72,14 +72,13 @@ def plan_parts(
     stretches = split_into_stretches(usable)
     chosen = [_select(stretch, utc, asked) for stretch in stretches]
     selections = [selection for selection in chosen if selection is not None]
-    planned = [_plan_part(selection, utc, index) for index, selection in enumerate(selections, start=1)]
-    parts = tuple(part for part, _ in planned)
+    parts, headers = _plan_parts(selections, utc)
     delivered = Interval(start_us=parts[0].interval.start_us, end_us=parts[-1].interval.end_us) if parts else None
     causes = [selection.stretch.opened_cause if selection.whole_beginning else "unknown" for selection in selections]
     end_cause = _cause_after(stretches, selections, utc, asked)
     holes = _holes(asked, parts, [*causes, end_cause])
     gaps = tuple(_with_known_cause(hole, known_gaps) for hole in holes)
-    return PlannedClip(parts, tuple(header for _, header in planned), gaps, delivered)
+    return PlannedClip(parts, headers, gaps, delivered)
 
 
 def _select(stretch: Stretch, utc: UtcMap, asked: Interval) -> _Selection | None:
@@ -104,7 +103,17 @@ def _select(stretch: Stretch, utc: UtcMap, asked: Interval) -> _Selection | None
     )
 
 
-def _plan_part(selection: _Selection, utc: UtcMap, index: int) -> tuple[Part, bytes]:
+def _plan_parts(selections: Sequence[_Selection], utc: UtcMap) -> tuple[tuple[Part, ...], tuple[bytes, ...]]:
+    parts: list[Part] = []
+    headers: list[bytes] = []
+    for index, selection in enumerate(selections, start=1):
+        part, header = _plan_part(selection, utc, index, sum(map(len, headers)))
+        parts.append(part)
+        headers.append(header)
+    return tuple(parts), tuple(headers)
+
+
+def _plan_part(selection: _Selection, utc: UtcMap, index: int, header_offset: int) -> tuple[Part, bytes]:
     stretch = selection.stretch
     body = lay_out(stretch, selection.entry, selection.end)
     track = _track(selection, utc, body)
@@ -121,7 +130,7 @@ def _plan_part(selection: _Selection, utc: UtcMap, index: int) -> tuple[Part, by
         preroll_90k=stretch.pts_90k[selection.first] - stretch.pts_90k[selection.entry],
         samples=len(track.sizes_bytes),
         length_bytes=len(header) + track.body_bytes,
-        header_file=f"part-{index}.header",
+        header_offset=header_offset,
         header_bytes=len(header),
         ranges=body.ranges,
         deployment_id=recorded.deployment_id,

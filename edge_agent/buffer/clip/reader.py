@@ -13,36 +13,38 @@ from typing import Self
 from edge_agent.contract.clip import MAX_PLAN_BYTES, ClipPlan, Part
 from edge_agent.errors import ContractError, FormatError
 
-PLAN_FILE_NAME = "plan.json"
+PLAN_SUFFIX = ".plan"
 
 _MAX_OPEN_FILES = 4
 _CHUNK_BYTES = 1 << 20
 
 
 def read_plan(plan_file: Path) -> ClipPlan:
-    """Read a durable plan; `plan_file` is its `plan.json` or the folder that holds it.
+    """Read a durable plan: the last line of its file (`clip.store`).
 
     Raises:
         FormatError: there is no such plan, or it is damaged.
     """
-    path = plan_file if plan_file.name == PLAN_FILE_NAME else plan_file / PLAN_FILE_NAME
     try:
-        plan = ClipPlan.from_json(path.read_bytes(), MAX_PLAN_BYTES)
+        headers, _, document = plan_file.read_bytes().rpartition(b"\n")
+        plan = ClipPlan.from_json(document, MAX_PLAN_BYTES)
     except OSError as error:
-        raise FormatError(f"{path}: {error.strerror}") from error
+        raise FormatError(f"{plan_file}: {error.strerror}") from error
     except ContractError as error:
-        raise FormatError(f"{path}: {error}") from error
+        raise FormatError(f"{plan_file}: {error}") from error
     for part in plan.parts:
-        _check_part(path, part)
+        _check_part(plan_file, part, len(headers))
     return plan
 
 
-def _check_part(path: Path, part: Part) -> None:
-    names = [part.header_file, *(piece.file for piece in part.ranges)]
+def _check_part(path: Path, part: Part, headers_bytes: int) -> None:
+    names = dict.fromkeys(piece.file for piece in part.ranges)
     unsafe = next((name for name in names if PurePosixPath(name).is_absolute() or ".." in name.split("/")), None)
     if unsafe is not None:
         raise FormatError(f"{path}: part {part.index}: {unsafe!r:.80} leads out of the ring")
-    if part.header_bytes < 0 or any(piece.offset < 0 or piece.length_bytes <= 0 for piece in part.ranges):
+    if part.header_offset < 0 or part.header_bytes < 0 or part.header_offset + part.header_bytes > headers_bytes:
+        raise FormatError(f"{path}: part {part.index}: its header does not lie in the plan's file")
+    if any(piece.offset < 0 or piece.length_bytes <= 0 for piece in part.ranges):
         raise FormatError(f"{path}: part {part.index}: a range is empty or begins before its file")
     total_bytes = part.header_bytes + sum(piece.length_bytes for piece in part.ranges)
     if total_bytes != part.length_bytes:
@@ -63,8 +65,8 @@ class PartReader:
     time each; they block on the disk.
     """
 
-    def __init__(self, ring_directory: Path, plan_directory: Path, part: Part) -> None:
-        header = _Piece(plan_directory / part.header_file, 0, part.header_bytes)
+    def __init__(self, ring_directory: Path, plan_file: Path, part: Part) -> None:
+        header = _Piece(plan_file, part.header_offset, part.header_bytes)
         ring = [_Piece(ring_directory / piece.file, piece.offset, piece.length_bytes) for piece in part.ranges]
         self._pieces = [header, *ring]
         self._starts = [0]

@@ -28,14 +28,14 @@ _SAVED_MODE = 0o640  # footage of a requisition: for its owner and group alone, 
 
 
 def save_clip(
-    plan: ClipPlan, ring_directory: Path, plan_directory: Path, destination: Path, key: SigningKey
+    plan: ClipPlan, ring_directory: Path, plan_file: Path, destination: Path, key: SigningKey
 ) -> tuple[Path, ...]:
     """Write the parts and the signed manifest of a planned clip; blocks until all is synced.
 
     Args:
         plan: a plan in state `planned`, whose segments stay pinned meanwhile.
         ring_directory: the camera's ring.
-        plan_directory: where the plan's header files lie.
+        plan_file: the plan's file, which holds its headers.
         destination: a folder, made if missing; or a name that ends in `.mp4`, for a clip of one part. The manifest is
             then `NAME.manifest.jws` beside it.
         key: the unit's key.
@@ -52,7 +52,7 @@ def save_clip(
     *parts, manifest = names = _names(plan, destination)
     try:
         _prepare(names)
-        digests = _write_parts(plan, ring_directory, plan_directory, parts)
+        digests = _write_parts(plan, ring_directory, plan_file, parts)
         try:
             text = sign_manifest(build_manifest(plan, digests), key)
             create_file(manifest, text.encode(), _SAVED_MODE)
@@ -79,12 +79,12 @@ def _prepare(names: Sequence[Path]) -> None:
     make_directory(names[0].parent)
 
 
-def _write_parts(plan: ClipPlan, ring_directory: Path, plan_directory: Path, names: Sequence[Path]) -> list[str]:
+def _write_parts(plan: ClipPlan, ring_directory: Path, plan_file: Path, names: Sequence[Path]) -> list[str]:
     """Write the parts and return their hex digests; none is left when one fails."""
     digests: list[str] = []
     try:
         for part, name in zip(plan.parts, names, strict=True):
-            with PartReader(ring_directory, plan_directory, part) as reader:
+            with PartReader(ring_directory, plan_file, part) as reader:
                 digest = hashlib.sha256()
                 create_file(name, _hashed(reader, digest), _SAVED_MODE)
             digests.append(digest.hexdigest())

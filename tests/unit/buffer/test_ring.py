@@ -209,7 +209,7 @@ def test_folders_that_an_earlier_process_may_not_have_synced_are_once_a_process(
     bench: RingBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (bench.directory / "segments" / "000000").mkdir(parents=True)
-    (bench.directory / "plans" / clip_id(1)).mkdir(parents=True)
+    (bench.directory / "plans").mkdir(parents=True)
     synced_folders: list[str] = []
 
     def sync(path: Path) -> None:
@@ -450,9 +450,9 @@ def test_a_plan_names_its_requester_and_says_so_on_disk(bench: RingBench, ring: 
     begin_us = bench.clock.wall_us()
     bench.record(ring, 4)
     result = bench.ask(ring, begin_us, begin_us + SECOND_US)
-    document = json.loads((bench.data_dir / result.plan_file).read_bytes())
+    document = json.loads((bench.data_dir / result.plan_file).read_bytes().splitlines()[-1])
     assert document["requester"]["reference"] == "PV 2026/118"
-    assert result.plan_file == f"ring/main/plans/{clip_id(1)}/plan.json"
+    assert result.plan_file == f"ring/main/plans/{clip_id(1)}.plan"
 
 
 def test_a_camera_that_is_absent_from_the_start_is_told_and_is_the_cause_when_it_lasted_longest(

@@ -44,7 +44,7 @@ STATE = RecorderState(
     boot_id="a" * 32,
     run_id="b" * 32,
 )
-RESULT = PlanResult(state="planned", plan_file="ring/main/plans/x/plan.json", length_bytes=7, parts=1)
+RESULT = PlanResult(state="planned", plan_file="ring/main/plans/x.plan", length_bytes=7, parts=1)
 INTERVAL = Interval(start_us=1_790_000_000_000_000, end_us=1_790_000_001_000_000)
 
 

@@ -187,7 +187,7 @@ async def test_footage_that_is_gone_is_damaged(tmp_path: Path, centre: Centre) -
 
 async def test_a_plan_that_is_gone_is_damaged(tmp_path: Path, centre: Centre) -> None:
     async with running_transfers(tmp_path / "unit", upload_settings(centre.url)) as (transfers, heard):
-        await transfers.submit(str(uuid.uuid4()), Path("ring/main/plans/none/plan.json"), centre.url, "urgent")
+        await transfers.submit(str(uuid.uuid4()), Path("ring/main/plans/none.plan"), centre.url, "urgent")
         await until(lambda: heard.ends, what="damage")
     assert heard.ends[0][0] == "damaged"
 

@@ -37,10 +37,11 @@ def seconds(interval: Interval | Gap) -> tuple[float, float]:
 def part_files(ring: Path, planned: PlannedClip) -> list[Path]:
     """The parts as files."""
     paths = []
-    for part, header in zip(planned.parts, planned.headers, strict=True):
-        (ring / part.header_file).write_bytes(header)
+    headers = ring / "headers"
+    headers.write_bytes(b"".join(planned.headers))
+    for part in planned.parts:
         paths.append(ring / part.file_name)
-        with PartReader(ring, ring, part) as reader:
+        with PartReader(ring, headers, part) as reader:
             paths[-1].write_bytes(reader.read(0, part.length_bytes + 1))
         assert paths[-1].stat().st_size == part.length_bytes
     return paths

@@ -49,7 +49,7 @@ def test_a_stored_plan_is_the_planned_one(tmp_path: Path) -> None:
 
 def test_parts_and_manifest_go_into_a_folder(tmp_path: Path) -> None:
     plan, plan_file = stored_clip(tmp_path, 3)
-    saved = save_clip(plan, tmp_path, plan_file.parent, tmp_path / "a" / "out", KEY)
+    saved = save_clip(plan, tmp_path, plan_file, tmp_path / "a" / "out", KEY)
     assert [path.name for path in saved] == [*(part.file_name for part in plan.parts), "manifest.jws"]
     manifest = read_manifest(saved[-1].read_text(), TRUSTED)
     assert [part.sha256 for part in manifest.parts] == [
@@ -60,13 +60,13 @@ def test_parts_and_manifest_go_into_a_folder(tmp_path: Path) -> None:
 
 def test_what_is_saved_is_not_for_everybody(tmp_path: Path) -> None:
     plan, plan_file = stored_clip(tmp_path)
-    for path in save_clip(plan, tmp_path, plan_file.parent, tmp_path / "out", KEY):
+    for path in save_clip(plan, tmp_path, plan_file, tmp_path / "out", KEY):
         assert path.stat().st_mode & 0o007 == 0
 
 
 def test_one_part_takes_the_name_it_is_given(tmp_path: Path) -> None:
     plan, plan_file = stored_clip(tmp_path)
-    saved = save_clip(plan, tmp_path, plan_file.parent, tmp_path / "street.mp4", KEY)
+    saved = save_clip(plan, tmp_path, plan_file, tmp_path / "street.mp4", KEY)
     assert [path.name for path in saved] == ["street.mp4", "street.manifest.jws"]
     assert saved[0].stat().st_size == plan.length_bytes
 
@@ -74,7 +74,7 @@ def test_one_part_takes_the_name_it_is_given(tmp_path: Path) -> None:
 def test_several_parts_do_not_fit_one_file(tmp_path: Path) -> None:
     plan, plan_file = stored_clip(tmp_path, 3)
     with pytest.raises(RingError, match="2 parts: name a folder"):
-        save_clip(plan, tmp_path, plan_file.parent, tmp_path / "street.mp4", KEY)
+        save_clip(plan, tmp_path, plan_file, tmp_path / "street.mp4", KEY)
 
 
 @pytest.mark.parametrize("taken", ["street.mp4", "street.manifest.jws"])
@@ -83,7 +83,7 @@ def test_nothing_is_overwritten(tmp_path: Path, taken: str) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / taken).write_bytes(b"old")
     with pytest.raises(RingStorageError, match="exists already"):
-        save_clip(plan, tmp_path, plan_file.parent, tmp_path / "out" / "street.mp4", KEY)
+        save_clip(plan, tmp_path, plan_file, tmp_path / "out" / "street.mp4", KEY)
     assert [path.name for path in (tmp_path / "out").iterdir()] == [taken]
     assert (tmp_path / "out" / taken).read_bytes() == b"old"
 
@@ -93,7 +93,7 @@ def test_short_footage_leaves_nothing(tmp_path: Path) -> None:
     segment = tmp_path / plan.parts[-1].ranges[-1].file
     os.truncate(segment, segment.stat().st_size // 2)
     with pytest.raises(FormatError, match="which the plan needs"):
-        save_clip(plan, tmp_path, plan_file.parent, tmp_path / "out", KEY)
+        save_clip(plan, tmp_path, plan_file, tmp_path / "out", KEY)
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -107,4 +107,4 @@ def test_a_destination_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     plan, plan_file = stored_clip(tmp_path)
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(RingStorageError, match=r"cannot save to .*file"):
-        save_clip(plan, tmp_path, plan_file.parent, tmp_path / "file" / "out", KEY)
+        save_clip(plan, tmp_path, plan_file, tmp_path / "file" / "out", KEY)
