@@ -4,6 +4,7 @@ It runs on the recorder's asyncio loop and never blocks it: each request is work
 with a deadline. Connections, line lengths and waiting times are bounded, and a client that does not read its answer
 is dropped, so that a link stopped in its tracks costs the recorder one connection and nothing else. What a client
 asked and did not wait for is not begun: a plan that waited behind others would pin what its client released since.
+A client that only ended its requests (shutdown(2), SHUT_WR) has not left: it gets its answers.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import contextlib
 import json
 import logging
 import os
+import select
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -149,7 +151,7 @@ class RingServer:
         if self._writers.pop(writer, _GONE) is _GONE:
             return False
         self._writers[writer] = None
-        answer = await self._answer(line, lambda: writer.transport.is_closing() or reader.at_eof())
+        answer = await self._answer(line, lambda: _has_left(writer))
         async with asyncio.timeout(self._request_timeout_s):
             writer.write(answer)
             await writer.drain()
@@ -188,6 +190,18 @@ class RingServer:
             logger.exception("ring request failed")
             return _failure(ErrorCode.INTERNAL, f"{type(error).__name__}: {error}")
         return canonical_json({"ok": True, "result": result}) + b"\n"
+
+
+def _has_left(writer: asyncio.StreamWriter) -> bool:
+    """Whether the client closed its end altogether (poll(2), POLLHUP); any thread may ask."""
+    descriptor = writer.get_extra_info("socket").fileno()
+    if descriptor < 0:
+        return True
+    watch = select.poll()
+    watch.register(descriptor, 0)
+    states = watch.poll(0)
+    # Asked last: had the connection been closed meanwhile, the descriptor might be another's.
+    return bool(states) or writer.transport.is_closing()
 
 
 _OPERATION_NAMES = frozenset({"state", "plan", "release", "plans", "coverage", "coverage_query"})

@@ -1,7 +1,8 @@
 """What may be asked of a recorder on its Unix socket `run/<camera>.sock` under the data directory.
 
 One JSON object a line each way, one request a connection at a time: `{"op": …, …}` gets `{"ok": true, "result": …}`
-or `{"ok": false, "error": {"code", "message"}}`. A line is at most `MAX_LINE_BYTES`.
+or `{"ok": false, "error": {"code", "message"}}`. A line is at most `MAX_LINE_BYTES`. A client may end its requests
+(shutdown(2), SHUT_WR) and still reads its answers; what one that closed the connection had asked is not begun.
 
 | op | parameters | result |
 |---|---|---|

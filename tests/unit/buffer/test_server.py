@@ -184,6 +184,39 @@ async def test_one_connection_may_ask_again(server: RingServer) -> None:
     writer.close()
 
 
+async def test_a_client_that_ends_its_requests_gets_its_answers(server: RingServer, ring: FakeRing) -> None:
+    ring.gate.clear()
+    reader, writer = await asyncio.open_unix_connection(server.socket_path)
+    writer.write(b'{"op":"plans"}\n' * 3)
+    writer.write_eof()
+    await until(lambda: bool(ring.waiting), what="the first request in work")
+    ring.gate.set()
+    answers = (await asyncio.wait_for(reader.read(), 20)).splitlines()
+    assert [json.loads(answer)["ok"] for answer in answers] == [True] * 3
+    writer.close()
+    await until(lambda: not server._writers, what="the connection ended")
+
+
+async def test_what_a_client_asked_that_ended_its_requests_and_left_is_not_begun(
+    server: RingServer, client: RingClient, ring: FakeRing
+) -> None:
+    ring.gate.clear()
+    asked = [asyncio.create_task(client.plans()) for _ in range(2)]
+    await until(lambda: len(ring.waiting) == 2, what="both workers held up")
+    _, writer = await asyncio.open_unix_connection(server.socket_path)
+    request = PlanRequest(clip_id=clip_id(1), interval=INTERVAL, requester=REQUESTER)
+    writer.write(request.to_json() + b"\n")
+    writer.write_eof()
+    await until(lambda: server._waiting == 3, what="the request waiting")
+    writer.transport.abort()
+    refused = b"x" * (MAX_REQUEST_BYTES + 10) + b"\n"  # answered by the loop, behind the client's leaving
+    assert json.loads(await exchange(server.socket_path, refused))["ok"] is False
+    ring.gate.set()
+    assert [await task for task in asked] == [[clip_id(1), clip_id(2)]] * 2
+    await until(lambda: server._waiting == 0, what="all requests worked off")
+    assert ring.requests == []
+
+
 async def test_connections_are_bounded_and_the_most_idle_gives_way(server: RingServer, client: RingClient) -> None:
     idle = [await asyncio.open_unix_connection(server.socket_path) for _ in range(MAX_CONNECTIONS)]
     await until(lambda: len(server._writers) == MAX_CONNECTIONS, what="connections accepted")
