@@ -4,10 +4,12 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from paho.mqtt import client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 
 from csu.broker import Broker, find_mosquitto
 from csu.bus import Bus
@@ -88,8 +90,13 @@ class Store:
         self.kept: list[bytes] = []
         self.refuses = False
         self.refused = 0
+        self.begun = False
+        self.going = asyncio.Event()
+        self.going.set()
 
     async def handle(self, message: Message) -> None:
+        self.begun = True
+        await self.going.wait()
         if self.refuses:
             self.refused += 1
             raise RegistryError("disk full")
@@ -120,7 +127,8 @@ async def test_what_could_not_be_stored_comes_again(tmp_path: Path) -> None:
     store = Store()
     async with running_broker(tmp_path) as broker, running_bus(broker, store) as bus:
         store.refuses = True
-        await bus.publish(TOPIC, b"kept in the end", 60)
+        with suppress(BrokerError):  # the refusal may end the connection before the acknowledgement comes
+            await bus.publish(TOPIC, b"kept in the end", 60)
         await until(lambda: store.refused, what="the first attempt")
         store.refuses = False
         await until(lambda: store.kept, what="the second attempt")
@@ -146,3 +154,29 @@ async def test_it_connects_again_and_hears_what_it_missed(tmp_path: Path) -> Non
         async with running_bus(broker, store):
             await until(lambda: len(store.kept) >= 200, what="what was said meanwhile")
     assert store.kept == [str(number).encode() for number in range(200)]
+
+
+async def test_a_unit_that_floods_at_qos_0_takes_nothing_from_others(tmp_path: Path) -> None:
+    store = Store()
+    async with running_broker(tmp_path) as broker, running_bus(broker, store) as bus:
+        password = await asyncio.to_thread(broker.add_user, "nomad-08")
+        store.going.clear()
+        await bus.publish(TOPIC, b"first", 60)
+        await until(lambda: store.begun, what="a store that is slow")
+        await asyncio.to_thread(flood, broker.port, password)
+        words = [str(number).encode() for number in range(100)]
+        await asyncio.gather(*(bus.publish(TOPIC, word, 60) for word in words))
+        store.going.set()
+        await until(lambda: set(words) <= set(store.kept), what="what was said at QoS 1")
+
+
+def flood(port: int, password: str) -> None:
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="nomad-08", protocol=mqtt.MQTTv5)
+    client.username_pw_set("nomad-08", password)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    for _ in range(1000):
+        client.publish("csu/v1/nomad-08/up/event", b"flood", qos=0)
+    client.publish("csu/v1/nomad-08/up/event", b"flood", qos=1).wait_for_publish(30)
+    client.disconnect()
+    client.loop_stop()

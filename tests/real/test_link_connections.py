@@ -6,14 +6,17 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from csu.broker import find_mosquitto
+from edge_agent import paho_connection
 from edge_agent.clock import SystemClock
 from edge_agent.errors import BrokerUnavailableError, ConnectionLostError
 from edge_agent.link import run_link
+from edge_agent.paho_connection import ConnectionOptions
 from edge_agent.settings import MqttSettings
 from edge_agent.settings_file import load_settings
 from edge_agent.uplink import paho_wire
@@ -133,8 +136,8 @@ async def server_that(answer: bytes) -> AsyncIterator[str]:
     "answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x20\xff\xff\xff\xff\xff", b"\x20\x03\x00"]
 )
 async def test_a_server_that_is_no_broker(answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paho_wire, "_CONNECT_TIMEOUT_S", 1.0)
-    monkeypatch.setattr(paho_wire, "_ANSWER_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(paho_connection, "_CONNECT_TIMEOUT_S", 2.0)
+    monkeypatch.setattr(paho_wire, "ConnectionOptions", partial(ConnectionOptions, answer_timeout_s=1.0))
     async with server_that(answer) as url:
         wire = make_wire(MqttSettings(url=url))
         with pytest.raises(BrokerUnavailableError):

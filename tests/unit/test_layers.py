@@ -23,7 +23,13 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "evidence": (),
 }
 CONTRACT = "edge_agent.contract"
-SHARED_WITH_CSU = (CONTRACT, "edge_agent.clock", "edge_agent.durable", "edge_agent.retry")
+SHARED_WITH_CSU = (
+    CONTRACT,
+    "edge_agent.clock",
+    "edge_agent.durable",
+    "edge_agent.paho_connection",
+    "edge_agent.retry",
+)
 
 
 def module_name(path: Path) -> str:

@@ -10,7 +10,7 @@ async def test_what_is_sent_leaves_at_once() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         connection = Connection(BusSettings(f"mqtt://127.0.0.1:{silent.getsockname()[1]}", "csu"))
         opening = asyncio.create_task(connection.open())
-        transport = await until(connection._client.socket, what="connection")
+        transport = await until(connection._connection._client.socket, what="connection")
         assert isinstance(transport, socket.socket)
         assert transport.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     await connection.close()

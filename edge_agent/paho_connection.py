@@ -1,0 +1,352 @@
+"""One MQTT 5 connection by paho-mqtt, its network thread joined to the event loop by bounded structures.
+
+Both ends of the contract speak through it (`uplink.paho_wire`, `csu.mqtt_connection`), each with errors of its own.
+
+A connection is one `paho.Client`, used once: packet ids, in-flight messages and acknowledgements of an old connection
+can thus never leak into a new one. Its network loop runs in a daemon thread of ours (`Client.loop`), so that a name
+lookup that hangs delays nobody, the end of the process included. The thread never waits for the event loop: it
+appends to a bounded inbox and wakes the loop. The event loop never writes to the socket: with
+`on_socket_register_write` set, paho queues the packet and wakes the thread.
+"""
+
+import asyncio
+import logging
+import socket
+import ssl
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from paho.mqtt import client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+logger = logging.getLogger(__name__)
+
+_CONNECT_TIMEOUT_S = 10.0
+_LOOP_TIMEOUT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """What the broker publishes, at QoS 1, when we fall silent."""
+
+    topic: str
+    payload: bytes
+    retain: bool
+    delay_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionOptions:
+    """Who connects where, and what the two agree on.
+
+    Attributes:
+        url: `mqtt://host[:port]` or `mqtts://host[:port]`.
+        client_id: also names the session that the broker keeps for us; it is never begun anew.
+        keepalive_s: a silent line is asked after so long.
+        session_expiry_s: so long does the broker keep the session.
+        receive_maximum: unacknowledged QoS 1 messages that the broker may have under way to us.
+        max_packet_bytes: larger messages are not delivered by the broker; None for all.
+        username: None connects without credentials.
+        read_password: called in the network thread; may read a file.
+        ca_file: authorities that vouch for the broker; None takes the system's.
+        certificate_file: certificate that we show, for brokers that ask for one.
+        key_file: its key.
+        will: None for none.
+        answer_timeout_s: an acknowledgement that takes longer ends the connection.
+    """
+
+    url: str
+    client_id: str
+    keepalive_s: int
+    session_expiry_s: int
+    receive_maximum: int
+    max_packet_bytes: int | None = None
+    username: str | None = None
+    read_password: Callable[[], str | None] = lambda: None
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+    will: Will | None = None
+    answer_timeout_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionErrors:
+    """What a connection raises, made of the reason.
+
+    Attributes:
+        unavailable: it did not come about.
+        lost: it ended before an answer came.
+    """
+
+    unavailable: Callable[[str], Exception]
+    lost: Callable[[str], Exception]
+
+
+class PahoConnection:
+    """Open it once, use it from the event loop's thread, close it.
+
+    Args:
+        options: who connects where.
+        errors: what is raised.
+        on_message: the inbox has something new; called on the event loop, as is the next.
+        on_ended: the connection is over, and why.
+    """
+
+    def __init__(
+        self,
+        options: ConnectionOptions,
+        errors: ConnectionErrors,
+        on_message: Callable[[], None],
+        on_ended: Callable[[str], None],
+    ) -> None:
+        self._options = options
+        self._errors = errors
+        self._on_inbox = on_message
+        self._on_ended = on_ended
+        self._loop = asyncio.get_running_loop()
+        self._opened: asyncio.Future[bool] = self._loop.create_future()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._awaited: dict[int, asyncio.Future[bool]] = {}
+        self._reason = "connection lost"
+        # Appended to by the network thread, emptied by the loop; QoS 1 is bounded by the receive maximum.
+        self._inbox: deque[mqtt.MQTTMessage] = deque()
+        self._dropped = 0
+        self._client = self._make_client()
+        self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
+
+    # -- the event loop's side
+
+    async def open(self) -> bool:
+        """Connect; True when the broker still had our session.
+
+        Raises:
+            errors.unavailable: unreachable or refused.
+        """
+        self._thread.start()
+        try:
+            async with asyncio.timeout(_CONNECT_TIMEOUT_S + self._options.answer_timeout_s):
+                return await asyncio.shield(self._opened)
+        except TimeoutError as error:
+            raise self._errors.unavailable(f"{self._options.url}: no answer") from error
+
+    async def subscribe(self, topic: str, options: SubscribeOptions) -> bool:
+        """Subscribe; False when the broker refused.
+
+        Raises:
+            errors.lost: the connection ended first.
+        """
+        return await self._answer(*self._client.subscribe(topic, options=options))
+
+    async def publish(self, topic: str, payload: bytes, properties: Properties, *, retain: bool = False) -> bool:
+        """Publish at QoS 1 and wait for the acknowledgement; False when the broker refused the message.
+
+        Raises:
+            errors.lost: the connection ended first.
+        """
+        info = self._client.publish(topic, payload, 1, retain, properties)
+        return await self._answer(info.rc, info.mid)
+
+    def take(self) -> mqtt.MQTTMessage | None:
+        """The next message of the inbox."""
+        return self._inbox.popleft() if self._inbox else None
+
+    def acknowledge(self, packet_id: int, qos: int) -> None:
+        """Acknowledge a message of this connection; nothing happens when it is over."""
+        if qos and not self._ended.done():
+            self._client.ack(packet_id, qos)
+
+    async def close(self, timeout_s: float) -> None:
+        """End the connection in order (no last will); by force after `timeout_s`."""
+        if not self._thread.is_alive():
+            return
+        self._client.disconnect()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await asyncio.shield(self._ended)
+                return
+        self._sever()
+
+    def _sever(self) -> None:
+        """End the network thread's wait whatever the network does."""
+        connection = self._client.socket()
+        if isinstance(connection, socket.socket):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    async def _answer(self, code: MQTTErrorCode, packet_id: int | None) -> bool:
+        if code != MQTTErrorCode.MQTT_ERR_SUCCESS or packet_id is None or self._ended.done():
+            raise self._errors.lost(self._reason)
+        awaited: asyncio.Future[bool] = self._loop.create_future()
+        self._awaited[packet_id] = awaited
+        try:
+            async with asyncio.timeout(self._options.answer_timeout_s):
+                return await awaited
+        except TimeoutError as error:
+            self._sever()
+            raise self._errors.lost(f"the broker did not answer for {self._options.answer_timeout_s:g} s") from error
+        finally:
+            self._awaited.pop(packet_id, None)
+
+    def _resolve(self, packet_id: int, accepted: bool) -> None:
+        awaited = self._awaited.get(packet_id)
+        if awaited is not None and not awaited.done():
+            awaited.set_result(accepted)
+
+    def _settle_opened(self, outcome: bool | str) -> None:
+        if self._opened.done():
+            return
+        if isinstance(outcome, str):
+            self._opened.set_exception(self._errors.unavailable(f"{self._options.url}: {outcome}"))
+            self._opened.exception()  # nobody may be waiting any more
+        else:
+            self._opened.set_result(outcome)
+
+    def _settle_ended(self, reason: str) -> None:
+        self._ended.set_result(None)
+        self._settle_opened(reason)
+        for awaited in self._awaited.values():
+            if not awaited.done():
+                awaited.set_exception(self._errors.lost(reason))
+        if self._dropped:
+            logger.warning("%d messages at QoS 0 were dropped: more came than are read", self._dropped)
+        self._on_ended(reason)
+
+    # -- the network thread's side
+
+    def _run(self) -> None:
+        try:
+            self._connect()
+            while self._client.loop(_LOOP_TIMEOUT_S) == MQTTErrorCode.MQTT_ERR_SUCCESS:
+                continue
+        except (OSError, ValueError) as error:
+            self._reason = f"{type(error).__name__}: {error}"
+        finally:
+            self._post(self._settle_ended, self._reason)
+
+    def _connect(self) -> None:
+        options, parts = self._options, urlsplit(self._options.url)
+        secure = parts.scheme == "mqtts"
+        if secure:
+            self._client.tls_set_context(_tls_context(options))
+        if options.username is not None:
+            self._client.username_pw_set(options.username, options.read_password())
+        self._client.connect(
+            parts.hostname or "",
+            parts.port or (8883 if secure else 1883),
+            keepalive=options.keepalive_s,
+            clean_start=False,
+            properties=_connect_properties(options),
+        )
+
+    def _make_client(self) -> mqtt.Client:
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self._options.client_id,
+            protocol=mqtt.MQTTv5,
+            reconnect_on_failure=False,
+            manual_ack=True,
+        )
+        client.connect_timeout = _CONNECT_TIMEOUT_S
+        if self._options.will is not None:
+            _set_will(client, self._options.will)
+        client.on_socket_register_write = _nothing
+        client.on_socket_open = _send_at_once
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        client.on_publish = self._on_publish
+        client.on_subscribe = self._on_subscribe
+        return client
+
+    def _post(self, callback: Callable[..., None], *arguments: object) -> None:
+        # The loop is closed when the process ends before a thread that hangs in a name lookup.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(callback, *arguments)
+
+    def _on_connect(
+        self, _client: mqtt.Client, _data: object, flags: mqtt.ConnectFlags, reason: ReasonCode, _properties: object
+    ) -> None:
+        if reason.is_failure:
+            self._reason = f"refused: {reason}"
+            self._client.disconnect()
+        else:
+            self._post(self._settle_opened, flags.session_present)
+
+    def _on_disconnect(
+        self, _client: mqtt.Client, _data: object, _flags: object, reason: ReasonCode, _properties: object
+    ) -> None:
+        if not self._reason.startswith("refused"):
+            self._reason = str(reason)
+
+    def _on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+        if message.qos == 0 and len(self._inbox) >= 2 * self._options.receive_maximum:
+            self._dropped += 1
+            return
+        self._inbox.append(message)
+        self._post(self._on_inbox)
+
+    def _on_publish(
+        self, _client: mqtt.Client, _data: object, packet_id: int, reason: ReasonCode, _properties: object
+    ) -> None:
+        self._post(self._resolve, packet_id, not reason.is_failure)
+
+    def _on_subscribe(
+        self, _client: mqtt.Client, _data: object, packet_id: int, reasons: list[ReasonCode], _properties: object
+    ) -> None:
+        self._post(self._resolve, packet_id, not any(reason.is_failure for reason in reasons))
+
+
+def make_properties(packet_type: int) -> Properties:
+    """MQTT 5 properties of a packet of this type (`PacketTypes`), none set yet."""
+    return Properties(packet_type)  # type: ignore[no-untyped-call]  # -- paho leaves its constructor untyped
+
+
+def topic_of(message: mqtt.MQTTMessage) -> str:
+    """A message's topic; empty, which is nobody's, when it is not UTF-8."""
+    try:
+        return message.topic
+    except UnicodeDecodeError:
+        return ""
+
+
+def _connect_properties(options: ConnectionOptions) -> Properties:
+    properties = make_properties(PacketTypes.CONNECT)
+    properties.SessionExpiryInterval = options.session_expiry_s
+    properties.ReceiveMaximum = options.receive_maximum
+    if options.max_packet_bytes is not None:
+        properties.MaximumPacketSize = options.max_packet_bytes
+    return properties
+
+
+def _set_will(client: mqtt.Client, will: Will) -> None:
+    properties = make_properties(PacketTypes.WILLMESSAGE)
+    properties.WillDelayInterval = will.delay_s
+    client.will_set(will.topic, will.payload, 1, will.retain, properties)
+
+
+def _tls_context(options: ConnectionOptions) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=options.ca_file and str(options.ca_file))
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if options.certificate_file is not None:
+        context.load_cert_chain(options.certificate_file, options.key_file)
+    return context
+
+
+def _nothing(*_arguments: object) -> None:
+    """Its presence alone keeps paho from writing in the caller's thread."""
+
+
+def _send_at_once(_client: mqtt.Client, _data: object, connection: object) -> None:
+    """No Nagle delay: an acknowledgement followed by a small reply waited 40 ms for the peer's delayed ACK."""
+    if isinstance(connection, socket.socket):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
