@@ -23,7 +23,7 @@ class Finding:
 
 
 class Findings:
-    """Collects findings; beyond 200 they are only counted."""
+    """Collects findings; beyond 200 they are only counted, errors last: no number of warnings hides one."""
 
     def __init__(self) -> None:
         self.kept: list[Finding] = []
@@ -34,10 +34,18 @@ class Findings:
         finding = Finding(severity, place, message)
         if finding in self.kept:
             return
-        if len(self.kept) < _MAX_FINDINGS:
-            self.kept.append(finding)
-        else:
+        if len(self.kept) >= _MAX_FINDINGS:
             self.left_out += 1
+            if severity != "error" or not self._make_room():
+                return
+        self.kept.append(finding)
+
+    def _make_room(self) -> bool:
+        """Leave the last finding out that is no error; False when all are."""
+        lesser = [index for index, finding in enumerate(self.kept) if finding.severity != "error"]
+        if lesser:
+            del self.kept[lesser[-1]]
+        return bool(lesser)
 
     def error(self, place: str, message: str) -> None:
         """Remember an error."""
