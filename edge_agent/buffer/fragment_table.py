@@ -148,13 +148,9 @@ class FragmentTable(Sequence[FragmentEntry]):
         """Whether any key picture has to go back for exact pictures."""
         return max(self.flags, default=0) >= 1 << _KEYS_BACK_SHIFT
 
-    def vouched(self) -> Iterator[tuple[int, int, bytes]]:
-        """Number, length in bytes and SHA-256 of each fragment."""
-        return zip(self.numbers, self.lengths_bytes, _each_digest(self.digests), strict=True)
-
-    def digest(self, place: int) -> bytes:
-        """SHA-256 of a fragment."""
-        return bytes(self.digests[place * DIGEST_BYTES : (place + 1) * DIGEST_BYTES])
+    def digests_between(self, first: int, end: int) -> bytes:
+        """SHA-256 of the fragments `[first, end)`, one after another."""
+        return bytes(self.digests[first * DIGEST_BYTES : end * DIGEST_BYTES])
 
     def __len__(self) -> int:
         """Number of fragments."""
@@ -177,8 +173,7 @@ class FragmentTable(Sequence[FragmentEntry]):
             raise ValueError(f"a table in steps of {places.step}")
         start, stop = places.start, max(places.start, places.stop)
         columns = (column[start:stop] for column in self.columns())
-        digests = self.digests[start * DIGEST_BYTES : stop * DIGEST_BYTES]
-        return FragmentTable.of_columns(self.sequence, self.run_id, columns, digests)
+        return FragmentTable.of_columns(self.sequence, self.run_id, columns, self.digests_between(start, stop))
 
     def __delitem__(self, index: slice) -> None:
         """Forget fragments at the end."""
@@ -204,15 +199,14 @@ class FragmentTable(Sequence[FragmentEntry]):
             keys_back=flags >> _KEYS_BACK_SHIFT,
         )
         return FragmentEntry(
-            self.offsets[place], self.lengths_bytes[place], self.payload_offsets[place], record, self.digest(place)
+            self.offsets[place],
+            self.lengths_bytes[place],
+            self.payload_offsets[place],
+            record,
+            self.digests_between(place, place + 1),
         )
 
 
 def _flags(record: FragmentRecord) -> int:
     flags = (_KEY_FLAG if record.is_key else 0) | (_EARLY_FLAG if record.closed_early else 0)
     return flags | record.keys_back << _KEYS_BACK_SHIFT
-
-
-def _each_digest(digests: bytes | bytearray) -> list[bytes]:
-    data = bytes(digests)
-    return [data[start : start + DIGEST_BYTES] for start in range(0, len(data), DIGEST_BYTES)]

@@ -18,7 +18,8 @@ class SampleTable:
     Attributes:
         sizes_bytes: array("I").
         dts_90k: array("q"), decode times on the run's media time line.
-        pts_90k: array("q"), presentation times on the same line.
+        pts_90k: array("q"), presentation times on the same line; may be `dts_90k` itself in a table that nobody
+            adds to.
         key_indices: array("I"), rising indices of the samples where decoding can begin.
         end_90k: decode time at which the last sample ends.
     """

@@ -1,10 +1,11 @@
 """A segment's fragments and sample table as one compact blob for the index.
 
-zlib (level 1) of a little-endian concatenation: a head of six numbers; the fragments' columns in the order of
-`FragmentTable.columns` and their digests; sample sizes (uint32), decode times (int64), presentation times (int64) and
-key indices (uint32). The samples' arrays are shuffled: all first bytes, then all second ones, and so on, which zlib
-packs as well as differences and which is undone by a few strided copies. A minute of 25 pictures a second takes about
-9 kB of the index and 0.1 ms to read.
+zlib (level 1) of a little-endian concatenation: a head of seven numbers; the fragments' columns in the order of
+`FragmentTable.columns` and their digests; sample sizes (uint32), decode times (int64), presentation times (int64;
+none where they equal the decode times, as they do of cameras without B-frames) and key indices (uint32). The samples'
+arrays are shuffled: all first bytes, then all second ones, and so on, which zlib packs as well as differences and
+which is undone by a few strided copies. A minute of 25 pictures a second takes about 9 kB of the index and less than
+0.1 ms to read.
 """
 
 import struct
@@ -19,7 +20,7 @@ from edge_agent.errors import FormatError
 
 _LEVEL = 1
 _VERSION = 2
-_HEAD = struct.Struct("<HHIIIq")
+_HEAD = struct.Struct("<B?HIIIq")
 _MAX_BLOB_BYTES = 64_000_000
 _COLUMNS = tuple((column.typecode, column.itemsize) for column in FragmentTable(0, "").columns())
 _FRAGMENT_BYTES = sum(width for _, width in _COLUMNS) + DIGEST_BYTES
@@ -28,11 +29,13 @@ _FRAGMENT_BYTES = sum(width for _, width in _COLUMNS) + DIGEST_BYTES
 def encode_contents(fragments: FragmentTable, samples: SampleTable) -> bytes:
     """The blob of a segment's fragments and samples."""
     keys = len(samples.key_indices)
+    is_ordered = samples.pts_90k == samples.dts_90k
+    pts = () if is_ordered else (samples.pts_90k,)
     pieces = (
-        _HEAD.pack(_VERSION, _FRAGMENT_BYTES, len(fragments), len(samples), keys, samples.end_90k),
+        _HEAD.pack(_VERSION, is_ordered, _FRAGMENT_BYTES, len(fragments), len(samples), keys, samples.end_90k),
         *map(_plain, fragments.columns()),
         fragments.digests,
-        *map(_shuffled, (samples.sizes_bytes, samples.dts_90k, samples.pts_90k, samples.key_indices)),
+        *map(_shuffled, (samples.sizes_bytes, samples.dts_90k, *pts, samples.key_indices)),
     )
     return zlib.compress(b"".join(pieces), _LEVEL)
 
@@ -45,14 +48,14 @@ def decode_contents(blob: bytes, sequence: int, run_id: str) -> tuple[FragmentTa
     """
     try:
         data = _inflate(blob)
-        version, fragment_bytes, fragments, samples, keys, end_90k = _HEAD.unpack_from(data)
+        version, is_ordered, fragment_bytes, fragments, samples, keys, end_90k = _HEAD.unpack_from(data)
         if version != _VERSION or fragment_bytes != _FRAGMENT_BYTES:
             raise FormatError(f"segment {sequence}: index entry of version {version}")
         columns, at = _columns(data, _HEAD.size, fragments)
         digests = data[at : at + fragments * DIGEST_BYTES]
         sizes, at = _unshuffled("I", data, at + len(digests), samples)
         dts, at = _unshuffled("q", data, at, samples)
-        pts, at = _unshuffled("q", data, at, samples)
+        pts, at = (dts, at) if is_ordered else _unshuffled("q", data, at, samples)
         key_indices, at = _unshuffled("I", data, at, keys)
     except (zlib.error, struct.error, ValueError) as error:
         raise FormatError(f"segment {sequence}: damaged index entry: {error}") from error

@@ -5,10 +5,15 @@ objects they took half of that time. In a plan they are therefore one text, base
 big endian: sequence (uint64), number (uint32), offset (uint64), length (uint32), SHA-256 (32 bytes).
 """
 
+from __future__ import annotations  # array[int] is an annotation only before Python 3.12
+
 import base64
 import binascii
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import sys
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import starmap
 from typing import Any, Self, overload
 
 from pydantic import GetCoreSchemaHandler
@@ -18,6 +23,7 @@ from edge_agent.contract.model import ContractModel
 from edge_agent.contract.names import Sha256Hex
 
 _ROW = struct.Struct(">QIQI32s")
+_DIGEST_BYTES = 32
 
 
 class FragmentDigest(ContractModel):
@@ -58,11 +64,42 @@ class FragmentDigests(Sequence[FragmentDigest]):
         Raises:
             ValueError: a number that does not fit its field.
         """
-        pack: Callable[..., bytes] = _ROW.pack
         try:
-            return cls(b"".join([pack(*row) for row in rows]))
+            return cls(b"".join(starmap(_ROW.pack, rows)))
         except struct.error as error:
             raise ValueError(f"a fragment does not fit a row: {error}") from error
+
+    @classmethod
+    def of_columns(
+        cls,
+        sequences: array[int],
+        numbers: array[int],
+        offsets: array[int],
+        lengths_bytes: array[int],
+        digests: bytes,
+    ) -> Self:
+        """Pack columns: a few strided copies, where packing row by row took a tenth of a clip's first byte.
+
+        Args:
+            sequences: array("Q").
+            numbers: array("I").
+            offsets: array("Q").
+            lengths_bytes: array("I").
+            digests: 32 bytes a fragment.
+
+        Raises:
+            ValueError: columns of different length.
+        """
+        columns = [*map(_big_endian, (sequences, numbers, offsets, lengths_bytes)), (digests, _DIGEST_BYTES)]
+        rows = bytearray(len(sequences) * _ROW.size)
+        at = 0
+        for data, width in columns:
+            if len(data) != len(sequences) * width:
+                raise ValueError(f"{len(data)} bytes of a column of {width} for {len(sequences)} fragments")
+            for place in range(width):
+                rows[at + place :: _ROW.size] = data[place::width]
+            at += width
+        return cls(bytes(rows))
 
     @classmethod
     def of(cls, fragments: Iterable[FragmentDigest]) -> Self:
@@ -86,8 +123,8 @@ class FragmentDigests(Sequence[FragmentDigest]):
     @overload
     def __getitem__(self, index: int) -> FragmentDigest: ...
     @overload
-    def __getitem__(self, index: slice) -> "FragmentDigests": ...
-    def __getitem__(self, index: int | slice) -> "FragmentDigest | FragmentDigests":
+    def __getitem__(self, index: slice) -> FragmentDigests: ...
+    def __getitem__(self, index: int | slice) -> FragmentDigest | FragmentDigests:
         """One fragment, or several."""
         places = range(len(self))[index]
         if isinstance(places, range):
@@ -131,6 +168,14 @@ class FragmentDigests(Sequence[FragmentDigest]):
                 cls._to_text, return_schema=core_schema.str_schema(), when_used="json"
             ),
         )
+
+
+def _big_endian(values: array[int]) -> tuple[bytes, int]:
+    """The values' bytes in network order, and how many each takes."""
+    if sys.byteorder == "little":
+        values = values[:]
+        values.byteswap()
+    return values.tobytes(), values.itemsize
 
 
 def _model_of(row: tuple[Any, ...]) -> FragmentDigest:

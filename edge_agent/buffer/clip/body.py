@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import add, ne
 
 from edge_agent.buffer.clip.header import Chunks
 from edge_agent.buffer.clip.stretch import Piece, Stretch
@@ -78,43 +79,48 @@ def lay_out(stretch: Stretch, entry: int, end: int) -> Body:
     """The body that holds the samples `[entry, end)` of a stretch: the fragments that they lie in, whole."""
     first, after = stretch.fragment_of(entry), stretch.fragment_of(end - 1) + 1
     pieces = tuple(stretch.pieces_between(first, after))
-    ranges: list[ByteRange] = []
+    extents: list[_Extent] = []
     offsets, payloads = array("Q"), array("Q")
     body_bytes = 0
-    former: SegmentInfo | None = None
     for piece in pieces:
-        if piece.segment is not former:
-            former = piece.segment
-            ranges.append(_byte_range(former, 0, former.header_bytes))
-            body_bytes += former.header_bytes
+        segment, fragments = piece.segment, piece.segment.fragments
+        if not extents or extents[-1].segment is not segment:
+            extents.append(_Extent(segment, 0, segment.header_bytes))
+            body_bytes += segment.header_bytes
         for start, stop in _runs(piece):
-            fragments = piece.segment.fragments[start:stop]
-            file_offset = fragments.offsets[0]
-            length_bytes = fragments.offsets[-1] + fragments.lengths_bytes[-1] - file_offset
-            shift = body_bytes - file_offset
-            offsets.extend([offset + shift for offset in fragments.offsets])
-            payloads.extend([offset + shift for offset in fragments.payload_offsets])
-            _add_range(ranges, piece.segment, file_offset, length_bytes)
-            body_bytes += length_bytes
-    return Body(first, pieces, tuple(ranges), offsets, payloads)
+            begin = fragments.offsets[start]
+            after_run = fragments.offsets[stop - 1] + fragments.lengths_bytes[stop - 1]
+            shift = body_bytes - begin
+            offsets.extend([offset + shift for offset in fragments.offsets[start:stop]])
+            payloads.extend([offset + shift for offset in fragments.payload_offsets[start:stop]])
+            body_bytes += after_run - begin
+            if extents[-1].stop != begin:
+                extents.append(_Extent(segment, begin, begin))
+            extents[-1].stop = after_run
+    return Body(first, pieces, tuple(map(_byte_range, extents)), offsets, payloads)
+
+
+@dataclass(slots=True)
+class _Extent:
+    """Bytes of a segment's file that follow one another, from `start` up to `stop`."""
+
+    segment: SegmentInfo
+    start: int
+    stop: int
 
 
 def _runs(piece: Piece) -> Iterator[tuple[int, int]]:
     """Fragments of a piece that follow one another in the file, as a rule all."""
-    offsets, lengths = piece.segment.fragments.offsets, piece.segment.fragments.lengths_bytes
-    inner = range(piece.first + 1, piece.end)
-    breaks = [index for index in inner if offsets[index - 1] + lengths[index - 1] != offsets[index]]
+    offsets = piece.segment.fragments.offsets[piece.first : piece.end]
+    ends = map(add, offsets, piece.segment.fragments.lengths_bytes[piece.first : piece.end])
+    breaks = [place for place, is_apart in enumerate(map(ne, ends, offsets[1:]), piece.first + 1) if is_apart]
     return pairwise([piece.first, *breaks, piece.end])
 
 
-def _add_range(ranges: list[ByteRange], segment: SegmentInfo, offset: int, length_bytes: int) -> None:
-    """Add bytes of a segment's file; to the last range where they follow it."""
-    last = ranges[-1]
-    if last.sequence == segment.sequence and last.offset + last.length_bytes == offset:
-        ranges[-1] = _byte_range(segment, last.offset, last.length_bytes + length_bytes)
-    else:
-        ranges.append(_byte_range(segment, offset, length_bytes))
-
-
-def _byte_range(segment: SegmentInfo, offset: int, length_bytes: int) -> ByteRange:
-    return ByteRange(sequence=segment.sequence, file=segment.file, offset=offset, length_bytes=length_bytes)
+def _byte_range(extent: _Extent) -> ByteRange:
+    return ByteRange(
+        sequence=extent.segment.sequence,
+        file=extent.segment.file,
+        offset=extent.start,
+        length_bytes=extent.stop - extent.start,
+    )

@@ -54,7 +54,7 @@ class Track:
         created_us: UTC of the first shown picture, µs since 1970.
         sizes_bytes: array("I"), of each sample in decode order.
         dts_90k: array("q"), of each sample, rising.
-        pts_90k: array("q"), of each sample.
+        pts_90k: array("q"), of each sample; may be `dts_90k` itself.
         end_90k: decode time at which the last sample ends.
         keys: rising indices of the samples where decoding can begin; of gradual refreshes, the entry point alone.
         chunks: where the samples lie.
@@ -185,7 +185,7 @@ def _durations_90k(track: Track) -> array[int]:
 
 def _composition_offsets(track: Track) -> list[bytes]:
     """`ctts` (clause 8.6.1.3); none where every picture is presented when it is decoded."""
-    if track.pts_90k == track.dts_90k:
+    if track.pts_90k is track.dts_90k or track.pts_90k == track.dts_90k:
         return []
     offsets = _differences(track.pts_90k, track.dts_90k)
     if offsets is not None:

@@ -5,6 +5,9 @@ What is delivered of an asked interval `[from, to)`: the pictures whose presenta
 because the first picture cannot be decoded without it.
 """
 
+from __future__ import annotations  # array[int] is an annotation only before Python 3.12
+
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -152,11 +155,8 @@ def _track(selection: _Selection, utc: UtcMap, body: Body) -> Track:
     stretch, entry, end = selection.stretch, selection.entry, selection.end
     skipped_end = min(stretch.end_of_leading(entry), end)
     listed = [(entry, end)] if skipped_end == entry + 1 else [(entry, entry + 1), (skipped_end, end)]
-    sizes, dts, pts = stretch.sizes_bytes[:0], stretch.dts_90k[:0], stretch.pts_90k[:0]
-    for start, stop in listed:
-        sizes.extend(stretch.sizes_bytes[start:stop])
-        dts.extend(stretch.dts_90k[start:stop])
-        pts.extend(stretch.pts_90k[start:stop])
+    sizes, dts = _of_listed(stretch.sizes_bytes, listed), _of_listed(stretch.dts_90k, listed)
+    pts = dts if stretch.pts_90k is stretch.dts_90k else _of_listed(stretch.pts_90k, listed)
     left_out = skipped_end - entry - 1
     return Track(
         config=body.pieces[0].segment.config,
@@ -174,18 +174,24 @@ def _track(selection: _Selection, utc: UtcMap, body: Body) -> Track:
     )
 
 
+def _of_listed(values: array[int], listed: Sequence[tuple[int, int]]) -> array[int]:
+    (start, stop), *rest = listed
+    found = values[start:stop]
+    for start, stop in rest:
+        found.extend(values[start:stop])
+    return found
+
+
 def _digests(body: Body, header_bytes: int) -> FragmentDigests:
-    rows = [
-        (piece.segment.sequence, number, length_bytes, digest)
-        for piece in body.pieces
-        for number, length_bytes, digest in piece.segment.fragments[piece.first : piece.end].vouched()
-    ]
-    return FragmentDigests.of_rows(
-        [
-            (sequence, number, header_bytes + offset, length_bytes, digest)
-            for offset, (sequence, number, length_bytes, digest) in zip(body.offsets, rows, strict=True)
-        ]
-    )
+    sequences, numbers, lengths_bytes, digests = array("Q"), array("I"), array("I"), bytearray()
+    for piece in body.pieces:
+        fragments = piece.segment.fragments
+        sequences.extend(array("Q", [piece.segment.sequence]) * len(piece))
+        numbers.extend(fragments.numbers[piece.first : piece.end])
+        lengths_bytes.extend(fragments.lengths_bytes[piece.first : piece.end])
+        digests += fragments.digests_between(piece.first, piece.end)
+    offsets = array("Q", [header_bytes + offset for offset in body.offsets])
+    return FragmentDigests.of_columns(sequences, numbers, offsets, lengths_bytes, bytes(digests))
 
 
 def _clock(pieces: Sequence[Piece], utc: UtcMap) -> ClockStatement:

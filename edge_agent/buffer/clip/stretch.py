@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from operator import sub
 
 from edge_agent.buffer.segment import SegmentInfo, UtcMap
 from edge_agent.contract.access_unit import NEVER_EXACT, TIMESCALE_HZ, GapCause
@@ -62,7 +63,7 @@ class Stretch:
         starts: index of each fragment's first sample, and at the end the number of samples.
         sizes_bytes: of each sample in decode order.
         dts_90k: of each sample in decode order, on the run's media time line.
-        pts_90k: of each sample in decode order, on the same line.
+        pts_90k: of each sample in decode order, on the same line; `dts_90k` itself where they are the same.
         keys: rising indices of the samples where decoding can begin.
         keys_back: `FragmentRecord.keys_back` of those of them that refresh the picture gradually.
         end_90k: decode time at which the last sample ends.
@@ -222,15 +223,23 @@ def _pieces(segment: SegmentInfo) -> Iterator[Piece]:
         raise FormatError(
             f"{segment.file}: {starts[-1]} samples in its fragments, {len(segment.samples)} in its table"
         )
+    for first, end in pairwise([0, *_breaks(segment, starts), len(segment.fragments)]):
+        if first < end:
+            yield Piece(segment, first, end, starts[first], starts[end])
+
+
+def _breaks(segment: SegmentInfo, starts: Sequence[int]) -> list[int]:
+    """The fragments that something is missing before."""
     dts, numbers = segment.samples.dts_90k, segment.fragments.numbers
-    breaks = [
+    firsts_90k = list(map(dts.__getitem__, starts[:-1]))
+    longest_90k = max(map(sub, firsts_90k[1:], firsts_90k), default=0)
+    if longest_90k <= LARGEST_JOINED_HOLE_90K and numbers[-1] - numbers[0] == len(numbers) - 1:
+        return []  # as a rule; numbers rise, and no hole is longer than from one fragment to the next
+    return [
         index
         for index, sample in enumerate(starts[1:-1], start=1)
         if dts[sample] - dts[sample - 1] > LARGEST_JOINED_HOLE_90K or numbers[index] != numbers[index - 1] + 1
     ]
-    for first, end in pairwise([0, *breaks, len(numbers)]):
-        if first < end:
-            yield Piece(segment, first, end, starts[first], starts[end])
 
 
 def _usual_duration_90k(segment: SegmentInfo, sample: int) -> int:
@@ -285,13 +294,15 @@ def _flatten(pieces: list[Piece]) -> Stretch:
     sizes, dts, pts = array("I"), array("q"), array("q")
     monotonic_us, first_pts, counts = array("q"), array("q"), array("I")
     keys: list[int] = []
+    is_ordered = all(piece.segment.samples.pts_90k is piece.segment.samples.dts_90k for piece in pieces)
     for piece in pieces:
         samples, first, end = piece.segment.samples, piece.first_sample, piece.end_sample
         shift = len(dts) - first
-        keys.extend([key + shift for key in samples.key_indices if first <= key < end])
+        keys.extend([key + shift for key in _between(samples.key_indices, first, end)])
         sizes.extend(samples.sizes_bytes[first:end])
         dts.extend(samples.dts_90k[first:end])
-        pts.extend(samples.pts_90k[first:end])
+        if not is_ordered:
+            pts.extend(samples.pts_90k[first:end])
         fragments = piece.segment.fragments
         monotonic_us.extend(fragments.monotonic_us[piece.first : piece.end])
         first_pts.extend(fragments.first_pts_90k[piece.first : piece.end])
@@ -305,11 +316,15 @@ def _flatten(pieces: list[Piece]) -> Stretch:
         starts=starts,
         sizes_bytes=sizes,
         dts_90k=dts,
-        pts_90k=pts,
+        pts_90k=dts if is_ordered else pts,
         keys=keys,
         keys_back=_keys_back(pieces, starts),
         end_90k=_end_90k(pieces[-1]),
     )
+
+
+def _between(rising: array[int], first: int, end: int) -> array[int]:
+    return rising[bisect_left(rising, first) : bisect_left(rising, end)]
 
 
 def _keys_back(pieces: Sequence[Piece], starts: Sequence[int]) -> dict[int, int]:

@@ -85,5 +85,5 @@ def test_flags_are_told_without_entries() -> None:
     assert not whole[:0].refreshes_gradually()
 
 
-def test_what_vouches_for_each_fragment() -> None:
-    assert list(table().vouched()) == [(one.record.number, 900, one.digest) for one in ENTRIES]
+def test_digests_come_together() -> None:
+    assert table().digests_between(1, 3) == ENTRIES[1].digest + ENTRIES[2].digest
