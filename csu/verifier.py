@@ -31,7 +31,7 @@ from edge_agent.contract.messages import Receipt
 _log = logging.getLogger(__name__)
 
 _ATTEMPTS = 3
-_MISSING_ATTEMPTS = 5
+_ODD_ATTEMPTS = 5
 _BASE_TIMEOUT_S = 120.0
 _BYTES_PER_S = 2_000_000.0
 _MAX_REPORT_BYTES = 4_000_000
@@ -52,8 +52,8 @@ class Verifier:
         self._feed = feed
         self._clock = clock
         self._wake = asyncio.Event()
-        self._missing: dict[str, int] = {}
-        """How often a pending clip's manifest was not there."""
+        self._tries: dict[str, int] = {}
+        """How often a pending clip could not be verified for what no further try is expected to mend."""
 
     async def on_complete(self, *, unit_id: str, clip_id: str, folder: Path) -> None:
         """A clip's files are all there; safe to be told again.
@@ -80,15 +80,29 @@ class Verifier:
         problem: Exception | None = None
         try:
             for clip in await self._registry.run(stored_clips.pending_clips):
-                try:
-                    await self._verify(clip)
-                except OSError as error:
-                    problem = error
+                problem = await self._try(clip) or problem
         except RegistryError as error:
             problem = error
         if problem is not None:
             _log.warning("verification: %s; trying again", problem)
         return problem is None
+
+    async def _try(self, clip: ClipRecord) -> Exception | None:
+        """Verify one clip; what kept it from its verdict.
+
+        Raises:
+            RegistryError: nothing can be stored now.
+        """
+        try:
+            await self._verify(clip)
+        except OSError as error:
+            return error
+        except RegistryError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- one odd clip must not end the verification of all others
+            _log.exception("clip %s of %s: verification", clip.clip_id, clip.unit_id)
+            return await self._count_odd(clip, error)
+        return None
 
     async def _verify(self, clip: ClipRecord) -> None:
         folder = Path(clip.folder)
@@ -98,18 +112,32 @@ class Verifier:
             await self._count_missing(clip)
             return
         reason, report = await self._judge(clip, folder)
-        reason = reason or mismatch(await self._command_of(clip), report)
+        reason = reason or misplaced(clip, report) or mismatch(await self._command_of(clip), report)
         receipt = sign_receipt(self._keys.signing_key, clip, digest, reason, self._clock.wall_us())
         await self._save(clip, reason, report, receipt)
 
     async def _count_missing(self, clip: ClipRecord) -> None:
         """Try again a few times, then end the clip here; raises the OSError of the try that is not the last."""
-        tries = self._missing.pop(clip.clip_id, 0) + 1
         reason = f"{MANIFEST_FILE_NAME} is missing in {clip.folder}: no receipt can be signed; ask for the clip anew"
-        if tries < _MISSING_ATTEMPTS:
-            self._missing[clip.clip_id] = tries
+        if not self._is_last_try(clip):
             raise FileNotFoundError(reason)
         await self._save(clip, reason[:_MAX_REASON_CHARACTERS], {}, None)
+
+    async def _count_odd(self, clip: ClipRecord, error: Exception) -> Exception | None:
+        """The error when another try is left; else the clip has failed, and the unit is told."""
+        if not self._is_last_try(clip):
+            return error
+        reason = f"it could not be verified: {type(error).__name__}"
+        digest = await asyncio.to_thread(_digest, Path(clip.folder) / MANIFEST_FILE_NAME)
+        receipt = sign_receipt(self._keys.signing_key, clip, digest, reason, self._clock.wall_us())
+        await self._save(clip, reason, {}, receipt)
+        return None
+
+    def _is_last_try(self, clip: ClipRecord) -> bool:
+        tries = self._tries.pop(clip.clip_id, 0) + 1
+        if tries < _ODD_ATTEMPTS:
+            self._tries[clip.clip_id] = tries
+        return tries >= _ODD_ATTEMPTS
 
     async def _save(self, clip: ClipRecord, reason: str | None, report: dict[str, Any], receipt: str | None) -> None:
         now_us = self._clock.wall_us()
@@ -159,6 +187,13 @@ class Verifier:
                 job.kill()
                 await job.wait()
         return _read_outcome(output, job.returncode)
+
+
+def misplaced(clip: ClipRecord, report: dict[str, Any]) -> str | None:
+    """Whether a sound clip is another one than it was delivered as; None when it is not."""
+    pairs = {"clip_id": (clip.clip_id, report.get("clip_id")), "unit_id": (clip.unit_id, report.get("unit_id"))}
+    differing = [f"{name}: delivered as {was}, manifest {is_!r}" for name, (was, is_) in pairs.items() if was != is_]
+    return f"not the clip that it was delivered as: {'; '.join(differing)}" if differing else None
 
 
 def mismatch(command: CommandRecord | None, report: dict[str, Any]) -> str | None:

@@ -12,7 +12,7 @@ from csu.feed import Feed
 from csu.keys import KeyStore
 from csu.records import ClipRecord, CommandRecord
 from csu.registry import Registry
-from csu.verifier import _MISSING_ATTEMPTS, Verifier, mismatch, sign_receipt
+from csu.verifier import _ODD_ATTEMPTS, Verifier, mismatch, misplaced, sign_receipt
 from edge_agent.clock import FakeClock
 from edge_agent.contract.jws import SigningKey, TrustedKeys
 from edge_agent.contract.manifest import MANIFEST_FILE_NAME
@@ -69,19 +69,34 @@ def test_what_differs_is_named(more: dict[str, Any], named: str) -> None:
     assert named in str(mismatch(command(**more), {"summary": SUMMARY}))
 
 
+CLIP = ClipRecord.from_object(
+    {
+        "clip_id": COMMAND_ID,
+        "unit_id": "nomad-07",
+        "folder": "/clips/a",
+        "completed_us": NOW_US,
+        "verdict": "pending",
+        "receipts_sent": 0,
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("report", "named"),
+    [
+        ({"clip_id": COMMAND_ID, "unit_id": "nomad-08"}, "unit_id: delivered as nomad-07"),
+        ({"clip_id": COMMAND_ID[:-1] + "2", "unit_id": "nomad-07"}, "clip_id: delivered as"),
+        ({}, "clip_id: delivered as"),
+    ],
+)
+def test_a_clip_is_what_it_was_delivered_as(report: dict[str, Any], named: str) -> None:
+    assert misplaced(CLIP, {"clip_id": COMMAND_ID, "unit_id": "nomad-07"}) is None
+    assert named in str(misplaced(CLIP, report))
+
+
 def test_a_receipt_is_the_contracts() -> None:
     key = SigningKey.generate()
-    clip = ClipRecord.from_object(
-        {
-            "clip_id": COMMAND_ID,
-            "unit_id": "nomad-07",
-            "folder": "/clips/a",
-            "completed_us": NOW_US,
-            "verdict": "pending",
-            "receipts_sent": 0,
-        }
-    )
-    token = sign_receipt(key, clip, "a" * 64, "torn", NOW_US)
+    token = sign_receipt(key, CLIP, "a" * 64, "torn", NOW_US)
     receipt = Receipt.from_object(TrustedKeys.from_jwks(key.public_jwk()).verify("receipt", token))
     assert (receipt.aud, receipt.clip_id, receipt.sha256) == ("nomad-07", COMMAND_ID, "a" * 64)
     assert (receipt.verdict, receipt.reason, receipt.iat) == ("failed", "torn", NOW_US // 1_000_000)
@@ -140,7 +155,7 @@ async def test_a_clip_whose_files_are_gone_keeps_no_other_waiting(
     assert not await verifier._verify_pending()
     assert (await registry.run(stored_clips.load_clip, other_id)).verdict == "failed"
     assert (await registry.run(stored_clips.load_clip, COMMAND_ID)).verdict == "pending"
-    for _ in range(_MISSING_ATTEMPTS - 1):
+    for _ in range(_ODD_ATTEMPTS - 1):
         await verifier._verify_pending()
     record = await registry.run(stored_clips.load_clip, COMMAND_ID)
     assert record.verdict == "failed"
@@ -163,3 +178,40 @@ async def test_a_clip_that_waits_while_its_unit_is_shut_out_is_verified(
     assert await verifier._verify_pending()
     record = await registry.run(stored_clips.load_clip, clip.plan.clip_id)
     assert (record.verdict, record.reason) == ("verified", None)
+
+
+async def test_a_clip_under_another_id_is_refused(registry: Registry, keys: KeyStore, tmp_path: Path) -> None:
+    clip = await asyncio.to_thread(
+        lambda: saved_clip(tmp_path, rotated(tmp_path, make_units(3), 40), asked_s(0.5, 2.5), tmp_path / "clip")
+    )
+    await asyncio.to_thread(keys.enrol, "nomad-07", UNIT_KEY.public_jwk())
+    verifier = make_verifier(registry, keys, FakeClock(wall_us=NOW_US))
+    other_id = clip.plan.clip_id[:-1] + "9"
+    await verifier.on_complete(unit_id="nomad-07", clip_id=other_id, folder=clip.folder)
+    assert await verifier._verify_pending()
+    record = await registry.run(stored_clips.load_clip, other_id)
+    assert record.verdict == "failed"
+    assert f"delivered as {other_id}" in str(record.reason)
+
+
+async def test_an_odd_clip_ends_no_other_ones_verification(
+    registry: Registry, keys: KeyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def judge(_verifier: Verifier, clip: ClipRecord, _folder: Path) -> tuple[str | None, dict[str, Any]]:
+        if clip.clip_id == COMMAND_ID:
+            raise UnicodeEncodeError("utf-8", "\ud800", 0, 1, "so the test wants it")
+        return "torn", {}
+
+    monkeypatch.setattr(Verifier, "_judge", judge)
+    other_id = COMMAND_ID[:-1] + "2"
+    verifier = make_verifier(registry, keys, FakeClock(wall_us=NOW_US))
+    (tmp_path / "clip").mkdir()
+    (tmp_path / "clip" / MANIFEST_FILE_NAME).write_text("a.b.c")
+    for clip_id in (COMMAND_ID, other_id):
+        await verifier.on_complete(unit_id="nomad-07", clip_id=clip_id, folder=tmp_path / "clip")
+    for _ in range(_ODD_ATTEMPTS):
+        await verifier._verify_pending()
+    for clip_id, reason in ((COMMAND_ID, "it could not be verified: UnicodeEncodeError"), (other_id, "torn")):
+        record = await registry.run(stored_clips.load_clip, clip_id)
+        assert (record.verdict, record.reason) == ("failed", reason)
+    assert len(await registry.run(stored_clips.due_receipts, NOW_US)) == 2
