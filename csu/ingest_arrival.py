@@ -2,7 +2,7 @@
 
 Procedure, and what a cut after each step leaves:
 
-1. the manifest's upload is complete, and so is an upload for every part it names
+1. the manifest's upload is complete, and so is an upload for every part it names; other uploads are no part of it
 2. `arrivals/<unit_id>_<clip_id>.json` is written durably       – before: the clip is looked at again at start
 3. each file is renamed into the clip's folder, the manifest last – some renamed: the rest follows at start
 4. `on_complete` is called and returns                          – called again at start
@@ -234,8 +234,10 @@ class Arrivals:
             return None
         parts = [one for one in complete if one.info.metadata.kind == "part"]
         named = await self._named_parts(unit_id, manifest)
-        if named is not None and not named <= {part.info.metadata.index for part in parts}:
-            return None
+        if named is not None:
+            parts = [part for part in parts if part.info.metadata.index in named]
+            if len(parts) < len(named):
+                return None
         moves = [
             Move(upload_id=one.info.upload_id, filename=one.info.metadata.filename) for one in [*parts, manifest]
         ]

@@ -31,6 +31,16 @@ async def test_a_clip_is_handed_over_when_all_that_its_manifest_names_is_there(u
     assert (await unit.send("HEAD", path)).headers["Upload-Offset"] == "3"
 
 
+async def test_what_the_manifest_does_not_name_is_no_part_of_the_clip(unit: RawUnit, centre: Centre) -> None:
+    await unit.upload(b"12345")
+    await unit.upload(b"unheard of", metadata(index=2, filename="part2.mp4"))
+    await unit.upload(signed_manifest(plan_of(5)), manifest_metadata())
+    await until(lambda: centre.arrived, what="arrival")
+    folder = centre.directory / "clips" / UNIT_ID / CLIP_ID
+    names = await asyncio.to_thread(lambda: {path.name for path in folder.iterdir()})
+    assert names == {"part1.mp4", MANIFEST_FILE_NAME}
+
+
 async def test_a_clip_that_comes_twice_is_answered_and_handed_over_again(unit: RawUnit, centre: Centre) -> None:
     text = signed_manifest(plan_of(5))
     path = await unit.upload(b"12345")
