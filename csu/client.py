@@ -73,6 +73,8 @@ class Client:
                 yield command, clip
             if _is_over(command, clip):
                 return
+            if clip is not None:  # it is verified here, which takes its time; no word of the unit is waited for
+                heard_us = self._clock.monotonic_us()
             if self._clock.monotonic_us() - heard_us > silence_s * 1e6:
                 raise ServiceUnreachableError(
                     f"nothing was heard of {command.unit_id} for {silence_s:.0f} s (command {command_id},"
@@ -133,8 +135,8 @@ class Client:
 
 
 def _is_over(command: CommandRecord, clip: ClipRecord | None) -> bool:
-    if clip is not None and clip.verdict != "pending":
-        return True
+    if clip is not None:
+        return clip.verdict != "pending"
     if command.cmd == "clip.request" and command.state == "done":
         return False  # the verdict is being stored
     return command.state in FINAL_STATES

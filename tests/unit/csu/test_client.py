@@ -1,0 +1,66 @@
+"""What a client of the service waits for."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from csu.client import Client
+from csu.errors import ServiceUnreachableError
+from csu.records import ClipRecord, CommandRecord
+from edge_agent.clock import FakeClock
+from tests.unit.csu.replies import COMMAND_ID, NOW_US
+
+Looks = Iterator[tuple[CommandRecord, ClipRecord | None]]
+
+
+def command(state: str, version: int = 1) -> CommandRecord:
+    return CommandRecord.from_object(
+        {
+            "command_id": COMMAND_ID,
+            "unit_id": "nomad-07",
+            "cmd": "clip.request",
+            "params": {},
+            "operator": "a",
+            "role": "operator",
+            "issued_us": NOW_US,
+            "expires_us": NOW_US,
+            "state": state,
+            "sent": 1,
+            "version": version,
+        }
+    )
+
+
+def clip(verdict: str) -> ClipRecord:
+    fields = {"clip_id": COMMAND_ID, "unit_id": "nomad-07", "folder": "/clips/a", "completed_us": NOW_US}
+    return ClipRecord.from_object(fields | {"verdict": verdict, "receipts_sent": 0})
+
+
+def follow(looks: Looks, monkeypatch: pytest.MonkeyPatch, silence_s: float = 300.0) -> list[tuple[str, str | None]]:
+    monkeypatch.setattr(Client, "look", lambda _client, _command_id: next(looks))
+    followed = Client(Path("/nowhere"), FakeClock()).follow(COMMAND_ID, silence_s)
+    return [(one.state, None if found is None else found.verdict) for one, found in followed]
+
+
+@pytest.mark.parametrize("state", ["failed", "cancelled", "expired", "done"])
+def test_a_delivered_clip_is_followed_to_its_verdict(state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = iter(
+        [(command("running"), None), (command(state, 2), clip("pending")), (command(state, 2), clip("verified"))]
+    )
+    assert follow(looks, monkeypatch) == [("running", None), (state, "pending"), (state, "verified")]
+
+
+def test_a_long_verification_is_no_silence_of_the_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def looks() -> Looks:
+        for _ in range(3000):  # ten minutes
+            yield command("running"), clip("pending")
+        yield command("running"), clip("verified")
+
+    assert follow(looks(), monkeypatch)[-1] == ("running", "verified")
+
+
+def test_silence_of_the_unit_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = iter([(command("running"), None)] * 3000)
+    with pytest.raises(ServiceUnreachableError, match="nothing was heard of nomad-07 for 300 s"):
+        follow(looks, monkeypatch)
