@@ -1,26 +1,38 @@
-"""`edge-agent clip`: a clip and its signed manifest, taken on the unit itself."""
+"""`edge-agent clip`: a clip and its signed manifest, taken on the unit itself.
+
+Of a recorder that runs, or of a ring that nobody owns; and when the unit's storage has become read-only, so that
+neither can keep a plan, of the files as they lie.
+"""
 
 import argparse
 import getpass
 import logging
 import signal
 import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
+from edge_agent import __version__
 from edge_agent.buffer.access import RingAccess, open_or_ask
 from edge_agent.buffer.clip.reader import read_plan
 from edge_agent.buffer.clip.save import save_clip
-from edge_agent.clock import Clock
+from edge_agent.buffer.live_state import RingContext
+from edge_agent.buffer.rescue import is_read_only, open_read_only
+from edge_agent.clock import Clock, read_boot_id
 from edge_agent.contract.clip import ClipPlan, Interval, Requester
 from edge_agent.contract.codes import ErrorCode
 from edge_agent.contract.ids import make_uuid7
 from edge_agent.contract.local_time import load_zone, parse_instant
 from edge_agent.contract.ring_protocol import PlanRequest, PlanResult
 from edge_agent.contract.times import format_utc
-from edge_agent.errors import RingRequestError
+from edge_agent.errors import RingError, RingRequestError, RingStorageError
 from edge_agent.evidence.keys import load_or_create_unit_key
 from edge_agent.paths import ring_directory
 from edge_agent.recorder import find_camera, ring_context
-from edge_agent.settings import Settings
+from edge_agent.settings import CameraSettings, Settings
 
 logger = logging.getLogger(__name__)
 
@@ -42,20 +54,60 @@ def save_local_clip(options: argparse.Namespace, settings: Settings, clock: Cloc
         signal.signal(number, _end)  # a recorder that wants its ring, a lost terminal: the pin is released first
     camera = find_camera(settings, options.camera)
     request = _request(options, settings, clock)
-    data_dir = settings.unit.data_dir
-    key = load_or_create_unit_key(data_dir)
-    with open_or_ask(data_dir, camera, ring_context(settings, clock), clock) as ring:
+    key = load_or_create_unit_key(settings.unit.data_dir)
+    directory = ring_directory(settings.unit.data_dir, camera.name)
+    with ExitStack() as stack:
         try:
-            result = _plan(ring, request, clock)
-            plan_file = data_dir / result.plan_file
-            plan = read_plan(plan_file)
-            files = save_clip(plan, ring_directory(data_dir, camera.name), plan_file, options.output, key)
-        finally:
-            ring.release(request.clip_id)
+            plan_file = stack.enter_context(_of_ring(settings, camera, request, clock))
+        except RingError as error:
+            if not _is_refusing(directory, error):
+                raise
+            print(
+                f"edge-agent: read-only storage, the clip is made from the files as they lie: {error}",
+                file=sys.stderr,
+            )
+            plan_file = stack.enter_context(_of_files(settings, camera, request, clock, options.output))
+        plan = read_plan(plan_file)
+        files = save_clip(plan, directory, plan_file, options.output, key)
     _print_result(plan)
     for file in files:
         print(file)
     return 0
+
+
+@contextmanager
+def _of_ring(settings: Settings, camera: CameraSettings, request: PlanRequest, clock: Clock) -> Iterator[Path]:
+    """The plan's file, its footage pinned, from whoever owns the ring."""
+    data_dir = settings.unit.data_dir
+    with open_or_ask(data_dir, camera, ring_context(settings, clock), clock) as ring:
+        try:
+            yield data_dir / _plan(ring, request, clock).plan_file
+        finally:
+            ring.release(request.clip_id)
+
+
+@contextmanager
+def _of_files(
+    settings: Settings, camera: CameraSettings, request: PlanRequest, clock: Clock, output: Path
+) -> Iterator[Path]:
+    """The plan's file, in a folder beside the output that is removed again; the ring is only read."""
+    context = RingContext(settings.unit.id, read_boot_id(), uuid.uuid4().hex, __version__)
+    try:
+        scratch = tempfile.TemporaryDirectory(prefix=".edge-agent-", dir=_existing(output.absolute().parent))
+    except OSError as error:
+        raise RingStorageError(f"cannot write beside {output}, name an output elsewhere: {error.strerror}") from error
+    with scratch as name, open_read_only(settings.unit.data_dir, Path(name), camera, context, clock) as ring:
+        yield Path(name) / _plan(ring, request, clock).plan_file
+
+
+def _existing(path: Path) -> Path:
+    return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
+def _is_refusing(directory: Path, error: RingError) -> bool:
+    """Whether it is for a read-only storage that there is no plan."""
+    is_other = isinstance(error, RingRequestError) and error.code != ErrorCode.STORAGE_ERROR
+    return not is_other and is_read_only(directory)
 
 
 def _end(number: int, _frame: object) -> None:

@@ -181,7 +181,7 @@ def _recover(directory: Path) -> OpenedRing:
         files = list_segments(directory) - disposal.owed()
         is_new = index.next_sequence() == 1
         found = Recovered(next_sequence=_next_sequence(directory, index, files))
-        found.rows_dropped = _load_rows(directory, index, holdings, files)
+        found.rows_dropped = load_rows(directory, index, holdings, files)
         unknown = sorted(number for number in files if not holdings.holds(number))
         is_lost = is_new or len(unknown) > AT_ONCE
         indexer = FileIndexer(directory, index, holdings, found, newest=max(files, default=0), is_lost=is_lost)
@@ -202,8 +202,12 @@ def _recover(directory: Path) -> OpenedRing:
     return OpenedRing(index, holdings, disposal, found)
 
 
-def _load_rows(directory: Path, index: Index, holdings: Holdings, files: set[int]) -> int:
-    """Load the rows whose files are there; drop the others, and the last ones where the file is too short."""
+def load_rows(directory: Path, index: Index, holdings: Holdings, files: set[int]) -> int:
+    """Load the rows whose files are there; drop the others, and the last ones where the file is too short.
+
+    Raises:
+        RingStorageError: the index cannot be read or written.
+    """
     gone: set[int] = set()
 
     def rows() -> Iterator[tuple[Stretch, int]]:
@@ -249,10 +253,19 @@ class FileIndexer:
     Args:
         newest: the highest sequence among the files: only that file may have a torn tail.
         is_lost: with the index, what it knew of removals was lost: any number that is missing may have been footage.
+        mends: False leaves every file as it lies, torn tails and files that are no segments too.
     """
 
     def __init__(
-        self, directory: Path, index: Index, holdings: Holdings, found: Recovered, newest: int, *, is_lost: bool
+        self,
+        directory: Path,
+        index: Index,
+        holdings: Holdings,
+        found: Recovered,
+        newest: int,
+        *,
+        is_lost: bool,
+        mends: bool = True,
     ) -> None:
         self._directory = directory
         self._index = index
@@ -260,6 +273,7 @@ class FileIndexer:
         self._found = found
         self._newest = newest
         self._is_lost = is_lost
+        self._mends = mends
         self._last_anchors: dict[str, Anchor] = {}
 
     def take(self, sequences: Sequence[int], *, verify: bool = True) -> None:
@@ -289,7 +303,10 @@ class FileIndexer:
         path = self._directory / segment_file(sequence)
         try:
             result = scan_segment(path, self._directory, verify=verify)
-            if not is_sound(sequence, path, result):
+            sound = is_sound(sequence, path, result)
+            if not self._mends:
+                return result.info if sound else None
+            if not sound:
                 self._found.files_damaged += put_aside(self._directory, path, result)
                 return None
             if sequence == self._newest and result.good_bytes < path.stat().st_size:

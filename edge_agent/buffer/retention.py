@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edge_agent.buffer.catalogue import Catalogue
+from edge_agent.settings import CameraSettings
 
 KEPT_SEGMENTS = 10
 """Closed segments that others' need for space does not take: about the last ten minutes."""
@@ -42,6 +43,11 @@ class Limits:
     def floor_bytes(self, bytes_per_s: float, total_bytes: int) -> int:
         """Free space that a file system of this size must have for what is written until the next look."""
         return min(round(bytes_per_s * _HEADROOM_S) + _INDEX_BYTES, total_bytes // _HEADROOM_SHARE)
+
+
+def limits_of(camera: CameraSettings) -> Limits:
+    """The limits that a camera's settings give."""
+    return Limits(camera.max_bytes, camera.min_free_bytes, round(camera.max_age_h * 3600 * 1e6))
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from edge_agent.buffer.layout import (
 from edge_agent.buffer.live_state import LiveState, RingContext
 from edge_agent.buffer.planning import Planner
 from edge_agent.buffer.recovery import FileIndexer, Recovered, make_room, open_ring
-from edge_agent.buffer.retention import Limits
+from edge_agent.buffer.retention import limits_of
 from edge_agent.buffer.ring_lock import RingLock
 from edge_agent.buffer.sampler import Sampler
 from edge_agent.buffer.segment import SegmentInfo, UtcEstimate
@@ -99,7 +99,7 @@ class Ring:
         self._sequences = itertools.count(next_sequence)
         self._intake = Intake(_queue_bytes(camera))
         self._figures = WriteFigures()
-        limits = _limits(camera)
+        limits = limits_of(camera)
         self._live = LiveState(camera.name, context, clock, holdings, keeper, self._intake, self._figures, limits)
         plans_directory = holdings.directory / PLANS_FOLDER
         self._planner = Planner(holdings, index, self._live, plans_directory, context.unit_id, camera.name)
@@ -173,7 +173,7 @@ class Ring:
             index.add_boot(context.boot_id, recovered.next_sequence, clock.monotonic_us())
             holdings.set_clock(index.boots(), index.anchors())
             sampler = Sampler(probe, context.boot_id)
-            keeper = Keeper(holdings, index, opened.disposal, sampler, clock, context.boot_id, _limits(camera))
+            keeper = Keeper(holdings, index, opened.disposal, sampler, clock, context.boot_id, limits_of(camera))
             keeper.sample()
             _continue_rebuild(directory, index, holdings, keeper, recovered)
             ring = cls(camera, context, clock, lock, index, holdings, keeper, recovered.next_sequence)
@@ -373,10 +373,6 @@ def _take(directory: Path) -> RingLock:
 
 def _free_bytes(directory: Path) -> int:
     return shutil.disk_usage(directory).free
-
-
-def _limits(camera: CameraSettings) -> Limits:
-    return Limits(camera.max_bytes, camera.min_free_bytes, round(camera.max_age_h * 3600 * 1e6))
 
 
 def _queue_bytes(camera: CameraSettings) -> int:
