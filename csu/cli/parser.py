@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from csu.cli import ask, clip, enrol, expel, serve, units, verify
-from csu.cli.common import FAILED, OK, UNREACHABLE, USAGE, Context, complain
+from csu.cli.common import FAILED, UNREACHABLE, USAGE, Context, complain
 from csu.errors import (
     BrokerError,
     CommandFailedError,
@@ -19,10 +19,14 @@ from csu.errors import (
     ServiceUnreachableError,
 )
 from edge_agent import __version__
+from edge_agent.cli_output import run_read_or_not
 from edge_agent.clock import Clock, SystemClock
 
 _RELATIVE = re.compile(r"-\d+[smh]")
-_EPILOG = "exit codes: 0 done (a clip: verified), 1 rejected, failed or not verified, 2 usage, 3 no answer in time"
+_EPILOG = (
+    "exit codes: 0 done (a clip: verified), 1 rejected, failed or not verified, 2 usage, 3 no answer in time,"
+    " 141 nobody read what it said"
+)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -40,6 +44,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None, clock: Clock | None = None) -> int:
     """Run one subcommand; the exit code."""
+    return run_read_or_not(lambda: _run(argv, clock))
+
+
+def _run(argv: Sequence[str] | None, clock: Clock | None) -> int:
     arguments = build_parser().parse_args(join_times(sys.argv[1:] if argv is None else argv))
     logging.basicConfig(
         level=logging.DEBUG if arguments.verbose else logging.INFO,
@@ -50,8 +58,6 @@ def main(argv: Sequence[str] | None = None, clock: Clock | None = None) -> int:
         return int(arguments.run(Context(arguments, clock or SystemClock())))
     except KeyboardInterrupt:
         return FAILED
-    except BrokenPipeError:
-        return OK  # whoever read our output has seen enough
     except (CsuError, ContractError) as error:
         complain(str(error) if not isinstance(error, CommandFailedError) else f"{error} [{error.code}]")
         return exit_code(error)

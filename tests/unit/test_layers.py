@@ -25,6 +25,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
 CONTRACT = "edge_agent.contract"
 SHARED_WITH_CSU = (
     CONTRACT,
+    "edge_agent.cli_output",
     "edge_agent.clock",
     "edge_agent.durable",
     "edge_agent.paho_connection",

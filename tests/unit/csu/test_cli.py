@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -33,6 +36,7 @@ from csu.errors import (
 )
 from csu.records import CommandRecord
 from edge_agent.clock import FakeClock
+from edge_agent.contract.jws import SigningKey
 from tests.unit.csu.replies import COMMAND_ID, NOW_US
 
 ENROLMENT: dict[str, Any] = {
@@ -156,6 +160,26 @@ def test_the_machines_zone_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_exit_codes(error: CsuError, code: int) -> None:
     assert exit_code(error) == code
+
+
+@pytest.mark.parametrize("options", [[], ["-u"]], ids=["buffered", "unbuffered"])
+def test_a_verdict_that_nobody_reads_is_no_success(tmp_path: Path, options: list[str]) -> None:
+    (tmp_path / "torn.mp4").write_bytes(b"x")
+    (tmp_path / "unit.jwk").write_text(json.dumps(SigningKey.generate().public_jwk()))
+    words = ["verify", tmp_path / "torn.mp4", "--key", tmp_path / "unit.jwk"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        [sys.executable, *options, "-m", "csu", *map(str, words)],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        timeout=60,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 @pytest.mark.parametrize(
