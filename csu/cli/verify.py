@@ -1,14 +1,16 @@
 """`csu verify`: check a clip against its manifest, offline if need be."""
 
 import argparse
-import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from csu.cli.common import FAILED, OK, Context, add_dir, json_text, printable
 from csu.cli.enrol import read_key
 from csu.errors import CsuSettingsError
 from edge_agent.contract.jws import TrustedKeys
+
+if TYPE_CHECKING:
+    from csu.verify.clip import KeysOf  # decoders load slowly
 
 
 def add_to(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -39,16 +41,23 @@ def run(context: Context) -> int:
     return OK if proven else FAILED
 
 
-def _keys_of(arguments: argparse.Namespace) -> TrustedKeys:
-    """The given key, or the keys of every unit that is enrolled under `--dir`."""
+def _keys_of(arguments: argparse.Namespace) -> "TrustedKeys | KeysOf":
+    """The given key, or those of each unit that is enrolled under `--dir`, by the unit's name."""
     if arguments.key is not None:
         return TrustedKeys.from_jwks(read_key(arguments.key))
-    entries: list[dict[str, Any]] = []
-    for path in sorted((arguments.dir / "keys" / "units").glob("*.jwks")):
-        keys = read_key(os.fspath(path)).get("keys")
-        if not isinstance(keys, list):
-            raise CsuSettingsError(f"{path} is damaged; remove it and enrol the unit again, or give --key unit.jwk")
-        entries += keys
-    if not entries:
+    files = {path.stem: path for path in sorted((arguments.dir / "keys" / "units").glob("*.jwks"))}
+    if not files:
         raise CsuSettingsError(f"no unit is enrolled under --dir {arguments.dir}; give its key: --key unit.jwk")
-    return TrustedKeys.from_jwks({"keys": entries})
+
+    def keys_of(unit_id: str) -> TrustedKeys | None:
+        return _read_keys(files[unit_id]) if unit_id in files else None
+
+    return keys_of
+
+
+def _read_keys(path: Path) -> TrustedKeys:
+    try:
+        return TrustedKeys.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:  # a SignatureError is one
+        remedy = "remove it and enrol the unit again, or give --key unit.jwk"
+        raise CsuSettingsError(f"{path} is damaged: {error}; {remedy}") from error

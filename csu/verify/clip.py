@@ -1,7 +1,7 @@
 """A whole clip: the manifest and its signature, the intervals, then part after part."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,13 +32,18 @@ class _Statement:
     manifest: Manifest | None = None
 
 
-def verify_clip(path: Path, trusted: TrustedKeys | None = None, *, decode: bool = True) -> Verdict:
+KeysOf = Callable[[str], TrustedKeys | None]
+"""The keys of the unit that a manifest claims to be of; None when none is known."""
+
+
+def verify_clip(path: Path, trusted: TrustedKeys | KeysOf | None = None, *, decode: bool = True) -> Verdict:
     """Verify a delivered or saved clip. Never raises for what the files hold.
 
     Args:
         path: the folder with the parts and `manifest.jws`; or one part's file, whose manifest is looked for beside
             it (`NAME.manifest.jws`, or a `manifest.jws` that names the file).
-        trusted: the unit's public keys; None checks everything but the signature, and says so.
+        trusted: the unit's public keys, or where to find those of the unit that the manifest names, so that no unit
+            signs for another; None checks everything but the signature, and says so.
         decode: decode every picture; without, containers, digests and tables are checked.
 
     Returns:
@@ -65,7 +70,7 @@ def verify_clip(path: Path, trusted: TrustedKeys | None = None, *, decode: bool 
     )
 
 
-def _read_statement(path: Path, trusted: TrustedKeys | None, findings: Findings) -> _Statement:
+def _read_statement(path: Path, trusted: TrustedKeys | KeysOf | None, findings: Findings) -> _Statement:
     manifest_file = _manifest_of(path)
     if manifest_file is None:
         if path.is_dir():
@@ -80,11 +85,20 @@ def _read_statement(path: Path, trusted: TrustedKeys | None, findings: Findings)
         if trusted is None:
             findings.add("warning", manifest_file.name, "no key was given: the signature was not checked")
         else:
-            read_manifest(text, trusted)
+            read_manifest(text, _keys_for(statement.manifest, trusted))
             statement.signature = "valid"
     except ContractError as error:
         findings.error(manifest_file.name, str(error))
     return statement
+
+
+def _keys_for(manifest: Manifest, trusted: TrustedKeys | KeysOf) -> TrustedKeys:
+    if isinstance(trusted, TrustedKeys):
+        return trusted
+    keys = trusted(manifest.unit_id)
+    if keys is None:
+        raise SignatureError(f"it says that it is of {manifest.unit_id}, of which no key is known; give its key")
+    return keys
 
 
 def _manifest_of(path: Path) -> Path | None:
