@@ -8,7 +8,7 @@ from typing import cast
 from aiohttp import web
 
 from csu.ingest import PREFIX, Handler, Ingest
-from csu.ingest_newcomers import Newcomers
+from csu.ingest_connections import Connections
 
 _KEEPALIVE_S = 75.0
 _LINGER_S = 2.0
@@ -42,8 +42,8 @@ class IngestServer:
         self._ssl = ssl_context
         self._max_connections = max_connections
         self._head_s = head_s
-        self._newcomers: Newcomers | None = None
-        ingest.app.middlewares.append(self._note_head)
+        self._connections: Connections | None = None
+        ingest.app.middlewares.append(self._hold)
         self._runner = web.AppRunner(
             ingest.app,
             access_log=None,
@@ -77,16 +77,18 @@ class IngestServer:
 
     def _listen(self, listening: socket.socket) -> None:
         server = cast("web.Server", self._runner.server)  # there is one since `setup`
-        self._newcomers = Newcomers(
+        self._connections = Connections(
             server, listening, self._ssl, max_connections=self._max_connections, head_s=self._head_s
         )
-        self._newcomers.begin()
+        self._connections.begin()
 
     @web.middleware
-    async def _note_head(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if self._newcomers is not None:
-            self._newcomers.note_head(request.protocol)
-        return await handler(request)
+    async def _hold(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Keep the connection while its request is in work."""
+        if self._connections is None:
+            return await handler(request)
+        with self._connections.in_work(request.protocol):
+            return await handler(request)
 
     def _bind(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
@@ -94,6 +96,6 @@ class IngestServer:
 
     async def stop(self) -> None:
         """Stop listening, end open requests (what they brought is stored) and background work."""
-        if self._newcomers is not None:
-            await self._newcomers.end()
+        if self._connections is not None:
+            await self._connections.end()
         await self._runner.cleanup()

@@ -1,16 +1,19 @@
-"""Connections from their acceptance to the first whole head of a request, TLS handshake included; bounded in number.
+"""Connections from their acceptance on, TLS handshake included; bounded in number.
 
 asyncio's own servers ask for a protocol before the handshake and tell it of its connection afterwards: what hangs in
 its handshake is then seen by no bound. So the sockets are accepted here.
 
-Where all places are taken, whoever has been silent longest makes room: silence costs its sender nothing, and units
-that speak come in all the same. Nobody is put out who has spoken.
+Where all places are taken, whoever has been idle longest makes room: in its handshake, before its first request, or
+between two (a client of HTTP has to bear that, RFC 9112 §9.5). Being idle costs nothing, so that it would otherwise
+keep everybody out. Nobody is put out whose request is in work.
 """
 
 import asyncio
 import logging
 import socket
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from aiohttp import web
 
@@ -20,15 +23,15 @@ _PAUSE_S = 1.0
 _log = logging.getLogger(__name__)
 
 
-class Newcomers:
+class Connections:
     """Accepts for an aiohttp server; used on the event loop.
 
     Args:
-        server: makes the protocols; its connections count too.
+        server: makes the protocols; its connections are counted.
         listening: the socket, bound; closed by `end`.
         context: for TLS; None speaks plainly.
         max_connections: open ones at once.
-        head_s: from the acceptance to the first whole head of a request.
+        head_s: from the acceptance to the first whole head of a request; later ones are bounded by the keep-alive.
     """
 
     def __init__(
@@ -46,8 +49,8 @@ class Newcomers:
         self._max_connections = max_connections
         self._head_s = head_s
         self._loop = asyncio.get_running_loop()
-        # Both: the oldest first.
-        self._silent: dict[web.RequestHandler, asyncio.TimerHandle] = {}
+        self._idle: dict[web.RequestHandler, asyncio.TimerHandle | None] = {}
+        """The longest idle first; who has not spoken yet has a timer. Closed ones stay until they are looked at."""
         self._arriving: dict[web.RequestHandler, asyncio.Task[None]] = {}
         self._pause: asyncio.TimerHandle | None = None
 
@@ -57,22 +60,25 @@ class Newcomers:
         self._loop.add_reader(self._listening, self._accept)
 
     async def end(self) -> None:
-        """Accept nothing more, and let go of who has not spoken."""
+        """Accept nothing more, and let go of who is idle."""
         if self._pause is not None:
             self._pause.cancel()
         self._loop.remove_reader(self._listening)
         self._listening.close()
         tasks = list(self._arriving.values())
         await asyncio.sleep(0)  # noqa: TID251 -- no time passes; a task closes its connection only once it has begun
-        for handler in list(self._silent):
+        for handler in list(self._idle):
             self._let_go(handler)
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def note_head(self, handler: web.RequestHandler) -> None:
-        """A connection has spoken."""
-        timer = self._silent.pop(handler, None)
-        if timer is not None:
-            timer.cancel()
+    @contextmanager
+    def in_work(self, handler: web.RequestHandler) -> Iterator[None]:
+        """A request of this connection is answered inside."""
+        self._forget(handler)
+        try:
+            yield
+        finally:
+            self._idle[handler] = None
 
     def _accept(self) -> None:
         try:
@@ -90,22 +96,22 @@ class Newcomers:
             connection.close()
 
     def _has_room(self) -> bool:
-        if len(self._silent) > 2 * self._max_connections:
-            for handler in [one for one in self._silent if not self._is_open(one)]:
-                self._let_go(handler)
+        if len(self._idle) > 2 * self._max_connections:
+            for handler in [one for one in self._idle if not self._is_open(one)]:
+                self._forget(handler)
         if len(self._server.connections) + len(self._arriving) < self._max_connections:
             return True
-        oldest = next((one for one in self._silent if self._is_open(one)), None)
-        if oldest is not None:
-            self._let_go(oldest)
-        return oldest is not None
+        longest = next((one for one in self._idle if self._is_open(one)), None)
+        if longest is not None:
+            self._let_go(longest)
+        return longest is not None
 
     def _is_open(self, handler: web.RequestHandler) -> bool:
         return handler in self._arriving or handler.transport is not None
 
     def _take(self, connection: socket.socket) -> None:
         handler = self._server()
-        self._silent[handler] = self._loop.call_later(self._head_s, self._let_go, handler)
+        self._idle[handler] = self._loop.call_later(self._head_s, self._let_go, handler)
         self._arriving[handler] = asyncio.create_task(self._arrive(handler, connection))
 
     async def _arrive(self, handler: web.RequestHandler, connection: socket.socket) -> None:
@@ -113,14 +119,19 @@ class Newcomers:
             await self._loop.connect_accepted_socket(lambda: handler, connection, ssl=self._context)
         except OSError as error:  # ssl.SSLError is one
             _log.debug("a connection did not come about: %s", error)
-            self.note_head(handler)
+            self._forget(handler)
         finally:
             del self._arriving[handler]
 
     def _let_go(self, handler: web.RequestHandler) -> None:
-        self._silent.pop(handler).cancel()
+        self._forget(handler)
         arriving = self._arriving.get(handler)
         if arriving is not None:
             arriving.cancel()
         else:
             handler.force_close()
+
+    def _forget(self, handler: web.RequestHandler) -> None:
+        timer = self._idle.pop(handler, None)
+        if timer is not None:
+            timer.cancel()
