@@ -15,8 +15,9 @@ import asyncio
 import errno
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
@@ -53,6 +54,8 @@ class IngestLimits:
     max_uploads_per_unit: int = 2000
     reserve_bytes: int = 1_000_000_000
     """Free space that uploads leave."""
+    max_requests_per_unit: int = 32
+    """In work at once; bodies of one unit alone must not take all connections. The agent sends two, eight at most."""
     unit_share: float = 0.1
     """Part of the free space that one unit's announcements keep from the others, at most."""
     idle_s: float = 60.0
@@ -97,6 +100,7 @@ class Ingest:
         self._clips = Exclusive()
         self._arrivals = Arrivals(self._uploads, store, evidence_keys or keys, on_complete, self._clips, clock)
         self._gates = Gates()
+        self._requests: Counter[str] = Counter()
         self.app = self._build()
 
     def add_origin(self, url: str) -> None:
@@ -220,11 +224,18 @@ class Ingest:
         if metadata.filename in names:
             raise UploadRefusedError(400, f"another upload of this clip is named {metadata.filename}")
         if len(self._uploads.of_unit(metadata.unit_id)) >= self._limits.max_uploads_per_unit:
+            await self._forget_arrived(metadata.unit_id)
+        if len(self._uploads.of_unit(metadata.unit_id)) >= self._limits.max_uploads_per_unit:
             raise UploadRefusedError(429, f"unit {metadata.unit_id} has too many uploads here; cancel some")
         room_bytes = await asyncio.to_thread(self._uploads.room_bytes, metadata.unit_id, self._limits.unit_share)
         if room_bytes - length_bytes < self._limits.reserve_bytes:
             raise UploadRefusedError(507, f"no room for {length_bytes} bytes at the centre")
         return await asyncio.to_thread(self._uploads.create, metadata, length_bytes, self._clock.wall_us())
+
+    async def _forget_arrived(self, unit_id: str) -> None:
+        for upload in await asyncio.to_thread(self._uploads.arrived, unit_id):
+            if not self._arrivals.is_noted(unit_id, upload.info.metadata.clip_id):
+                await asyncio.to_thread(self._uploads.remove, upload)
 
     async def _created(self, upload: Upload) -> web.Response:
         offset = await asyncio.to_thread(upload.offset_bytes)
@@ -272,7 +283,20 @@ class Ingest:
         handler = handlers.get(request.headers.get("X-HTTP-Method-Override", request.method))
         if handler is None:
             raise UploadRefusedError(405, "an upload takes HEAD, PATCH and DELETE")
-        return await handler(request, upload)
+        with self._at_work(unit_id):
+            return await handler(request, upload)
+
+    @contextmanager
+    def _at_work(self, unit_id: str) -> Iterator[None]:
+        if self._requests[unit_id] >= self._limits.max_requests_per_unit:
+            raise UploadRefusedError(429, f"unit {unit_id} has too many requests in work; end some")
+        self._requests[unit_id] += 1
+        try:
+            yield
+        finally:
+            self._requests[unit_id] -= 1
+            if not self._requests[unit_id]:
+                del self._requests[unit_id]
 
     async def _offset(self, _request: web.Request, upload: Upload) -> web.Response:
         async with self._gates.turn(upload.info.upload_id):

@@ -10,7 +10,7 @@ A removal takes `data` first, so that bytes without a readable `info.json` are d
 start but set aside in `ingest-damaged/`, for a person to look at.
 
 When a clip has arrived its files are moved to `clips/<unit_id>/<clip_id>/` (csu.ingest_arrival); `info.json` stays
-until it expires, so that a unit that asks again hears that everything is there.
+until it expires or its unit has too many, so that a unit that asks again hears that everything is there.
 
 Everything here blocks and is called from threads, but for the look-ups in memory (`find`, `of_clip`, `twin`).
 """
@@ -194,6 +194,13 @@ class UploadStore:
             fsync_directory(upload.folder)
         _remove_tree(upload.folder)
         fsync_directory(self._directory)
+
+    def arrived(self, unit_id: str) -> list[Upload]:
+        """A unit's uploads whose bytes lie in their clips' folders.
+
+        They may be removed: who asks for one again creates it anew, and hears that everything is there (`create`).
+        """
+        return [upload for upload in self.of_unit(unit_id) if upload.has_arrived()]
 
     def find(self, upload_id: str) -> Upload | None:
         """An upload by its id."""

@@ -1,6 +1,8 @@
 """How much one unit may take of the centre's room."""
 
+import asyncio
 import uuid
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,14 +10,53 @@ import aiohttp
 import pytest
 
 from csu.ingest import IngestLimits
+from edge_agent.contract.upload import PATCH_CONTENT_TYPE, origin_of
+from tests.support.polling import until
 from tests.support.tus_requests import RawUnit, metadata, token
-from tests.support.uploads import UNIT_ID, running_ingest, trusted
-from tests.unit.csu.ingest_parts import KEY, OTHER_ID, OTHER_KEY
+from tests.support.uploads import UNIT_ID, Centre, running_ingest, trusted
+from tests.unit.csu.ingest_parts import KEY, OTHER_ID, OTHER_KEY, manifest_metadata, plan_of, signed_manifest
 
 
 async def test_a_unit_cannot_open_uploads_without_end(unit: RawUnit) -> None:
     statuses = [(await unit.create(10, metadata(clip_id=str(uuid.uuid4())))).status for _ in range(6)]
     assert statuses == [201] * 5 + [429]
+
+
+async def test_what_has_arrived_takes_no_upload_from_a_unit(unit: RawUnit, centre: Centre) -> None:
+    for number in range(1, 5):  # two uploads each; five are allowed at once
+        clip_id = str(uuid.uuid4())
+        await unit.upload(b"12345", metadata(clip_id=clip_id))
+        await unit.upload(signed_manifest(plan_of(5)), manifest_metadata(clip_id=clip_id))
+        await until(lambda number=number: len(centre.arrived) == number, what="arrival")  # type: ignore[misc]  # bound now
+        await until(lambda: not list((centre.directory / "arrivals").iterdir()), what="end of the record")
+    repeated = await unit.create(5, metadata(clip_id=centre.arrived[0][1]))
+    assert (repeated.status, repeated.headers["Upload-Offset"]) == (201, "5")
+
+
+async def test_one_unit_cannot_take_all_connections(tmp_path: Path) -> None:
+    limits = IngestLimits(reserve_bytes=0, max_requests_per_unit=2)
+    keys = {UNIT_ID: trusted(KEY), OTHER_ID: trusted(OTHER_KEY)}
+    end = asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"1"
+        await end.wait()
+
+    async with running_ingest(tmp_path / "csu", keys, limits) as centre, aiohttp.ClientSession() as session:
+        unit, other = RawUnit(session, KEY, centre.url), RawUnit(session, OTHER_KEY, centre.url, OTHER_ID)
+        parts = [metadata(index=number, filename=f"{number}.mp4") for number in (1, 2, 3)]
+        paths = [(await unit.create(10, part)).headers["Location"] for part in parts]
+        headers = unit.headers(Upload_Offset="0", Content_Type=PATCH_CONTENT_TYPE)
+        sending = [
+            asyncio.create_task(session._request("PATCH", origin_of(centre.url) + path, data=body(), headers=headers))
+            for path in paths[:2]
+        ]
+        await until(lambda: len(centre.ingest._gates._gates) == 2, what="begin of both")
+        assert (await unit.send("HEAD", paths[2])).status == 429
+        assert (await other.upload(b"12345", metadata(unit_id=OTHER_ID))).startswith("/files/")
+        end.set()
+        assert [(await one).status for one in sending] == [204, 204]
+        assert (await unit.send("HEAD", paths[2])).status == 200
 
 
 async def test_no_room_is_said_at_the_creation(tmp_path: Path) -> None:
