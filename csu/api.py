@@ -21,6 +21,7 @@ Errors: `{"error": {"code", "message"}}` with a fitting status.
 import asyncio
 import hmac
 import json
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -37,6 +38,8 @@ from csu.service_info import ServiceInfo
 from edge_agent.contract.commands import Role, ShortText
 from edge_agent.contract.model import ContractModel
 from edge_agent.contract.names import UnitId
+
+_log = logging.getLogger(__name__)
 
 _MAX_BODY_BYTES = 65_536
 _MAX_LIST = 1000
@@ -137,6 +140,11 @@ class Api:
             return _error("unavailable", str(error), 503)
         except web.HTTPException as error:
             return _error("refused", error.reason, error.status)
+        except ConnectionError:
+            raise  # nobody is left to answer
+        except OSError as error:
+            _log.exception("%s %s: storage", request.method, request.path)
+            return _error("storage-error", f"storage: {error.strerror}", 503)
         except (ValueError, OverflowError) as error:  # what passes the models and no calendar or database holds
             return _error("parameters-invalid", f"a value cannot be used: {error}"[:300], 400)
 
@@ -187,6 +195,8 @@ class Api:
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
         unit_id, _ = _filter(request)
+        if unit_id is not None:
+            await self._registry.run(stored_units.load_unit, unit_id)
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         with self._feed.watch() as queue:
             await response.prepare(request)

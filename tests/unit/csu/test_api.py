@@ -1,0 +1,65 @@
+"""What the API answers when something is not as it should be."""
+
+import errno
+import os
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from csu.api import Api, Enrolment, EnrolRequest, Expulsion
+from csu.commander import Commander
+from csu.feed import Feed
+from csu.keys import KeyStore
+from csu.registry import Registry
+from edge_agent.clock import FakeClock
+
+TOKEN = "a token of a test"
+
+
+async def publish(topic: str, payload: bytes, expiry_s: int) -> None:
+    raise AssertionError(topic)
+
+
+async def enrol(_request: EnrolRequest) -> Enrolment:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+async def expel(unit_id: str) -> Expulsion:
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+
+@pytest.fixture
+async def session(registry: Registry, keys: KeyStore) -> AsyncIterator[aiohttp.ClientSession]:
+    commander = Commander(registry, keys.signing_key, "csu/v1", publish, Feed(), FakeClock())
+    runner = web.AppRunner(Api(registry, commander, Feed(), enrol, expel, dict, TOKEN).app, handler_cancellation=True)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with aiohttp.ClientSession(url, headers={"Authorization": f"Bearer {TOKEN}"}) as session:
+        yield session
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "words"),
+    [
+        ("POST", "/v1/units", b'{"unit_id": "nomad-08", "jwk": {}}', "No space left on device"),
+        ("DELETE", "/v1/units/nomad-07", b"", "Read-only file system"),
+    ],
+)
+async def test_a_storage_that_refuses_is_told(
+    session: aiohttp.ClientSession, method: str, path: str, body: bytes, words: str
+) -> None:
+    async with session.request(method, path, data=body) as response:
+        error = (await response.json())["error"]
+        assert (response.status, error["code"]) == (503, "storage-error")
+        assert words in error["message"]
+
+
+async def test_a_unit_that_is_not_enrolled_is_not_watched(session: aiohttp.ClientSession) -> None:
+    async with session.get("/v1/watch", params={"unit_id": "nomad-99"}) as response:
+        assert (response.status, (await response.json())["error"]["code"]) == (404, "unknown-unit")
+    async with session.get("/v1/watch", params={"unit_id": "nomad-07"}) as response:
+        assert response.status == 200
