@@ -301,7 +301,12 @@ class Broker:
         failures = 0
         while not self._stopping.is_set():
             started_us = self._clock.monotonic_us()
-            self._watch()
+            try:
+                self._watch()
+            except OSError as error:
+                _log.warning("mosquitto is watched anew: %s", error)
+                self._clock.wait(self._stopping, _CHECK_INTERVAL_S)
+                continue
             if self._stopping.is_set():
                 break
             failures = 1 if self._clock.monotonic_us() - started_us > _HEALTHY_US else failures + 1

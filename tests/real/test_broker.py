@@ -183,6 +183,24 @@ def test_it_comes_back_when_it_dies(broker: Broker) -> None:
     wait_until(lambda: accepts("127.0.0.1", port, "csu", password), what="a broker on the same port")
 
 
+def test_a_watch_that_fails_is_taken_up_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = [OSError(24, "too many open files: so the test wants it")]
+    watch = Broker._watch
+
+    def failing_once(broker: Broker) -> None:
+        if failures:
+            raise failures.pop()
+        watch(broker)
+
+    monkeypatch.setattr(Broker, "_watch", failing_once)
+    monkeypatch.setattr("csu.broker._CHECK_INTERVAL_S", 0.1)
+    with Broker(tmp_path) as broker:
+        wait_until(lambda: not failures, what="the failure")
+        before = broker.pid
+        os.kill(before, signal.SIGKILL)
+        wait_until(lambda: _pid(broker) not in {0, before}, what="another mosquitto")
+
+
 def test_a_broker_that_was_left_behind_is_ended(tmp_path: Path, processes: Processes) -> None:
     broker = Broker(tmp_path)
     broker.start()
