@@ -19,7 +19,6 @@ from csu import stored_clips, stored_commands, stored_units
 from csu.backoff import delay_s
 from csu.errors import BrokerError, RegistryError, RequestRefusedError
 from csu.feed import Feed
-from csu.ids import make_uuid7
 from csu.records import CommandRecord
 from csu.registry import Registry
 from csu.stored_clips import DueReceipt
@@ -36,6 +35,7 @@ from edge_agent.contract.commands import (
     Role,
 )
 from edge_agent.contract.errors import ContractError
+from edge_agent.contract.ids import make_uuid7
 from edge_agent.contract.jws import SigningKey
 from edge_agent.contract.messages import Reply
 from edge_agent.contract.model import MAX_MESSAGE_BYTES, first_problem

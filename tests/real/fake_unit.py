@@ -15,13 +15,13 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from csu.ids import make_uuid7
 from edge_agent.buffer.clip.plan import plan_parts
 from edge_agent.buffer.clip.save import save_clip
 from edge_agent.buffer.clip.store import write_plan
 from edge_agent.clock import SystemClock
 from edge_agent.contract.clip import ClipPlan, Interval, Requester
 from edge_agent.contract.commands import CommandClaims
+from edge_agent.contract.ids import make_uuid7
 from edge_agent.contract.jws import SigningKey, TrustedKeys
 from edge_agent.contract.messages import Event, Reply, Status
 from edge_agent.contract.model import ContractModel

@@ -1,6 +1,6 @@
 import uuid
 
-from csu.ids import make_uuid7
+from edge_agent.contract.ids import make_uuid7
 
 NOW_US = 1_790_000_000_123_456
 
