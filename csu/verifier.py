@@ -1,5 +1,7 @@
 """Gives each delivered clip its verdict and signs the receipt, one clip after another, in a process of its own.
 
+Units take turns: a verification may take minutes, and one unit's backlog must not become the others'.
+
 Procedure, safe to repeat from any step: the clip is stored as `pending`; verified; verdict and signed receipt are
 stored together; the commander sends the receipt.
 """
@@ -52,6 +54,8 @@ class Verifier:
         self._feed = feed
         self._clock = clock
         self._wake = asyncio.Event()
+        self._served: dict[str, int] = {}
+        """When each unit's turn last came; a number that rises with every turn."""
         self._tries: dict[str, int] = {}
         """How often a pending clip could not be verified for what no further try is expected to mend."""
 
@@ -78,14 +82,26 @@ class Verifier:
     async def _verify_pending(self) -> bool:
         """Verify what waits; False when something could not be, which keeps no other clip waiting."""
         problem: Exception | None = None
+        looked_at: set[str] = set()
         try:
-            for clip in await self._registry.run(stored_clips.pending_clips):
+            while (clip := await self._next(looked_at)) is not None:
+                looked_at.add(clip.clip_id)
                 problem = await self._try(clip) or problem
         except RegistryError as error:
             problem = error
         if problem is not None:
             _log.warning("verification: %s; trying again", problem)
         return problem is None
+
+    async def _next(self, looked_at: set[str]) -> ClipRecord | None:
+        """The oldest pending clip of the unit that was served longest ago, so that none keeps the others waiting."""
+        pending = await self._registry.run(stored_clips.pending_clips)
+        waiting = [clip for clip in pending if clip.clip_id not in looked_at]
+        if not waiting:
+            return None
+        chosen = min(waiting, key=lambda clip: self._served.get(clip.unit_id, 0))
+        self._served[chosen.unit_id] = max(self._served.values(), default=0) + 1
+        return chosen
 
     async def _try(self, clip: ClipRecord) -> Exception | None:
         """Verify one clip; what kept it from its verdict.

@@ -215,3 +215,30 @@ async def test_an_odd_clip_ends_no_other_ones_verification(
         record = await registry.run(stored_clips.load_clip, clip_id)
         assert (record.verdict, record.reason) == ("failed", reason)
     assert len(await registry.run(stored_clips.due_receipts, NOW_US)) == 2
+
+
+async def test_units_take_turns(
+    registry: Registry, keys: KeyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[str] = []
+    clock = FakeClock(wall_us=NOW_US)
+    verifier = make_verifier(registry, keys, clock)
+    (tmp_path / MANIFEST_FILE_NAME).write_text("a.b.c")
+
+    async def deliver(unit_id: str, number: int) -> None:
+        clock.advance(1.0)
+        await verifier.on_complete(unit_id=unit_id, clip_id=f"{COMMAND_ID[:-1]}{number}", folder=tmp_path)
+
+    async def judge(_verifier: Verifier, clip: ClipRecord, _folder: Path) -> tuple[str | None, dict[str, Any]]:
+        judged.append(f"{clip.unit_id[-1]}:{clip.clip_id[-1]}")
+        if len(judged) == 2:
+            await deliver("nomad-09", 9)
+        return "torn", {}
+
+    monkeypatch.setattr(Verifier, "_judge", judge)
+    for number in range(1, 5):
+        await deliver("nomad-07", number)
+    for number in (5, 6):
+        await deliver("nomad-08", number)
+    assert await verifier._verify_pending()
+    assert judged == ["7:1", "8:5", "9:9", "7:2", "8:6", "7:3", "7:4"]
