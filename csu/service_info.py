@@ -18,7 +18,7 @@ class ServiceInfo(ContractModel):
     """A service that is ready. URLs are as units and clients reach them."""
 
     schema_: str = Field("csu-serve/1", alias="schema")
-    pid: int
+    pid: int = Field(gt=0, lt=1 << 31)
     started_us: UtcMicros = Field(alias="started_at")
     api_url: str
     mqtt_url: str

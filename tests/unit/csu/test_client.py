@@ -64,3 +64,13 @@ def test_silence_of_the_unit_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = iter([(command("running"), None)] * 3000)
     with pytest.raises(ServiceUnreachableError, match="nothing was heard of nomad-07 for 300 s"):
         follow(looks, monkeypatch)
+
+
+@pytest.mark.parametrize("pid", ["1" + "0" * 30, "0", "-1"])
+def test_a_damaged_announcement_is_told(tmp_path: Path, pid: str) -> None:
+    addresses = (
+        '"api_url":"http://127.0.0.1:1","mqtt_url":"","ingest_url":"","topic_prefix":"csu/v1","own_broker":true'
+    )
+    (tmp_path / "serve.json").write_text(f'{{"pid":{pid},"started_at":0,{addresses}}}')
+    with pytest.raises(ServiceUnreachableError, match=r"serve.json cannot be read: .*pid"):
+        Client(tmp_path, FakeClock()).units()
