@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 _CONNECT_TIMEOUT_S = 10.0
 _LOOP_TIMEOUT_S = 1.0
+_LOST = "connection lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +118,9 @@ class PahoConnection:
         self._opened: asyncio.Future[bool] = self._loop.create_future()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._awaited: dict[int, asyncio.Future[bool]] = {}
-        self._reason = "connection lost"
-        # Appended to by the network thread, emptied by the loop; QoS 1 is bounded by the receive maximum.
+        self._reason = _LOST
+        self._is_given_up = False  # set by the event loop, read by the network thread
+        # Appended to by the network thread, emptied by the loop.
         self._inbox: deque[mqtt.MQTTMessage] = deque()
         self._dropped = 0
         self._client = self._make_client()
@@ -169,6 +171,7 @@ class PahoConnection:
         """End the connection in order (no last will); by force after `timeout_s`."""
         if not self._thread.is_alive():
             return
+        self._is_given_up = True
         self._client.disconnect()
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
@@ -260,7 +263,7 @@ class PahoConnection:
         if self._options.will is not None:
             _set_will(client, self._options.will)
         client.on_socket_register_write = _nothing
-        client.on_socket_open = _send_at_once
+        client.on_socket_open = self._on_socket_open
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
@@ -272,6 +275,16 @@ class PahoConnection:
         # The loop is closed when the process ends before a thread that hangs in a name lookup.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(callback, *arguments)
+
+    def _on_socket_open(self, _client: mqtt.Client, _data: object, connection: object) -> None:
+        """Before CONNECT is sent: that of an attempt which was given up would take the session from a later one."""
+        if not isinstance(connection, socket.socket):
+            return
+        if self._is_given_up:
+            connection.shutdown(socket.SHUT_RDWR)
+            return
+        # No Nagle delay: an acknowledgement followed by a small reply waited 40 ms for the peer's delayed ACK.
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def _on_connect(
         self, _client: mqtt.Client, _data: object, flags: mqtt.ConnectFlags, reason: ReasonCode, _properties: object
@@ -285,15 +298,24 @@ class PahoConnection:
     def _on_disconnect(
         self, _client: mqtt.Client, _data: object, _flags: object, reason: ReasonCode, _properties: object
     ) -> None:
-        if not self._reason.startswith("refused"):
+        if self._reason == _LOST:
             self._reason = str(reason)
 
     def _on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
-        if message.qos == 0 and len(self._inbox) >= 2 * self._options.receive_maximum:
-            self._dropped += 1
+        # Of QoS 0 at most the first two thirds; beyond three, more are at QoS 1 than may be under way (MQTT 5 §4.9).
+        if len(self._inbox) >= (3 if message.qos else 2) * self._options.receive_maximum:
+            self._leave_out(message)
             return
         self._inbox.append(message)
         self._post(self._on_inbox)
+
+    def _leave_out(self, message: mqtt.MQTTMessage) -> None:
+        """The inbox is full; a broker that fills it at QoS 1 minds no bound, and is left."""
+        if message.qos == 0:
+            self._dropped += 1
+        elif self._reason == _LOST:
+            self._reason = f"the broker sent more messages than the {self._options.receive_maximum} that it may"
+            self._client.disconnect()
 
     def _on_publish(
         self, _client: mqtt.Client, _data: object, packet_id: int, reason: ReasonCode, _properties: object
@@ -344,9 +366,3 @@ def _tls_context(options: ConnectionOptions) -> ssl.SSLContext:
 
 def _nothing(*_arguments: object) -> None:
     """Its presence alone keeps paho from writing in the caller's thread."""
-
-
-def _send_at_once(_client: mqtt.Client, _data: object, connection: object) -> None:
-    """No Nagle delay: an acknowledgement followed by a small reply waited 40 ms for the peer's delayed ACK."""
-    if isinstance(connection, socket.socket):
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
