@@ -6,6 +6,7 @@ acknowledgement.
 """
 
 import asyncio
+import contextlib
 import logging
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,6 +19,9 @@ logger = logging.getLogger(__name__)
 
 WINDOW = 16
 """Items that are published and not acknowledged yet; below mosquitto's default of 20."""
+
+READ_AGAIN_S = 5.0
+"""A database that could not say what waits is asked again after this, should nothing else be said before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ class Pump:
         self._wake = wake
         self._window = asyncio.Semaphore(WINDOW)
         self._refused: set[str] = set()
+        self._unread = ""
 
     async def run(self) -> None:
         """Publish for ever; ends by cancellation."""
@@ -73,7 +78,7 @@ class Pump:
                 found = await self._next()
                 if found is None:
                     self._window.release()
-                    await self._wake.wait()
+                    await self._rest()
                     continue
                 source, item = found
                 group.create_task(self._send(source, item, generation))
@@ -82,15 +87,28 @@ class Pump:
 
     async def _next(self) -> tuple[OutboxSource, Item] | None:
         self._wake.clear()
+        unread = ""
         for source in self._sources:
             try:
                 item = await source.next()
             except LedgerError as error:
-                logger.warning("cannot read what waits to be published: %s", error)
+                unread = str(error)
                 continue
             if item is not None:
                 return source, item
+        self._note_unread(unread)
         return None
+
+    def _note_unread(self, problem: str) -> None:
+        if bool(problem) != bool(self._unread):
+            logger.warning("what waits to be published: %s", problem or "can be read again")
+        self._unread = problem
+
+    async def _rest(self) -> None:
+        """Until a source has something, or the database is to be asked again."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(READ_AGAIN_S if self._unread else None):
+                await self._wake.wait()
 
     async def _send(self, source: OutboxSource, item: Item, generation: int) -> None:
         try:

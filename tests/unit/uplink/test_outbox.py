@@ -13,7 +13,9 @@ from edge_agent.clock import FakeClock
 from edge_agent.contract.event_names import EventName
 from edge_agent.contract.messages import Progress
 from edge_agent.contract.names import Topics
+from edge_agent.errors import LedgerError
 from edge_agent.uplink import events as events_module
+from edge_agent.uplink import outbox
 from edge_agent.uplink.database import LinkDatabase, Result, Work
 from edge_agent.uplink.events import Events
 from edge_agent.uplink.fake_wire import FakeBroker
@@ -351,6 +353,34 @@ async def test_what_was_taken_for_an_ended_connection_is_not_published_on_the_ne
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
+
+
+class RefusingDatabase:
+    """A link's database that refuses its next reads."""
+
+    def __init__(self, database: LinkDatabase, refusals: int) -> None:
+        self._database = database
+        self.refusals = refusals
+
+    async def read(self, work: Work[Result]) -> Result:
+        if self.refusals:
+            self.refusals -= 1
+            raise LedgerError("disk I/O error")
+        return await self._database.read(work)
+
+
+async def test_a_database_that_refused_is_asked_again_though_nothing_new_is_said(
+    out: Out, wake: asyncio.Event, database: LinkDatabase, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = await ledger.store(new_command(FakeClock()), fail("unknown-camera", "no", State.REJECTED, False))
+    out.replies.queue(entry.command_id)
+    monkeypatch.setattr(outbox, "READ_AGAIN_S", 0.1)
+    refusing = RefusingDatabase(database, refusals=3)
+    monkeypatch.setattr(ledger, "_database", refusing)
+    async with running(out, wake):
+        await until(lambda: not refusing.refusals, what="refusals")
+        monkeypatch.setattr(ledger, "_database", database)
+        await until(lambda: bool(out.bodies("reply")), what="the reply")
 
 
 async def advance(clock: PatientClock, seconds: int) -> None:
