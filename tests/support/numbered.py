@@ -5,6 +5,8 @@ from fractions import Fraction
 from typing import Literal, cast
 
 import av
+import numpy as np
+from numpy.typing import NDArray
 
 from edge_agent.contract.access_unit import TIMESCALE_HZ, AccessUnit, Codec, CodecConfig
 from tests.builders import CAPTURE_US, FIRST_DTS_90K, Stream
@@ -52,8 +54,14 @@ def _picture(number: int) -> av.VideoFrame:
 def number_of(frame: av.VideoFrame) -> int:
     """The number that a decoded picture shows."""
     plane = frame.planes[0]
-    row = bytes(plane)[plane.line_size * (HEIGHT_PX // 2) :]
-    return sum((row[bit * CELL_PX + CELL_PX // 2] > 128) << (BITS - 1 - bit) for bit in range(BITS))
+    luma = np.frombuffer(memoryview(plane), dtype=np.uint8).reshape(frame.height, plane.line_size)
+    return number_in(luma)
+
+
+def number_in(luma: NDArray[np.uint8]) -> int:
+    """The number that a picture shows, of either range."""
+    row = luma[HEIGHT_PX // 2]
+    return sum(int(row[bit * CELL_PX + CELL_PX // 2] > 128) << (BITS - 1 - bit) for bit in range(BITS))
 
 
 def _read(mp4: bytes, codec: Codec, fps: int) -> Stream:
