@@ -18,7 +18,7 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -168,26 +168,21 @@ class Supervisor:
 
     async def _live(self, child: Child) -> int:
         """One life of a child, from its start to its end, whoever ends it; its exit code."""
-        name = f"@edge-agent-{os.getpid()}-{secrets.token_hex(8)}"
-        ears = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-        ears.bind("\0" + name[1:])
-        environment = os.environ | {"NOTIFY_SOCKET": name, "WATCHDOG_USEC": str(int(SILENCE_LIMIT_S * 1e6))}
-        environment.pop("WATCHDOG_PID", None)
         child.starts += 1
         try:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, *child.spec.arguments, env=environment, stdin=asyncio.subprocess.DEVNULL
-            )
-            child.heard_us = self._clock.monotonic_us()
-            self._on_start(child.spec.name, process.pid)
-            logger.info("%s started as process %d", child.spec.name, process.pid)
-            return await self._watch(child, process, ears)
+            with _ears() as (name, ears):
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable, *child.spec.arguments, env=_environment(name), stdin=asyncio.subprocess.DEVNULL
+                )
+                child.heard_us = self._clock.monotonic_us()
+                self._on_start(child.spec.name, process.pid)
+                logger.info("%s started as process %d", child.spec.name, process.pid)
+                return await self._watch(child, process, ears)
         except OSError as error:
             logger.error("%s cannot be started: %s", child.spec.name, error)  # noqa: TRY400 -- the sentence says it all
             return EXIT_NOT_STARTED
         finally:
             child.ready.clear()
-            ears.close()
 
     async def _watch(self, child: Child, process: asyncio.subprocess.Process, ears: socket.socket) -> int:
         ended = asyncio.create_task(process.wait())
@@ -232,6 +227,20 @@ class Supervisor:
             logger.error("%s did not end in %.0f s: killed", child.spec.name, STOP_GRACE_S)  # noqa: TRY400 -- expected
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
+
+
+@contextlib.contextmanager
+def _ears() -> Iterator[tuple[str, socket.socket]]:
+    """A socket of its own for one life of a child, and its address as `NOTIFY_SOCKET` has it."""
+    name = f"edge-agent-{os.getpid()}-{secrets.token_hex(8)}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) as ears:
+        ears.bind(f"\0{name}")
+        yield f"@{name}", ears
+
+
+def _environment(notify_socket: str) -> dict[str, str]:
+    more = {"NOTIFY_SOCKET": notify_socket, "WATCHDOG_USEC": str(int(SILENCE_LIMIT_S * 1e6))}
+    return {name: value for name, value in os.environ.items() if name != "WATCHDOG_PID"} | more
 
 
 def run_unit(settings: Settings, settings_file: Path, clock: Clock, *, verbose: bool = False) -> int:

@@ -151,6 +151,22 @@ async def test_a_system_that_gives_no_process_is_asked_again(monkeypatch: pytest
     assert await unit.end() == 0
 
 
+async def test_a_system_that_gives_no_socket_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    make = socket.socket
+    refusals = [OSError(errno.ENFILE, "no file"), OSError(errno.EMFILE, "no descriptor")]
+
+    def make_later(family: int = -1, kind: int = -1, *more: Any, **named: Any) -> socket.socket:  # noqa: ANN401 -- passed on
+        if refusals and family == socket.AF_UNIX and kind & socket.SOCK_DGRAM:
+            raise refusals.pop()
+        return make(family, kind, *more, **named)
+
+    monkeypatch.setattr(socket, "socket", make_later)
+    unit = Unit("good")
+    await unit.started("good")
+    assert not refusals
+    assert await unit.end() == 0
+
+
 async def test_a_slow_start_is_no_hung_start_and_the_service_manager_is_asked_for_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
