@@ -182,9 +182,13 @@ class ClipDriver:
     async def _plan(self, entry: Entry) -> Entry | None:
         """Stored or reserved: have the ring plan, for as long as the command lives."""
         request = ClipRequest.from_object(entry.claims.params)
+        ring = self._rings.get(request.camera)
+        if ring is None:  # the settings had it when the command was stored
+            message = f"the unit has no camera {request.camera!r} any more"
+            return await self._ledger.advance(entry, self._failure(entry, ErrorCode.UNKNOWN_CAMERA, message))
         for attempt in range(1, 1_000_000):
             try:
-                result = await self._rings[request.camera].plan(_plan_request(entry, request))
+                result = await ring.plan(_plan_request(entry, request))
                 return await self._planned(entry, request, result)
             except RingRequestError as error:
                 if error.code not in _TRY_AGAIN:

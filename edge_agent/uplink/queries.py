@@ -67,10 +67,15 @@ class Queries:
     async def _coverage_query(self, entry: Entry) -> dict[str, Any]:
         request = CoverageQuery.from_object(entry.claims.params)
         interval = Interval(start_us=request.from_us, end_us=request.to_us)
+        ring = self._rings.get(request.camera)
+        if ring is None:  # the settings had it when the command was stored
+            raise CommandRejectedError(
+                ErrorCode.UNKNOWN_CAMERA, f"the unit has no camera {request.camera!r} any more"
+            )
         intervals = _PAGE_INTERVALS
         while True:
             try:
-                page = await self._rings[request.camera].coverage_query(interval, request.cursor, intervals)
+                page = await ring.coverage_query(interval, request.cursor, intervals)
             except RingRequestError as error:
                 raise CommandRejectedError(error.code, str(error)) from error
             result = _page_object(request.camera, page)

@@ -122,6 +122,7 @@ class Unit:
     clock: PatientClock
     topics: Topics
     ring: Ring
+    rings: dict[str, Ring]
     uploads: Uploads
     ledger: Ledger
     clips: ClipDriver
@@ -169,6 +170,7 @@ async def unit(
     clock: PatientClock, database: LinkDatabase, ledger: Ledger, stamper: Stamper, topics: Topics, tmp_path: Path
 ) -> AsyncIterator[Unit]:
     wake, broker, ring, uploads = asyncio.Event(), FakeBroker(), Ring(), Uploads()
+    rings = {"main": ring}
     checks: list[asyncio.Event] = []
 
     async def check() -> dict[str, Any]:
@@ -177,8 +179,8 @@ async def unit(
         return {"ok": True}
 
     replies, events = Replies(ledger, stamper, topics, wake), Events(database, stamper, topics, wake)
-    clips = ClipDriver(ledger, {"main": ring}, uploads, UPLOAD, tmp_path, replies, events, clock)
-    executor = Executor(ledger, clips, Queries(ledger, {"main": ring}, clips.wake), replies, clock)
+    clips = ClipDriver(ledger, rings, uploads, UPLOAD, tmp_path, replies, events, clock)
+    executor = Executor(ledger, clips, Queries(ledger, rings, clips.wake), replies, clock)
     ephemeral, keys = Ephemeral({"unit.check": check}, replies), TrustedKeys.from_jwks(KEY.public_jwk())
     facts, newest = UnitFacts("nomad-07", frozenset({"main"}), UPLOAD), await NewestIat.load(database)
     admission = Admission(facts, keys, ledger, clock, ClockBelief(), newest)
@@ -190,11 +192,19 @@ async def unit(
     pump = Pump(session, (replies, events), wake)
     runs = [executor.run(), ephemeral.run(), receiver.run(), pump.run(), session.run(NobodyToGreet())]
     tasks = {asyncio.ensure_future(run) for run in runs}
-    yield Unit(broker, clock, topics, ring, uploads, ledger, clips, checks)
+    yield Unit(broker, clock, topics, ring, rings, uploads, ledger, clips, checks)
     assert not [task for task in tasks if task.done()], "a part of the link ended by itself"
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
+
+
+async def test_a_camera_that_left_the_settings_since_the_command_came_is_unknown(unit: Unit) -> None:
+    del unit.rings["main"]
+    span = {"from": "2026-11-01T00:00:00Z", "to": "2026-11-02T00:00:00Z"}
+    for command_id in (unit.send(), unit.send("coverage.query", params={"camera": "main", **span})):
+        refused = await unit.reply(command_id, "rejected")
+        assert refused["error"]["code"] == "unknown-camera"
 
 
 async def test_a_clip_goes_its_way(unit: Unit) -> None:
