@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from edge_agent import __version__
+from edge_agent.buffer.hooks import RingHooks
 from edge_agent.buffer.ring import Ring, RingContext
 from edge_agent.buffer.server import RingServer
 from edge_agent.capture.source import SourceContext
@@ -126,6 +127,10 @@ class Recorder:
     def _warnings(self) -> tuple[str, ...]:
         return () if self._capture is None else self._capture.state().warnings
 
+    def _hand_over(self) -> None:
+        if self._capture is not None:
+            self._capture.hand_over()
+
     def _note_fatal(self, error: BaseException) -> None:
         logger.critical("the ring failed: %s: %s", type(error).__name__, error)
         self._fatal.set()
@@ -141,7 +146,11 @@ class Recorder:
         context = ring_context(self._settings, self._clock)
         data_dir = self._settings.unit.data_dir
         return Ring.open(
-            data_dir, self._camera, context, self._clock, warnings=self._warnings, on_fatal=self._note_fatal
+            data_dir,
+            self._camera,
+            context,
+            self._clock,
+            hooks=RingHooks(self._warnings, self._hand_over, self._note_fatal),
         )
 
     async def run(self) -> int:

@@ -1,10 +1,10 @@
 """Where fragments and segments begin and end: decisions only, no input or output.
 
 A fragment closes at a key frame, at `fragment_us` of media, or at `fragment_us` of monotonic time since its first
-unit arrived, whichever comes first; the last is for `poll` alone to say, once all that came was written: a stalled
-camera's last pictures do not wait for the next one. A segment ends at a key frame, at the last one that keeps it
-within its length, judged by the longest of the recent groups of pictures; when a group turns out longer, the segment
-is cut in its midst, and the next one begins with pictures that need the former's.
+unit was received, whichever comes first; the last is for `poll` alone to say, once all that came was written: a
+stalled camera's last pictures do not wait for the next one. A segment ends at a key frame, at the last one that keeps
+it within its length, judged by the longest of the recent groups of pictures; when a group turns out longer, the
+segment is cut in its midst, and the next one begins with pictures that need the former's.
 """
 
 from collections import deque
@@ -152,7 +152,7 @@ class Assembler:
 
     def _take(self, unit: AccessUnit, now_us: int) -> None:
         if not self._units:
-            self._first_arrival_us = now_us
+            self._first_arrival_us = now_us if unit.received_us is None else min(now_us, unit.received_us)
         if self._segment_start_90k is None:
             self._segment_start_90k = unit.dts_90k
         if unit.is_key:

@@ -14,13 +14,13 @@ import itertools
 import logging
 import shutil
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
 from edge_agent.buffer.assembler import SegmentOpening
 from edge_agent.buffer.coverage import DAY_US, clipped, days, newest, page
 from edge_agent.buffer.holdings import Holdings
+from edge_agent.buffer.hooks import RingHooks
 from edge_agent.buffer.index import Index
 from edge_agent.buffer.intake import Intake, StreamEnded, StreamStarted
 from edge_agent.buffer.keeper import Keeper
@@ -103,7 +103,7 @@ class Ring:
         self._live = LiveState(camera.name, context, clock, holdings, keeper, self._intake, self._figures, limits)
         plans_directory = holdings.directory / PLANS_FOLDER
         self._planner = Planner(holdings, index, self._live, plans_directory, context.unit_id, camera.name)
-        self._warnings: Callable[[], tuple[str, ...]] = tuple
+        self._hooks = RingHooks()
         self._writer: WriterThread | None = None
         self.storage = StorageCalls()
         """What reaches the disk; tests of failing disks put theirs here."""
@@ -120,8 +120,7 @@ class Ring:
         clock: Clock,
         *,
         probe: ClockProbe | None = None,
-        warnings: Callable[[], tuple[str, ...]] = tuple,
-        on_fatal: Callable[[BaseException], None] | None = None,
+        hooks: RingHooks | None = None,
         record: bool = True,
     ) -> Self:
         """Take a camera's ring, recover it, begin to record what is written to it.
@@ -132,8 +131,7 @@ class Ring:
             context: who records.
             clock: the clocks.
             probe: says who vouches for the wall clock; this machine's when None.
-            warnings: what is wrong with the pictures, for segment headers and the state.
-            on_fatal: told once of a defect that ended one of the ring's threads: the process should end.
+            hooks: what the ring asks of the recorder around it; defects are logged when None.
             record: False to read and plan only, as the command line does; nothing is retained or written then.
 
         Raises:
@@ -154,7 +152,7 @@ class Ring:
             lock.release()
             raise
         if record:
-            ring.begin(warnings, on_fatal or _log_fatal)
+            ring.begin(hooks or RingHooks())
         return ring
 
     @classmethod
@@ -188,14 +186,20 @@ class Ring:
         named = self._planner.load()
         self._sequences = itertools.count(max(next_sequence, named + 1))
 
-    def begin(self, warnings: Callable[[], tuple[str, ...]], on_fatal: Callable[[BaseException], None]) -> None:
+    def begin(self, hooks: RingHooks) -> None:
         """Start writing and housekeeping; `open` calls it."""
-        self._warnings = warnings
+        self._hooks = hooks
         self._writer = WriterThread(
-            self._intake, self, self._figures, self._clock, self._camera.segment_s, self._camera.sync, on_fatal
+            self._intake,
+            self,
+            self._figures,
+            self._clock,
+            self._camera.segment_s,
+            self._camera.sync,
+            hooks,
         )
         self._writer.start()
-        self._keeper.start(on_fatal)
+        self._keeper.start(hooks.on_fatal)
 
     def complete_index(self) -> None:
         """Read every file that a lost index leaves unknown: for who opened the ring without recording.
@@ -260,7 +264,7 @@ class Ring:
 
     def state_figures(self) -> RecorderState:
         """The recorder's figures, as the ring knows them."""
-        return self._live.figures(self._warnings())
+        return self._live.figures(self._hooks.warnings())
 
     def coverage(self, max_intervals: int) -> CameraCoverage:
         """What the ring holds, with the newest intervals of the last 24 hours.
@@ -339,7 +343,7 @@ class Ring:
             monotonic_us=first.capture_us,
             clock_source=opened.source,
             clock_bound_us=opened.bound_us,
-            warnings=self._warnings(),
+            warnings=self._hooks.warnings(),
             software_version=context.software_version,
         )
 
@@ -385,7 +389,3 @@ def _continue_rebuild(
 ) -> None:
     if recovered.unknown:
         keeper.rebuild(recovered.unknown, FileIndexer(directory, index, holdings, recovered, newest=-1, is_lost=True))
-
-
-def _log_fatal(error: BaseException) -> None:
-    logger.critical("the ring does not record any more", exc_info=error)

@@ -15,12 +15,13 @@ It comes back by itself. Any other exception is a defect: the segment is closed,
 import errno
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
 from edge_agent.buffer.assembler import Assembler, ClosedFragment, SegmentOpening
+from edge_agent.buffer.hooks import RingHooks
 from edge_agent.buffer.intake import Hole, Intake, Item, StreamEnded, StreamStarted
 from edge_agent.buffer.segment import SegmentInfo, UtcEstimate
 from edge_agent.buffer.segment_scan import cut_tail
@@ -36,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 SYNC_INTERVAL_S = 10.0
 
-_IDLE_S = 0.5
+_IDLE_S = 1.0
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FREELY = 4  # so often a fragment is tried again at once after footage was given up; then with pauses
 _BACKOFF = jittered(0.1, 5.0)
@@ -78,14 +79,14 @@ class WriterThread:
         clock: Clock,
         segment_s: float,
         sync: SyncPolicy,
-        on_fatal: Callable[[BaseException], None],
+        hooks: RingHooks,
     ) -> None:
         self._intake = intake
         self._shelf = shelf
         self._figures = figures
         self._clock = clock
         self._sync_each = sync == "fragment"
-        self._on_fatal = on_fatal
+        self._hooks = hooks
         self._assembler = Assembler(segment_s)
         self._writer: SegmentWriter | None = None
         self._opening: SegmentOpening | None = None
@@ -114,10 +115,12 @@ class WriterThread:
             # A defect: the supervisor starts the recorder again, with the segment closed as well as it can be.
             logger.exception("the segment writer failed")
             self._abandon_segment(keep_unsynced=True)
-            self._on_fatal(error)
+            self._hooks.on_fatal(error)
 
     def _step(self) -> None:
         item = self._intake.get(self._wait_s(), eager=self._assembler.flush_at_us is None)
+        if item is None:
+            self._hooks.before_flush()
         now_us = self._clock.monotonic_us()
         if item is not None:
             self._take(item, now_us)

@@ -100,6 +100,7 @@ def _join(first: RawPacket, second: RawPacket) -> RawPacket:
         data=first.data + second.data,
         is_key=first.is_key or second.is_key,
         arrival_us=second.arrival_us,
+        received_us=second.received_us,
         parameter_sets=first.parameter_sets + second.parameter_sets,
         recovery_count=max(first.recovery_count, second.recovery_count),
         is_idr=first.is_idr or second.is_idr,

@@ -7,6 +7,7 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from edge_agent.capture.packet import RawPacket
 from edge_agent.contract.access_unit import Codec, CodecConfig
 from edge_agent.errors import SourceFormatError
 
@@ -43,6 +44,19 @@ def config_of(stream: VideoStream) -> CodecConfig:
         width_px=context.width,
         height_px=context.height,
         frame_rate_fps=float(rate) if rate and 0 < rate <= 240 else 0.0,
+    )
+
+
+def raw_packet(packet: "av.Packet[VideoStream]", arrival_us: int, received_us: int) -> RawPacket:
+    """A demuxed packet for the normaliser; see `RawPacket` for the times."""
+    return RawPacket(
+        data=bytes(packet),
+        pts=packet.pts,
+        dts=packet.dts,
+        duration=packet.duration or 0,
+        is_key=packet.is_keyframe,
+        arrival_us=arrival_us,
+        received_us=received_us,
     )
 
 

@@ -4,7 +4,7 @@ ITU-T H.264 clause 7.3.1 and annex B; ITU-T H.265 clause 7.3.1.2 and annex B; le
 ISO/IEC 14496-15 clause 5.3.3. Nothing here fails on garbage: what cannot be parsed is reported as `GARBLED`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 
 from edge_agent.contract.access_unit import Codec
@@ -81,7 +81,7 @@ def look(framing: Framing, data: bytes) -> Look:
     while start >= 0:
         kind = nal_type(codec, data[start])
         if kind in vcl:
-            return _slice_look(codec, data, start, Look(Picture.NO_SLICE, tuple(found), tuple(messages)))
+            return _slice_look(codec, data, start, tuple(found), tuple(messages))
         if kind in wanted:
             stop = end if end >= 0 else _annex_b_end(data, start)
             unit = data[start:stop].rstrip(b"\x00")
@@ -90,14 +90,16 @@ def look(framing: Framing, data: bytes) -> Look:
     return Look(Picture.GARBLED if start == _TORN else Picture.NO_SLICE, tuple(found), tuple(messages))
 
 
-def _slice_look(codec: Codec, data: bytes, start: int, before: Look) -> Look:
+def _slice_look(
+    codec: Codec, data: bytes, start: int, parameter_sets: tuple[bytes, ...], messages: tuple[bytes, ...]
+) -> Look:
     """What the first slice adds to what stands before it."""
     picture = _slice_kind(codec, data, start)
     if codec != "h264":
-        return replace(before, picture=picture)
+        return Look(picture, parameter_sets, messages)
     header = data[start]
     is_idr = header & 0x1F == _H264_IDR
-    return replace(before, picture=picture, is_idr=is_idr, is_reference=header & 0x60 != 0)
+    return Look(picture, parameter_sets, messages, is_idr, header & 0x60 != 0)
 
 
 _NO_MORE = -1

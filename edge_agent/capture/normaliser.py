@@ -186,6 +186,7 @@ class Normaliser:
                 is_reference=packet.is_reference,
                 count=0 if packet.is_idr else packet.recovery_count,
             ),
+            received_us=packet.received_us,
         )
         self._timeline.wrote(dts_90k, duration_90k)
         self._sink.write(unit)

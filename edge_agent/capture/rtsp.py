@@ -13,9 +13,9 @@ import av
 from av.container import InputContainer
 
 from edge_agent.capture.address import CameraAddress
-from edge_agent.capture.libav import config_of, first_video, reason_of, time_base_of
+from edge_agent.capture.batch import Batch
+from edge_agent.capture.libav import config_of, first_video, raw_packet, reason_of, time_base_of
 from edge_agent.capture.normaliser import Normaliser
-from edge_agent.capture.packet import RawPacket
 from edge_agent.capture.redact import redact
 from edge_agent.capture.source import SourceContext
 from edge_agent.contract.access_unit import StreamSink
@@ -29,6 +29,9 @@ from edge_agent.errors import (
 from edge_agent.settings import CameraSettings
 
 _GENERATE_PTS = 0x0001  # AVFMT_FLAG_GENPTS of libavformat/avformat.h, which PyAV sets
+Came = tuple["av.Packet[av.VideoStream]", int, int]
+"""A packet, when it began to come, and when it was in hand."""
+
 _REFUSED = (av.HTTPUnauthorizedError, av.HTTPForbiddenError)
 
 
@@ -83,13 +86,16 @@ class RtspSource:
         depth = int(stream.codec_context.reorder_depth)
         context = self._context
         normaliser = Normaliser(sink, context, config_of(stream), time_base_of(stream), reorder_depth=depth)
+        batch: Batch[Came] = Batch(lambda came: normaliser.push(raw_packet(*came)))
+        context.activity.hand_over = batch.hand_over
         try:
-            self._pump(container, stream, normaliser, stop)
+            self._pump(container, stream, batch, stop)
         finally:
+            batch.hand_over()
             normaliser.finish()
 
     def _pump(
-        self, container: InputContainer, stream: av.VideoStream, normaliser: Normaliser, stop: threading.Event
+        self, container: InputContainer, stream: av.VideoStream, batch: Batch[Came], stop: threading.Event
     ) -> None:
         clock = self._context.clock
         # libav's parser hands a picture on when the next one begins: what is in hand now began to arrive when the
@@ -100,11 +106,7 @@ class RtspSource:
                 return
             now_us = clock.monotonic_us()
             if packet.size:
-                normaliser.push(
-                    RawPacket(
-                        bytes(packet), packet.pts, packet.dts, packet.duration or 0, packet.is_keyframe, began_us
-                    )
-                )
+                batch.push((packet, began_us, now_us), now_us, is_urgent=packet.is_keyframe)
             began_us = now_us
         raise SourceUnavailableError(f"{self._name}: the camera closed the stream")
 

@@ -1,6 +1,7 @@
 """What every source is, and what it is given."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,15 +11,21 @@ from edge_agent.contract.access_unit import GapCause, StreamSink
 
 
 class Activity:
-    """When an attempt last received anything; the supervisor's watchdog reads it from its own thread."""
+    """What an attempt has received: when, for the supervisor's watchdog, and what of it is held back."""
 
     def __init__(self) -> None:
         self.last_us: int | None = None
         """Monotonic time of the last packet; None before the first. One reference, swapped whole."""
+        self.hand_over: Callable[[], None] = _nothing
+        """Writes what the source holds back; any thread may call it. One reference, swapped whole."""
 
     def touch(self, monotonic_us: int) -> None:
         """A packet came."""
         self.last_us = monotonic_us
+
+
+def _nothing() -> None:
+    """A source that hands on at once holds nothing back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +36,7 @@ class SourceContext:
         unit_id: drawn into test pictures.
         clock: wall, monotonic, sleep.
         timeline: the run's media time line; one object for all attempts of a run.
-        activity: told of every packet.
+        activity: told of every packet, and how to get at those that are held back.
         cause: why the first stream of this attempt begins where it does; the supervisor sets it.
     """
 
@@ -46,8 +53,8 @@ class Source(Protocol):
     def run(self, sink: StreamSink, stop: threading.Event) -> None:
         """Make one attempt: open, and write to `sink` until `stop` is set, the source ends or fails.
 
-        `start_stream` and `write` are called from this thread alone; `end_stream` for the attempt's end is the
-        supervisor's.
+        `start_stream` and `write` are called from this thread, or through `Activity.hand_over`, never at the same
+        time; `end_stream` for the attempt's end is the supervisor's.
 
         Raises:
             CaptureError: the attempt failed; the supervisor tries again.

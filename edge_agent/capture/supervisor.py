@@ -20,7 +20,7 @@ from edge_agent.settings import CameraSettings
 
 _log = logging.getLogger(__name__)
 
-_POLL_S = 0.2
+_POLL_S = 0.4
 _STOP_GRACE_US = 700_000
 _WATCHDOG_GRACE_S = 2.0
 _SUSPICIONS = 3  # a process that was stopped and goes on finds its attempt silent until that had its turn
@@ -89,11 +89,19 @@ class CaptureSupervisor:
         self._lock = threading.Lock()  # protects `_state`, which the attempt's thread and the supervisor's replace
         self._state = CaptureState()
         self._last_frame_us: int | None = None
+        self._attempt: Attempt | None = None
+        """The last that was begun. One reference, swapped whole."""
 
     def state(self) -> CaptureState:
         """As it is now; from any thread."""
         with self._lock:
             return replace(self._state, last_frame_us=self._last_frame_us)
+
+    def hand_over(self) -> None:
+        """Have written what the source holds back; any thread may call it."""
+        attempt = self._attempt
+        if attempt is not None:
+            attempt.activity.hand_over()
 
     def run(self, stop: threading.Event) -> None:
         """Keep capturing until `stop` is set; returns within a second of that, even when a library hangs.
@@ -104,7 +112,7 @@ class CaptureSupervisor:
         failures = 0
         cause: GapCause = self._context.cause
         while not stop.is_set():
-            attempt = self._start(cause)
+            attempt = self._attempt = self._start(cause)
             error = self._watch(attempt, stop)
             if error is not None and not isinstance(error, CaptureError):
                 raise error
@@ -133,6 +141,7 @@ class CaptureSupervisor:
             suspicions = 0 if silent_s is None else suspicions + 1
             if silent_s is not None and suspicions >= _SUSPICIONS:
                 return self._abandon(attempt, stop, f"nothing came from the source for {silent_s:.0f} s")
+        attempt.activity.hand_over()  # of a source that did not end in time
         error = attempt.error
         if error is not None:
             attempt.gate.shut("camera-lost", str(error))
@@ -153,6 +162,7 @@ class CaptureSupervisor:
 
     def _abandon(self, attempt: Attempt, stop: threading.Event, detail: str) -> EdgeAgentError | None:
         """Cut off an attempt that is silent, and wait for its thread as long as it takes."""
+        attempt.activity.hand_over()
         attempt.gate.shut("camera-lost", detail)
         attempt.stop.set()
         if not self._wait_until(attempt.done, _HUNG_AFTER_US, stop):

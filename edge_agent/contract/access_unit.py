@@ -70,6 +70,8 @@ class AccessUnit:
         keys_back: of a key picture from which pictures become exact only gradually (ITU-T H.264 D.2.8,
             `recovery_frame_cnt` over 0): how many key pictures before it decoding has to begin for it and what
             follows to be exact, 1 to `MAX_KEYS_BACK`, or `NEVER_EXACT`. 0 of every other picture.
+        received_us: monotonic clock at which it was in hand, from which the time counts until it has to be durable;
+            None of a source that hands it on at once.
     """
 
     data: bytes
@@ -79,6 +81,7 @@ class AccessUnit:
     is_key: bool
     capture_us: int
     keys_back: int = 0
+    received_us: int | None = None
 
 
 class StreamSink(Protocol):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edge_agent.buffer.hooks import RingHooks
 from edge_agent.buffer.layout import list_segments, segment_file
 from edge_agent.buffer.ring import Ring, RingContext
 from edge_agent.buffer.segment import SegmentInfo
@@ -67,7 +68,7 @@ class RingBench:
     def context(self) -> RingContext:
         return RingContext(UNIT_ID, self.boot_id, f"{self.runs:032x}", "0.1.0")
 
-    def open(self, *, record: bool = True) -> Ring:
+    def open(self, *, record: bool = True, before_flush: Callable[[], None] = lambda: None) -> Ring:
         self.runs += 1
         return Ring.open(
             self.data_dir,
@@ -75,7 +76,7 @@ class RingBench:
             self.context(),
             self.clock,
             probe=self.probe,
-            on_fatal=self.fatal.append,
+            hooks=RingHooks(before_flush=before_flush, on_fatal=self.fatal.append),
             record=record,
         )
 
@@ -110,6 +111,15 @@ class RingBench:
         if end is not None:
             ring.end_stream(end, "the test ends it")
             self.wait_recorded(ring)
+
+    def while_time_passes(self, probe: Callable[[], bool]) -> Callable[[], bool]:
+        """The probe, a tenth of a second later each time."""
+
+        def later() -> bool:
+            self.clock.advance(0.1)
+            return probe()
+
+        return later
 
     def wait_recorded(self, ring: Ring) -> None:
         """Until nothing is waiting, open or unindexed."""

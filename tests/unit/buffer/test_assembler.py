@@ -69,6 +69,18 @@ def test_a_stalled_camera_is_flushed_within_a_second_of_its_first_unit() -> None
     assert assembler.poll(start_us + 9_000_000) == []
 
 
+def test_the_second_counts_from_when_the_first_unit_was_received() -> None:
+    stream = make_units(0.4)
+    assembler = Assembler(60)
+    assembler.start_stream(stream.config, "start")
+    assembler.write(replace(stream.units[0], received_us=7_000_000), 7_400_000)
+    assembler.write(replace(stream.units[1], received_us=7_040_000), 7_400_000)
+    assert assembler.flush_at_us == 8_000_000
+    assert len(assembler.poll(8_000_000)) == 1
+    assembler.write(replace(stream.units[2], received_us=9_000_000), 8_900_000)
+    assert assembler.flush_at_us == 9_900_000
+
+
 def test_the_time_of_the_next_flush_is_told() -> None:
     stream = make_units(0.4)
     assembler = Assembler(60)

@@ -14,6 +14,7 @@ from edge_agent.buffer import planning
 from edge_agent.buffer.clip.reader import read_plan
 from edge_agent.buffer.keeper import Room
 from edge_agent.buffer.ring import Ring
+from edge_agent.contract.access_unit import AccessUnit
 from edge_agent.contract.clip import Interval
 from edge_agent.contract.messages import CoverageInterval
 from edge_agent.contract.ring_protocol import CoveragePageRequest
@@ -395,13 +396,7 @@ def test_a_silence_within_a_segment_is_a_gap(tmp_path: Path) -> None:
     bench = RingBench(tmp_path, {"segment_s": 60})
     ring = bench.open()
     bench.record(ring, 2, end=None)
-    is_written = synced(ring, 2 * FPS)
-
-    def silence() -> bool:
-        bench.clock.advance(0.5)
-        return is_written()
-
-    wait_until(silence, what="the last pictures before the silence written")
+    wait_until(bench.while_time_passes(synced(ring, 2 * FPS)), what="the last pictures before the silence written")
     bench.clock.advance(4)
     bench.play(ring, 2)
     ring.end_stream("stopped", "")
@@ -410,6 +405,26 @@ def test_a_silence_within_a_segment_is_a_gap(tmp_path: Path) -> None:
     assert [(span.held, span.cause) for span in spans] == [(True, None), (False, "camera-lost"), (True, None)]
     assert len(bench.files()) == 1
     ring.close()
+
+
+def test_what_is_held_back_is_written_with_what_it_belongs_to(tmp_path: Path) -> None:
+    bench = RingBench(tmp_path)
+    held: list[AccessUnit] = []
+
+    def hand_over() -> None:
+        while held:
+            opened.write(held.pop(0))
+
+    opened: Ring = bench.open(before_flush=hand_over)
+    bench.start(opened)
+    first, *held[:] = bench.stream(0.8).units
+    count = 1 + len(held)
+    opened.write(first)
+    wait_until(bench.while_time_passes(synced(opened, count)), what="all of it on the disk")
+    (segment,) = held_segments(opened)
+    assert list(segment.fragments.samples) == [count]
+    opened.close()
+    assert not bench.fatal
 
 
 def test_coverage_comes_in_pages(bench: RingBench, ring: Ring) -> None:

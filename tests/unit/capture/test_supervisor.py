@@ -247,6 +247,31 @@ def test_stopping_does_not_wait_for_a_library_that_hangs(start: Callable[..., Ru
     assert run.sink.ends == [("stopped", "recording was stopped")]
 
 
+def holding(context: SourceContext, sink: StreamSink, stop: threading.Event) -> None:
+    """A source that holds its second picture back, and hangs."""
+    sink.start_stream(make_config(), context.cause)
+    write_one(context, sink)
+    context.activity.hand_over = lambda: write_one(context, sink)
+    threading.Event().wait(2)
+    assert stop.is_set()
+
+
+def test_what_a_source_holds_back_is_had_for_the_asking(start: Callable[..., Run]) -> None:
+    run = start(Script(holding))
+    run.until(lambda state: state.connected, "connected")
+    run.supervisor.hand_over()
+    assert len(run.sink.units) == 2
+    run.end()
+    assert len(run.sink.units) == 3
+    assert run.sink.ends == [("stopped", "recording was stopped")]
+
+
+def test_what_a_silent_source_holds_back_is_written_before_it_is_cut_off(start: Callable[..., Run]) -> None:
+    run = start(Script(holding, absent))
+    run.until(lambda state: state.cause == "camera-lost", "cut off")
+    assert len(run.sink.units) == 2
+
+
 def test_an_error_of_the_ring_is_not_swallowed(start: Callable[..., Run]) -> None:
     class FullSink(RecordingSink):
         def write(self, unit: AccessUnit) -> None:

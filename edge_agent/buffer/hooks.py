@@ -1,0 +1,31 @@
+"""What a ring asks of the recorder around it."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+logger = logging.getLogger(__name__)
+
+
+def _nothing() -> None:
+    """Nobody holds units back."""
+
+
+def _log_fatal(error: BaseException) -> None:
+    logger.critical("the ring does not record any more", exc_info=error)
+
+
+@dataclass(frozen=True, slots=True)
+class RingHooks:
+    """Calls that a ring makes; any of its threads may make them.
+
+    Attributes:
+        warnings: what is wrong with the pictures, for segment headers and the state.
+        before_flush: called when the time of a fragment is over, before it is written: whoever holds back units that
+            came before writes them to the ring.
+        on_fatal: told once of a defect that ended one of the ring's threads: the process should end.
+    """
+
+    warnings: Callable[[], tuple[str, ...]] = tuple
+    before_flush: Callable[[], None] = _nothing
+    on_fatal: Callable[[BaseException], None] = _log_fatal

@@ -1,0 +1,71 @@
+"""Packets are held back for a while, in order, and never for good."""
+
+import pytest
+
+from edge_agent.capture.batch import HOLD_US, MAX_HELD, Batch
+
+
+class Taker:
+    def __init__(self) -> None:
+        self.taken: list[int] = []
+        self.fails_at: int | None = None
+        self.batch = Batch(self.take)
+
+    def take(self, packet: int) -> None:
+        if packet == self.fails_at:
+            raise RuntimeError(f"packet {packet}")
+        self.taken.append(packet)
+
+
+def test_packets_wait_until_the_oldest_waited_long_enough() -> None:
+    taker = Taker()
+    for packet, now_us in enumerate((0, HOLD_US // 2, HOLD_US - 1)):
+        taker.batch.push(packet, now_us, is_urgent=False)
+    assert taker.taken == []
+    taker.batch.push(3, HOLD_US, is_urgent=False)
+    assert taker.taken == [0, 1, 2, 3]
+    taker.batch.push(4, HOLD_US + 1, is_urgent=False)
+    assert taker.taken == [0, 1, 2, 3]
+
+
+def test_an_urgent_packet_takes_along_what_waited() -> None:
+    taker = Taker()
+    taker.batch.push(0, 0, is_urgent=False)
+    taker.batch.push(1, 1, is_urgent=True)
+    assert taker.taken == [0, 1]
+
+
+def test_no_more_than_a_bounded_number_waits() -> None:
+    taker = Taker()
+    for packet in range(MAX_HELD):
+        assert taker.taken == []
+        taker.batch.push(packet, 0, is_urgent=False)
+    assert taker.taken == list(range(MAX_HELD))
+
+
+def test_whoever_asks_gets_what_is_held_once() -> None:
+    taker = Taker()
+    taker.batch.push(0, 0, is_urgent=False)
+    taker.batch.hand_over()
+    assert taker.taken == [0]
+
+
+def test_a_failure_in_another_thread_is_the_pushing_ones() -> None:
+    taker = Taker()
+    taker.fails_at = 1
+    taker.batch.push(0, 0, is_urgent=False)
+    taker.batch.push(1, 0, is_urgent=False)
+    taker.batch.hand_over()
+    taker.batch.hand_over()
+    assert taker.taken == [0]
+    with pytest.raises(RuntimeError, match="packet 1"):
+        taker.batch.push(2, 0, is_urgent=True)
+    taker.batch.hand_over()
+    assert taker.taken == [0]
+
+
+def test_a_failure_of_its_own_is_raised_at_once() -> None:
+    taker = Taker()
+    taker.fails_at = 0
+    with pytest.raises(RuntimeError, match="packet 0"):
+        taker.batch.push(0, 0, is_urgent=True)
