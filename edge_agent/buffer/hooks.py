@@ -21,8 +21,8 @@ class RingHooks:
 
     Attributes:
         warnings: what is wrong with the pictures, for segment headers and the state.
-        before_flush: called when the time of a fragment is over, before it is written: whoever holds back units that
-            came before writes them to the ring.
+        before_flush: called when the time of a fragment is over, before it is written, and before figures are told:
+            whoever holds back units that came before writes them to the ring.
         on_fatal: told once of a defect that ended one of the ring's threads: the process should end.
     """
 

@@ -264,6 +264,7 @@ class Ring:
 
     def state_figures(self) -> RecorderState:
         """The recorder's figures, as the ring knows them."""
+        self._hooks.before_flush()  # the age of the last picture is not that of the last that was handed over
         return self._live.figures(self._hooks.warnings())
 
     def coverage(self, max_intervals: int) -> CameraCoverage:

@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 SYNC_INTERVAL_S = 10.0
 
-_IDLE_S = 1.0
+_IDLE_S = 1.0  # and no longer, so that what a source holds back is asked for within a fragment's time
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FREELY = 4  # so often a fragment is tried again at once after footage was given up; then with pauses
 _BACKOFF = jittered(0.1, 5.0)

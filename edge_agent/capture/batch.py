@@ -2,8 +2,9 @@
 
 A picture every 40 ms finds the processor's caches cold: dating one then takes ten times as long as dating the next
 right behind it. So packets wait until a key frame comes, until the oldest waited for `HOLD_US`, or until somebody
-asks for them (`hand_over`): the writer does before it closes a fragment because its time is over, the supervisor
-before it shuts a silent attempt's gate. Nothing therefore is later on the disk than it would have been.
+asks for them (`hand_over`): the ring does before it closes a fragment because its time is over and before it tells
+its figures, the supervisor before it shuts a silent attempt's gate. Nothing therefore is later on the disk than it
+would have been.
 """
 
 import threading
@@ -12,8 +13,8 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-HOLD_US = 500_000
-MAX_HELD = 64
+HOLD_US = 1_000_000
+MAX_HELD = 128
 """Packets; at 120 a second as long as `HOLD_US`."""
 
 
