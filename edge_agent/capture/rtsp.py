@@ -8,12 +8,14 @@ by one of the system's, and be for the address's host; `tls_verify = false` give
 """
 
 import threading
+from functools import partial
 
 import av
 from av.container import InputContainer
 
 from edge_agent.capture.address import CameraAddress
 from edge_agent.capture.batch import Batch
+from edge_agent.capture.hang_up import hang_up
 from edge_agent.capture.libav import config_of, first_video, raw_packet, reason_of, time_base_of
 from edge_agent.capture.normaliser import Normaliser
 from edge_agent.capture.redact import redact
@@ -57,7 +59,8 @@ class RtspSource:
 
         Raises:
             SourceUnavailableError: absent, refused, or closed by the camera.
-            SourceStalledError: connected and silent for `stall_timeout_s`.
+            SourceStalledError: connected, and silent for longer than `stall_timeout_s`; as a rule the supervisor hangs
+                up before.
             SourceFormatError: no H.264 or H.265 video.
         """
         failure: CaptureError | None = None
@@ -72,12 +75,20 @@ class RtspSource:
 
     def _open(self) -> InputContainer:
         settings = self._settings
-        options = {"rtsp_transport": "tcp", "allowed_media_types": "video", "fpsprobesize": "0"}
+        # The longer of the two, for the first answers have the connection's time: of a shorter stall the supervisor
+        # hangs up. PyAV's own time-out for reading is not used, see `hang_up`.
+        silence_us = round(max(settings.connect_timeout_s, settings.stall_timeout_s) * 1e6)
+        options = {
+            "rtsp_transport": "tcp",
+            "allowed_media_types": "video",
+            "fpsprobesize": "0",
+            "timeout": str(silence_us),
+        }
         if self._address.scheme == "rtsps":
             options["tls_verify"] = "1" if settings.tls_verify else "0"
             if settings.ca_file is not None:
                 options["ca_file"] = str(settings.ca_file)
-        timeouts_s = (settings.connect_timeout_s, settings.stall_timeout_s)
+        timeouts_s = (settings.connect_timeout_s, None)
         return av.open(self._address.for_libav(), "r", format="rtsp", options=options, timeout=timeouts_s)
 
     def _read(self, container: InputContainer, sink: StreamSink, stop: threading.Event) -> None:
@@ -88,6 +99,7 @@ class RtspSource:
         normaliser = Normaliser(sink, context, config_of(stream), time_base_of(stream), reorder_depth=depth)
         batch: Batch[Came] = Batch(lambda came: normaliser.push(raw_packet(*came)))
         context.activity.hand_over = batch.hand_over
+        context.activity.interrupt = partial(hang_up, self._address.port)
         try:
             self._pump(container, stream, batch, stop)
         finally:
@@ -108,6 +120,8 @@ class RtspSource:
             if packet.size:
                 batch.push((packet, began_us, now_us), now_us, is_urgent=packet.is_keyframe)
             began_us = now_us
+        if stop.is_set():
+            return
         raise SourceUnavailableError(f"{self._name}: the camera closed the stream")
 
     def _translate(self, error: av.FFmpegError | OSError) -> CaptureError:
@@ -116,10 +130,12 @@ class RtspSource:
             return SourceUnavailableError(f"{name}: the camera refused user or password; mend them in camera.source")
         if isinstance(error, av.HTTPNotFoundError):
             return SourceUnavailableError(f"{name}: the camera has no such path; mend camera.source")
-        if isinstance(error, av.ExitError):
-            if self._context.activity.last_us is None:
-                return SourceUnavailableError(f"{name}: no answer in {settings.connect_timeout_s:g} s")
-            return SourceStalledError(f"{name}: connected, but silent for {settings.stall_timeout_s:g} s")
+        last_us = self._context.activity.last_us
+        if isinstance(error, (av.ExitError, TimeoutError)) and last_us is None:
+            return SourceUnavailableError(f"{name}: no answer in {settings.connect_timeout_s:g} s")
+        silent_s = (self._context.clock.monotonic_us() - (last_us or 0)) / 1e6
+        if isinstance(error, TimeoutError) or (last_us is not None and silent_s >= settings.stall_timeout_s):
+            return SourceStalledError(f"{name}: connected, but silent for {silent_s:.0f} s")
         if isinstance(error, av.InvalidDataError):
             return SourceFormatError(f"{name}: what comes is not RTSP video: {reason_of(error)}")
         reason = reason_of(error)

@@ -18,6 +18,8 @@ class Activity:
         """Monotonic time of the last packet; None before the first. One reference, swapped whole."""
         self.hand_over: Callable[[], None] = _nothing
         """Writes what the source holds back; any thread may call it. One reference, swapped whole."""
+        self.interrupt: Callable[[], object] = _nothing
+        """Ends a call that the source's library waits in; any thread may call it. One reference, swapped whole."""
 
     def touch(self, monotonic_us: int) -> None:
         """A packet came."""
@@ -25,7 +27,7 @@ class Activity:
 
 
 def _nothing() -> None:
-    """A source that hands on at once holds nothing back."""
+    """Of a source that hands on at once, and waits for nothing without looking at `stop`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class SourceContext:
         unit_id: drawn into test pictures.
         clock: wall, monotonic, sleep.
         timeline: the run's media time line; one object for all attempts of a run.
-        activity: told of every packet, and how to get at those that are held back.
+        activity: told of every packet, and how to get at the source from other threads.
         cause: why the first stream of this attempt begins where it does; the supervisor sets it.
     """
 

@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 _POLL_S = 0.4
 _STOP_GRACE_US = 700_000
-_WATCHDOG_GRACE_S = 2.0
+_WATCHDOG_GRACE_S = 0.5
 _SUSPICIONS = 3  # a process that was stopped and goes on finds its attempt silent until that had its turn
 _HUNG_AFTER_US = 5_000_000
 _STABLE_US = 60_000_000
@@ -135,7 +135,9 @@ class CaptureSupervisor:
         while not self._standstills.wait(attempt.done, _POLL_S):
             if stop.is_set():
                 attempt.stop.set()
-                self._wait_until(attempt.done, _STOP_GRACE_US)
+                if not self._wait_until(attempt.done, _STOP_GRACE_US // 2):
+                    attempt.activity.interrupt()
+                    self._wait_until(attempt.done, _STOP_GRACE_US // 2)
                 break
             silent_s = self._silent_s(attempt)
             suspicions = 0 if silent_s is None else suspicions + 1
@@ -143,16 +145,16 @@ class CaptureSupervisor:
                 return self._abandon(attempt, stop, f"nothing came from the source for {silent_s:.0f} s")
         attempt.activity.hand_over()  # of a source that did not end in time
         error = attempt.error
-        if error is not None:
-            attempt.gate.shut("camera-lost", str(error))
-        elif stop.is_set():
+        if stop.is_set():
             attempt.gate.shut("stopped", "recording was stopped")
+        elif error is not None:
+            attempt.gate.shut("camera-lost", str(error))
         else:
             attempt.gate.shut("camera-lost", "the source came to its end")
         return error
 
     def _silent_s(self, attempt: Attempt) -> float | None:
-        """For how long nothing came, once that is too long for the source's own time-outs to have worked."""
+        """For how long nothing came, once that is too long."""
         settings, last_us = self._camera, attempt.activity.last_us
         limit_s = settings.stall_timeout_s + _WATCHDOG_GRACE_S
         if last_us is None:
@@ -165,6 +167,7 @@ class CaptureSupervisor:
         attempt.activity.hand_over()
         attempt.gate.shut("camera-lost", detail)
         attempt.stop.set()
+        attempt.activity.interrupt()
         if not self._wait_until(attempt.done, _HUNG_AFTER_US, stop):
             if not stop.is_set():
                 self._change(lambda state: replace(state, hung=True))

@@ -189,7 +189,7 @@ def test_a_camera_that_freezes_is_left_and_found_again(processes: Processes, cap
     server.freeze()
     state = camera.until(lambda state: not state.connected, "the stall")
     assert state.cause == "camera-lost"
-    assert "silent" in state.detail
+    assert "nothing came from the source" in state.detail
     server.thaw()
     camera.until(lambda state: state.connected, "the return")
     camera.until_units(before + 30)
@@ -200,7 +200,7 @@ def test_a_silent_camera_is_a_stall(processes: Processes) -> None:
     server = RtspServer(processes).start()
     freezer = threading.Timer(4.0, server.freeze)
     freezer.start()
-    with pytest.raises(SourceStalledError, match="silent for 1 s"):
+    with pytest.raises(SourceStalledError, match=r"connected, but silent for \d+ s"):
         run_once(server.url(), stall_timeout_s=1.0)
     freezer.join()
 
