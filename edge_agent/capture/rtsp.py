@@ -59,8 +59,8 @@ class RtspSource:
 
         Raises:
             SourceUnavailableError: absent, refused, or closed by the camera.
-            SourceStalledError: connected, and silent for longer than `stall_timeout_s`; as a rule the supervisor hangs
-                up before.
+            SourceStalledError: connected, and silent for longer than `stall_timeout_s`; the supervisor hangs up
+                before, as a rule.
             SourceFormatError: no H.264 or H.265 video.
         """
         failure: CaptureError | None = None
