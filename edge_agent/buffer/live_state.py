@@ -114,15 +114,15 @@ class LiveState:
 
     def unit_arrived(self, unit: AccessUnit) -> bool:
         """A unit came; False when no stream was started, so that it cannot be written."""
-        now_us = self._clock.monotonic_us()
+        came_us = self._clock.monotonic_us() if unit.received_us is None else unit.received_us
         with self._lock:
             stream = self._stream
             if not stream.is_open:
                 return False
-            if stream.last_frame_us is None or now_us - stream.last_frame_us > YOUNG_US:
-                stream.changed_us = now_us
-            stream.last_frame_us = now_us
-        self._figures.arrived(unit, now_us)
+            if stream.last_frame_us is None or came_us - stream.last_frame_us > YOUNG_US:
+                stream.changed_us = came_us
+            stream.last_frame_us = came_us
+        self._figures.arrived(unit, came_us)
         return True
 
     def stream_ended(self, cause: GapCause, detail: str) -> bool:

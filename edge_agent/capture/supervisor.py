@@ -43,7 +43,7 @@ class CaptureState:
         cause: why there are none; None while connected and before the first attempt ended.
         detail: the same for people; no credentials.
         restarts: attempts after the first.
-        last_frame_us: monotonic time at which the last picture was written; None before the first.
+        last_frame_us: monotonic time at which the last picture that was written came; None before the first.
         config: of the stream; None before the first.
         fps: genuinely measured over the last seconds; None until then.
         warnings: what the law's minimum asks and the stream does not give.
@@ -202,7 +202,7 @@ class CaptureSupervisor:
 
     def on_write(self, unit: AccessUnit) -> None:
         """A picture was written (called by the gate)."""
-        self._last_frame_us = self._clock.monotonic_us()
+        self._last_frame_us = self._clock.monotonic_us() if unit.received_us is None else unit.received_us
         if not self._state.connected:
             self._change(lambda state: replace(state, connected=True, cause=None, detail=""))
             _log.info("camera %s: recording", self._camera.name)

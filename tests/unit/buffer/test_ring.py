@@ -407,6 +407,13 @@ def test_a_silence_within_a_segment_is_a_gap(tmp_path: Path) -> None:
     ring.close()
 
 
+def test_the_last_picture_is_as_old_as_it_is_in_hand(bench: RingBench, ring: Ring) -> None:
+    bench.start(ring)
+    now_us = bench.clock.monotonic_us()
+    ring.write(replace(bench.stream(0.2).units[0], received_us=now_us - 400_000))
+    assert ring.state_figures().last_frame_age_s == pytest.approx(0.4)
+
+
 def test_what_is_held_back_is_written_with_what_it_belongs_to(tmp_path: Path) -> None:
     bench = RingBench(tmp_path)
     held: list[AccessUnit] = []
