@@ -250,14 +250,14 @@ def test_stopping_does_not_wait_for_a_library_that_hangs(start: Callable[..., Ru
 def holding(context: SourceContext, sink: StreamSink, stop: threading.Event) -> None:
     """A source that holds its second picture back, and hangs."""
     sink.start_stream(make_config(), context.cause)
-    write_one(context, sink)
     context.activity.hand_over = lambda: write_one(context, sink)
+    write_one(context, sink)
     threading.Event().wait(2)
     assert stop.is_set()
 
 
 def test_what_a_source_holds_back_is_had_for_the_asking(start: Callable[..., Run]) -> None:
-    run = start(Script(holding))
+    run = start(Script(holding), camera=CAMERA.model_copy(update={"stall_timeout_s": 60.0}))
     run.until(lambda state: state.connected, "connected")
     run.supervisor.hand_over()
     assert len(run.sink.units) == 2
