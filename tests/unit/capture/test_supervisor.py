@@ -264,7 +264,12 @@ def holding(context: SourceContext, sink: StreamSink, stop: threading.Event) -> 
 
 def test_what_a_source_holds_back_is_had_for_the_asking(start: Callable[..., Run]) -> None:
     run = start(Script(holding), camera=CAMERA.model_copy(update={"stall_timeout_s": 60.0}))
-    wait_until(lambda: run.supervisor.hand_over() or len(run.sink.units) == 2, what="the second picture")
+
+    def asked() -> bool:
+        run.supervisor.hand_over()
+        return len(run.sink.units) == 2
+
+    wait_until(asked, what="the second picture")
 
 
 def test_what_a_source_holds_back_is_written_when_it_is_stopped(start: Callable[..., Run]) -> None:
