@@ -207,15 +207,21 @@ class Ingest:
         twin = self._uploads.twin(metadata)
         if twin is None:
             return None
+        if not await asyncio.to_thread(twin.has_bytes):
+            await self._replace(twin)
+            return None
         if twin.info.length_bytes == length_bytes and twin.info.metadata == metadata and metadata.kind == "part":
             return twin
         if await asyncio.to_thread(twin.is_complete):
             if twin.info.length_bytes == length_bytes and twin.info.metadata == metadata:
                 return twin
             raise UploadRefusedError(400, f"this {metadata.kind} is already here, with another name or length")
+        await self._replace(twin)
+        return None
+
+    async def _replace(self, twin: Upload) -> None:
         async with self._gates.turn(twin.info.upload_id):
             await asyncio.to_thread(self._uploads.remove, twin)
-        return None
 
     async def _new(self, metadata: UploadMetadata, length_bytes: int) -> Upload:
         names = {

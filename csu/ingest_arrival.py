@@ -4,14 +4,17 @@ Procedure, and what a cut after each step leaves:
 
 1. the manifest's upload is complete, and so is an upload for every part it names; other uploads are no part of it
 2. `arrivals/<unit_id>_<clip_id>.json` is written durably       – before: the clip is looked at again at start
-3. each file is renamed into the clip's folder, the manifest last – some renamed: the rest follows at start
+3. each file is moved into the clip's folder, the manifest last – some moved: the rest follows at start
 4. `on_complete` is called and returns                          – called again at start
 5. the record is removed                                        – called once more at start, otherwise nothing
 
 Steps 1 and 2 exclude removals of the clip's uploads; from step 2 on its files are the centre's and are not removed.
+Step 3 replaces no file: what was handed over once, and perhaps verified, stays as it was.
 """
 
 import asyncio
+import errno
+import hashlib
 import logging
 from pathlib import Path
 from typing import Literal, Protocol
@@ -28,7 +31,7 @@ from edge_agent.contract.manifest import read_manifest
 from edge_agent.contract.model import ContractModel
 from edge_agent.contract.names import HexId, UnitId, Uuid
 from edge_agent.contract.upload import FileName
-from edge_agent.durable import fsync_directory, make_directory, write_file
+from edge_agent.durable import fsync_directory, make_directory, move_file, remove_file, write_file
 
 _MAX_RECORD_BYTES = 8_000_000
 _DAMAGED = ".damaged"
@@ -107,6 +110,7 @@ class ArrivalStore:
         """Step 3, safe to repeat; the clip's folder.
 
         Raises:
+            FileExistsError: other bytes lie there under the name of one of its files; they are left as they are.
             OSError: the storage refused.
         """
         folder = self._clips / arrival.unit_id / arrival.clip_id
@@ -114,9 +118,7 @@ class ArrivalStore:
         for move in arrival.moves:
             source = self._ingest / move.upload_id / "data"
             if source.exists():
-                source.rename(folder / move.filename)
-                fsync_directory(folder)
-                fsync_directory(source.parent)
+                _move_in(source, folder / move.filename)
         return folder
 
     def forget(self, arrival: Arrival) -> None:
@@ -127,6 +129,28 @@ class ArrivalStore:
         """
         self._path(arrival).unlink(missing_ok=True)
         fsync_directory(self._records)
+
+
+def _move_in(source: Path, target: Path) -> None:
+    if target.exists() and not target.stat().st_size:
+        target.unlink()  # no upload is empty: a cut left a name that was only claimed (durable.move_file)
+    try:
+        move_file(source, target)
+    except FileExistsError as error:
+        if not _is_same(source, target):
+            raise FileExistsError(errno.EEXIST, "other bytes lie there already", str(target)) from error
+        remove_file(source)
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    if one.samefile(other):
+        return True
+    return one.stat().st_size == other.stat().st_size and _digest(one) == _digest(other)
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def clip_key(unit_id: str, clip_id: str) -> str:

@@ -26,7 +26,7 @@ from uuid import uuid4
 
 from pydantic import Field
 
-from csu.errors import ContractError
+from csu.errors import ContractError, UploadRefusedError
 from edge_agent.contract.model import ContractModel
 from edge_agent.contract.names import HexId
 from edge_agent.contract.upload import UploadMetadata
@@ -73,6 +73,10 @@ class Upload:
             return self.data_path.stat().st_size
         except FileNotFoundError:
             return self.arrived_path.stat().st_size
+
+    def has_bytes(self) -> bool:
+        """Its file is there, empty perhaps; it is not when somebody removed it by hand, or the storage lost it."""
+        return self.data_path.exists() or self.arrived_path.exists()
 
     def is_complete(self) -> bool:
         """All bytes are there."""
@@ -169,12 +173,16 @@ class UploadStore:
         """A new upload, durable; complete from the start when its clip has arrived with a file of this length.
 
         Raises:
+            UploadRefusedError: 400, its clip has arrived with a file of this name and another length.
             OSError: the storage refused.
         """
         info = UploadInfo(upload_id=uuid4().hex, metadata=metadata, length_bytes=length_bytes, created_us=now_us)
         upload = self._upload(info)
+        has_arrived = upload.arrived_path.exists()
+        if has_arrived and upload.arrived_path.stat().st_size != length_bytes:
+            raise UploadRefusedError(400, f"this {metadata.kind} is already here, with another length")
         make_directory(upload.folder)
-        if not (upload.arrived_path.exists() and upload.arrived_path.stat().st_size == length_bytes):
+        if not has_arrived:
             os.close(os.open(upload.data_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
         write_file(upload.folder / _INFO_NAME, info.to_json())
         with self._lock:

@@ -10,7 +10,8 @@ Procedure of `write_file`, and what a cut after each step leaves:
 Stray `.tmp` files are removed by `sweep_temporary_files` at start.
 
 `create_file` does the same for a name that must not exist yet; step 3 is then link(2) and unlink(2), and a name that
-was taken in the meantime is left as it is.
+was taken in the meantime is left as it is. `move_file` gives a synced file such a name; a cut leaves it under the old
+name, under both, or under the new one.
 """
 
 import errno
@@ -80,6 +81,25 @@ def create_file(path: Path, content: bytes | Iterable[bytes], mode: int = 0o640)
     finally:
         temporary.unlink(missing_ok=True)
     fsync_directory(path.parent)
+
+
+def move_file(source: Path, target: Path) -> None:
+    """Give a file another name durably, on the same file system; never touches one that has the name.
+
+    On file systems without hard links a cut may leave an empty file of that name, as `create_file` does.
+
+    Args:
+        source: its bytes are synced already.
+        target: the new name; its directory must exist.
+
+    Raises:
+        FileExistsError: the name is taken, perhaps by this very file: a cut came between two steps.
+        OSError: the storage refused.
+    """
+    _take_name(source, target)
+    fsync_directory(target.parent)
+    source.unlink(missing_ok=True)
+    fsync_directory(source.parent)
 
 
 def _take_name(temporary: Path, path: Path) -> None:

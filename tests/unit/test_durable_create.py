@@ -52,3 +52,27 @@ def test_file_systems_without_hard_links_are_served(tmp_path: Path, monkeypatch:
     with pytest.raises(FileExistsError):
         durable.create_file(tmp_path / "a", b"newer")
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_moved_file_has_its_new_name_alone(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"bytes")
+    durable.move_file(tmp_path / "a", tmp_path / "b")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"b": b"bytes"}
+
+
+def test_no_file_is_moved_over_another(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"new")
+    (tmp_path / "b").write_bytes(b"old")
+    with pytest.raises(FileExistsError):
+        durable.move_file(tmp_path / "a", tmp_path / "b")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"new", "b": b"old"}
+
+
+def test_a_file_is_moved_where_there_are_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: object, **_more: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+    (tmp_path / "a").write_bytes(b"bytes")
+    durable.move_file(tmp_path / "a", tmp_path / "b")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"b": b"bytes"}
