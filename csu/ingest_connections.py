@@ -5,7 +5,10 @@ its handshake is then seen by no bound. So the sockets are accepted here.
 
 Where all places are taken, whoever has been idle longest makes room: in its handshake, before its first request, or
 between two (a client of HTTP has to bear that, RFC 9112 §9.5). Being idle costs nothing, so that it would otherwise
-keep everybody out. Nobody is put out whose request is in work.
+keep everybody out. Nobody is put out whose request is in work; it is no longer once there is an answer to be read.
+
+Who is put out is put out at once, by a reset: in order, a connection ends only when the other side has read what was
+sent to it, and over TLS when it has said goodbye.
 """
 
 import asyncio
@@ -20,6 +23,11 @@ from aiohttp import web
 _PAUSE_S = 1.0
 """After a failure to accept, which is a want of descriptors mostly."""
 
+_GOODBYE_S = 5.0
+"""For TLS's closing words, where a connection ends in order."""
+_LEAVING = 16
+"""Places beyond the bound, for those that were put out and are gone a few turns of the event loop later."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -31,7 +39,9 @@ class Connections:
         listening: the socket, bound; closed by `end`.
         context: for TLS; None speaks plainly.
         max_connections: open ones at once.
-        head_s: from the acceptance to the first whole head of a request; later ones are bounded by the keep-alive.
+        head_s: from the acceptance to the first whole head of a request.
+        answer_s: from there being an answer to the next whole head; longer than the keep-alive, which begins when the
+            answer has been taken.
     """
 
     def __init__(
@@ -42,15 +52,17 @@ class Connections:
         *,
         max_connections: int,
         head_s: float,
+        answer_s: float,
     ) -> None:
         self._server = server
         self._listening = listening
         self._context = context
         self._max_connections = max_connections
         self._head_s = head_s
+        self._answer_s = answer_s
         self._loop = asyncio.get_running_loop()
-        self._idle: dict[web.RequestHandler, asyncio.TimerHandle | None] = {}
-        """The longest idle first; who has not spoken yet has a timer. Closed ones stay until they are looked at."""
+        self._idle: dict[web.RequestHandler, asyncio.TimerHandle] = {}
+        """The longest idle first, each with the end of its time. Closed ones stay until they are looked at."""
         self._arriving: dict[web.RequestHandler, asyncio.Task[None]] = {}
         self._pause: asyncio.TimerHandle | None = None
 
@@ -78,7 +90,7 @@ class Connections:
         try:
             yield
         finally:
-            self._idle[handler] = None
+            self._idle[handler] = self._loop.call_later(self._answer_s, self._let_go, handler)
 
     def _accept(self) -> None:
         try:
@@ -99,12 +111,17 @@ class Connections:
         if len(self._idle) > 2 * self._max_connections:
             for handler in [one for one in self._idle if not self._is_open(one)]:
                 self._forget(handler)
-        if len(self._server.connections) + len(self._arriving) < self._max_connections:
+        taken = self._taken()
+        if taken < self._max_connections:
             return True
         longest = next((one for one in self._idle if self._is_open(one)), None)
         if longest is not None:
             self._let_go(longest)
-        return longest is not None
+        return longest is not None and taken < self._max_connections + _LEAVING
+
+    def _taken(self) -> int:
+        """Places taken; the server knows of a connection before its task here has ended, and it counts once."""
+        return len(self._server.connections) + sum(handler.transport is None for handler in self._arriving)
 
     def _is_open(self, handler: web.RequestHandler) -> bool:
         return handler in self._arriving or handler.transport is not None
@@ -116,7 +133,12 @@ class Connections:
 
     async def _arrive(self, handler: web.RequestHandler, connection: socket.socket) -> None:
         try:
-            await self._loop.connect_accepted_socket(lambda: handler, connection, ssl=self._context)
+            await self._loop.connect_accepted_socket(
+                lambda: handler,
+                connection,
+                ssl=self._context,
+                ssl_shutdown_timeout=None if self._context is None else _GOODBYE_S,
+            )
         except OSError as error:  # ssl.SSLError is one
             _log.debug("a connection did not come about: %s", error)
             self._forget(handler)
@@ -125,11 +147,12 @@ class Connections:
 
     def _let_go(self, handler: web.RequestHandler) -> None:
         self._forget(handler)
-        arriving = self._arriving.get(handler)
-        if arriving is not None:
-            arriving.cancel()
-        else:
+        arriving, transport = self._arriving.get(handler), handler.transport
+        if transport is not None:
             handler.force_close()
+            transport.abort()
+        elif arriving is not None:
+            arriving.cancel()
 
     def _forget(self, handler: web.RequestHandler) -> None:
         timer = self._idle.pop(handler, None)

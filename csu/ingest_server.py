@@ -20,7 +20,9 @@ _BACKLOG = 128
 _MAX_CONNECTIONS = 400
 """With a file for each body, below the 1024 descriptors that a process may have by default."""
 _HEAD_S = 15.0
-"""From the connection to the first whole head of a request; later ones are bounded by the keep-alive."""
+"""From the connection to the first whole head of a request."""
+_ANSWER_S = _KEEPALIVE_S + _HEAD_S
+"""From there being an answer to the next whole head of a request; who reads no answer keeps a place no longer."""
 
 
 class IngestServer:
@@ -35,6 +37,7 @@ class IngestServer:
         *,
         max_connections: int = _MAX_CONNECTIONS,
         head_s: float = _HEAD_S,
+        answer_s: float = _ANSWER_S,
     ) -> None:
         self._ingest = ingest
         self._host = host
@@ -42,6 +45,7 @@ class IngestServer:
         self._ssl = ssl_context
         self._max_connections = max_connections
         self._head_s = head_s
+        self._answer_s = answer_s
         self._connections: Connections | None = None
         ingest.app.middlewares.append(self._hold)
         self._runner = web.AppRunner(
@@ -78,7 +82,12 @@ class IngestServer:
     def _listen(self, listening: socket.socket) -> None:
         server = cast("web.Server", self._runner.server)  # there is one since `setup`
         self._connections = Connections(
-            server, listening, self._ssl, max_connections=self._max_connections, head_s=self._head_s
+            server,
+            listening,
+            self._ssl,
+            max_connections=self._max_connections,
+            head_s=self._head_s,
+            answer_s=self._answer_s,
         )
         self._connections.begin()
 
