@@ -27,7 +27,7 @@ from edge_agent.errors import FormatError, IndexDamagedError, RingStorageError
 
 logger = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _MODE = 0o640
 _BUSY_TIMEOUT_MS = 5000

@@ -18,6 +18,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from edge_agent.buffer.catalogue import Stretch
 from edge_agent.buffer.clip.store import list_plans, plan_path, read_plan
@@ -41,6 +42,8 @@ from edge_agent.durable import fsync_directory
 from edge_agent.errors import FormatError, IndexDamagedError, RingStorageError
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 AT_ONCE = 5
 """Unknown files that are scanned before recording begins: the segment that was open, and little more."""
@@ -80,6 +83,21 @@ class OpenedRing:
     holdings: Holdings
     disposal: Disposal
     recovered: Recovered
+
+
+def with_room(directory: Path, free_bytes: Callable[[Path], int], recover: Callable[[], T]) -> T:
+    """Recover a ring; when that fails on a full disk, oldest footage makes room for it, the newest only in the end.
+
+    Raises:
+        RingStorageError: the storage refused, and not for want of space; or nothing is left to give up.
+    """
+    for spared in (SPARED_SEGMENTS, 0):
+        try:
+            return recover()
+        except RingStorageError:
+            if not (make_room(directory, free_bytes, spared) or make_room(directory, free_bytes, spared=0)):
+                raise
+    return recover()
 
 
 def make_room(directory: Path, free_bytes: Callable[[Path], int], spared: int = SPARED_SEGMENTS) -> int:

@@ -33,7 +33,7 @@ from edge_agent.buffer.layout import (
 )
 from edge_agent.buffer.live_state import LiveState, RingContext
 from edge_agent.buffer.planning import Planner
-from edge_agent.buffer.recovery import FileIndexer, Recovered, make_room, open_ring
+from edge_agent.buffer.recovery import FileIndexer, Recovered, open_ring, with_room
 from edge_agent.buffer.retention import limits_of
 from edge_agent.buffer.ring_lock import RingLock
 from edge_agent.buffer.sampler import Sampler
@@ -141,13 +141,11 @@ class Ring:
         directory = ring_directory(data_dir, camera.name)
         lock = _take(directory)
         try:
-            make_room(directory, _free_bytes)
-            try:
-                ring = cls._recovered(directory, camera, context, clock, lock, probe or SystemClockProbe(clock))
-            except RingStorageError:
-                if not make_room(directory, _free_bytes, spared=0):
-                    raise
-                ring = cls._recovered(directory, camera, context, clock, lock, probe or SystemClockProbe(clock))
+            ring = with_room(
+                directory,
+                _free_bytes,
+                lambda: cls._recovered(directory, camera, context, clock, lock, probe or SystemClockProbe(clock)),
+            )
         except BaseException:
             lock.release()
             raise
@@ -218,6 +216,7 @@ class Ring:
             if self._closed:
                 return
             self._closed = True
+        self._hooks.before_flush()
         self.end_stream("stopped", "the recorder was stopped")
         written = self._writer is None or self._writer.stop(CLOSE_TIMEOUT_S)
         kept = self._keeper.stop(CLOSE_TIMEOUT_S / 4)

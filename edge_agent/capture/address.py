@@ -56,11 +56,6 @@ class CameraAddress:
         user, _, password = credentials.partition(":")
         return cls(scheme.lower(), place, unquote(user), unquote(password))
 
-    @property
-    def port(self) -> int:
-        """The port, or the scheme's own: 554 (RFC 2326 3.2), in TLS 322 (RFC 7826 4.2)."""
-        return urlsplit(f"//{self.place}").port or (322 if self.scheme == "rtsps" else 554)
-
     def for_libav(self) -> str:
         """The address as libav takes it, credentials percent-encoded."""
         if not self.user and not self.password:

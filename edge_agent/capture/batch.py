@@ -29,6 +29,12 @@ class Batch(Generic[T]):
         self._oldest_us = 0
         self._failure: Exception | None = None
 
+    @property
+    def failure(self) -> Exception | None:
+        """What `take` raised in `hand_over`."""
+        with self._lock:
+            return self._failure
+
     def push(self, packet: T, now_us: int, *, is_urgent: bool) -> None:
         """The next packet; `is_urgent` hands over at once.
 
@@ -45,7 +51,7 @@ class Batch(Generic[T]):
                 self._take_all()
 
     def hand_over(self) -> None:
-        """Hand over what is held, in any thread; raises nothing: a failure is for the next `push` to raise."""
+        """Hand over what is held, in any thread; raises nothing: a failure is the next `push`'s, and `failure`."""
         with self._lock:
             if self._failure is not None:
                 return

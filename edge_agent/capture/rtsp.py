@@ -8,7 +8,6 @@ by one of the system's, and be for the address's host; `tls_verify = false` give
 """
 
 import threading
-from functools import partial
 
 import av
 from av.container import InputContainer
@@ -52,6 +51,8 @@ class RtspSource:
             raise SettingsError(f"camera {settings.name!r}: source: {redact(settings.source)!r}: {error}") from error
         self._settings = settings
         self._context = context
+        self._failure: Exception | None = None
+        """Of the last pictures, whoever handed them over."""
         self._name = redact(f"{self._address.scheme}://{self._address.place}")
 
     def run(self, sink: StreamSink, stop: threading.Event) -> None:
@@ -70,6 +71,8 @@ class RtspSource:
         except (av.FFmpegError, OSError) as error:
             failure = self._translate(error)
         # Raised out here, so that libav's exception, which holds the password, is not even its context.
+        if self._failure is not None:
+            raise self._failure
         if failure is not None:
             raise failure
 
@@ -99,11 +102,12 @@ class RtspSource:
         normaliser = Normaliser(sink, context, config_of(stream), time_base_of(stream), reorder_depth=depth)
         batch: Batch[Came] = Batch(lambda came: normaliser.push(raw_packet(*came)))
         context.activity.hand_over = batch.hand_over
-        context.activity.interrupt = partial(hang_up, self._address.port)
+        context.activity.interrupt = hang_up
         try:
             self._pump(container, stream, batch, stop)
         finally:
             batch.hand_over()
+            self._failure = batch.failure
             normaliser.finish()
 
     def _pump(
@@ -113,11 +117,14 @@ class RtspSource:
         # libav's parser hands a picture on when the next one begins: what is in hand now began to arrive when the
         # picture before was handed on.
         began_us = clock.monotonic_us()
+        if stop.is_set():  # told while the camera was being opened: nobody may hang up on the first read
+            return
         for packet in container.demux(stream):
             if stop.is_set():
                 return
             now_us = clock.monotonic_us()
             if packet.size:
+                self._context.activity.touch(now_us)
                 batch.push((packet, began_us, now_us), now_us, is_urgent=packet.is_keyframe)
             began_us = now_us
         if stop.is_set():

@@ -22,8 +22,9 @@ class Activity:
         """Ends a call that the source's library waits in; any thread may call it. One reference, swapped whole."""
 
     def touch(self, monotonic_us: int) -> None:
-        """A packet came."""
-        self.last_us = monotonic_us
+        """A packet came; one that is told of late changes nothing."""
+        if self.last_us is None or monotonic_us > self.last_us:
+            self.last_us = monotonic_us
 
 
 def _nothing() -> None:

@@ -136,8 +136,7 @@ class CaptureSupervisor:
             if stop.is_set():
                 attempt.stop.set()
                 if not self._wait_until(attempt.done, _STOP_GRACE_US // 2):
-                    attempt.activity.interrupt()
-                    self._wait_until(attempt.done, _STOP_GRACE_US // 2)
+                    self._see_off(attempt, _STOP_GRACE_US // 2)
                 break
             silent_s = self._silent_s(attempt)
             suspicions = 0 if silent_s is None else suspicions + 1
@@ -167,8 +166,7 @@ class CaptureSupervisor:
         attempt.activity.hand_over()
         attempt.gate.shut("camera-lost", detail)
         attempt.stop.set()
-        attempt.activity.interrupt()
-        if not self._wait_until(attempt.done, _HUNG_AFTER_US, stop):
+        if not self._see_off(attempt, _HUNG_AFTER_US, stop):
             if not stop.is_set():
                 self._change(lambda state: replace(state, hung=True))
                 _log.error("camera %s: its library hangs; the recorder has to be restarted", self._camera.name)
@@ -177,12 +175,21 @@ class CaptureSupervisor:
             self._change(lambda state: replace(state, hung=False))
         return CaptureError(detail) if attempt.error is None else attempt.error
 
-    def _wait_until(self, event: threading.Event, limit_us: int, stop: threading.Event | None = None) -> bool:
+    def _wait_until(self, event: threading.Event, limit_us: int) -> bool:
         end_us = self._clock.monotonic_us() + limit_us
-        while self._clock.monotonic_us() < end_us and not (stop is not None and stop.is_set()):
+        while self._clock.monotonic_us() < end_us:
             if self._standstills.wait(event, _POLL_S):
                 return True
         return event.is_set()
+
+    def _see_off(self, attempt: Attempt, limit_us: int, stop: threading.Event | None = None) -> bool:
+        """Wait for an attempt that was told to end, calling its library back time and again."""
+        end_us = self._clock.monotonic_us() + limit_us
+        while self._clock.monotonic_us() < end_us and not (stop is not None and stop.is_set()):
+            attempt.activity.interrupt()
+            if self._standstills.wait(attempt.done, _POLL_S):
+                return True
+        return attempt.done.is_set()
 
     def _was_stable(self, attempt: Attempt) -> bool:
         last_us = attempt.activity.last_us

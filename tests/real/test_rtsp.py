@@ -189,10 +189,25 @@ def test_a_camera_that_freezes_is_left_and_found_again(processes: Processes, cap
     server.freeze()
     state = camera.until(lambda state: not state.connected, "the stall")
     assert state.cause == "camera-lost"
-    assert "nothing came from the source" in state.detail
+    assert "silent for" in state.detail or "nothing came from the source" in state.detail
     server.thaw()
     camera.until(lambda state: state.connected, "the return")
     camera.until_units(before + 30)
+    assert not camera.supervisor.state().hung
+
+
+def test_hanging_up_time_and_again_leaves_nothing_open(processes: Processes, capture: Callable[..., Capture]) -> None:
+    server = RtspServer(processes).start()
+    camera = capture(server.url(), stall_timeout_s=1.0, connect_timeout_s=2.0)
+    open_files: list[int] = []
+    for _ in range(4):
+        pictures = len(camera.sink.units)
+        camera.until_units(pictures + 10)
+        open_files.append(len(list(Path("/proc/self/fd").iterdir())))
+        server.freeze()
+        camera.until(lambda state: not state.connected, "the stall")
+        server.thaw()
+    assert open_files[-1] <= open_files[0] + 1
     assert not camera.supervisor.state().hung
 
 

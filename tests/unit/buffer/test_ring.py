@@ -14,6 +14,7 @@ from edge_agent.buffer import planning
 from edge_agent.buffer.clip.reader import read_plan
 from edge_agent.buffer.keeper import Room
 from edge_agent.buffer.ring import Ring
+from edge_agent.buffer.segment_scan import scan_segment
 from edge_agent.contract.access_unit import AccessUnit
 from edge_agent.contract.clip import Interval
 from edge_agent.contract.messages import CoverageInterval
@@ -405,6 +406,25 @@ def test_a_silence_within_a_segment_is_a_gap(tmp_path: Path) -> None:
     assert [(span.held, span.cause) for span in spans] == [(True, None), (False, "camera-lost"), (True, None)]
     assert len(bench.files()) == 1
     ring.close()
+
+
+def test_what_is_held_back_is_written_when_the_ring_is_closed(tmp_path: Path) -> None:
+    bench = RingBench(tmp_path)
+    held: list[AccessUnit] = []
+
+    def hand_over() -> None:
+        while held:
+            opened.write(held.pop(0))
+
+    opened: Ring = bench.open(before_flush=hand_over)
+    bench.start(opened)
+    first, *held[:] = bench.stream(0.8).units
+    count = 1 + len(held)
+    opened.write(first)
+    opened.close()
+    result = scan_segment(bench.files()[1], bench.directory)
+    assert result.info is not None
+    assert len(result.info.samples) == count
 
 
 def test_the_last_picture_is_as_old_as_it_is_in_hand(bench: RingBench, ring: Ring) -> None:
