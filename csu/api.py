@@ -32,7 +32,7 @@ from csu import stored_clips, stored_commands, stored_units
 from csu.commander import Commander, CommandOrder
 from csu.errors import ContractError, CsuError, CsuSettingsError, RequestRefusedError
 from csu.feed import Feed
-from csu.records import ClipRecord
+from csu.records import ClipRecord, CommandRecord
 from csu.registry import Registry
 from csu.service_info import ServiceInfo
 from edge_agent.contract.commands import Role, ShortText
@@ -175,12 +175,12 @@ class Api:
     async def _command(self, request: web.Request) -> web.Response:
         command_id = request.match_info["command_id"]
         command = await self._registry.run(stored_commands.load_command, command_id)
-        clip = await self._clip_of(command_id) if command.cmd == "clip.request" else None
+        clip = await self._clip_of(command) if command.cmd == "clip.request" else None
         return web.json_response({"command": command.to_object(), "clip": None if clip is None else clip.to_object()})
 
-    async def _clip_of(self, clip_id: str) -> ClipRecord | None:
+    async def _clip_of(self, command: CommandRecord) -> ClipRecord | None:
         try:
-            return await self._registry.run(stored_clips.load_clip, clip_id)
+            return await self._registry.run(stored_clips.load_clip, command.unit_id, command.command_id)
         except RequestRefusedError:
             return None  # nothing was delivered so far
 

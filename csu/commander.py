@@ -215,9 +215,9 @@ class Commander:
 
     async def _send_receipt(self, due: DueReceipt) -> None:
         now_us = self._clock.wall_us()
-        is_open = await self._registry.run(stored_clips.is_request_open, due.clip_id)
+        is_open = await self._registry.run(stored_clips.is_request_open, due.unit_id, due.clip_id)
         if is_open is False and due.sent > 0:
-            await self._registry.run(stored_clips.end_receipts, due.clip_id)
+            await self._registry.run(stored_clips.end_receipts, due.unit_id, due.clip_id)
             return
         next_us = now_us + round(delay_s(due.sent + 1, _FIRST_RESEND_S, _ABSENT_CAP_S) * 1e6)
         is_last = is_open is not True and due.sent + 1 >= (_UNSURE_RECEIPTS if is_open is None else 1)
@@ -227,9 +227,11 @@ class Commander:
             await self._publish(topic, due.receipt.encode(), expiry_s)
         except BrokerError as error:
             _log.debug("receipt of clip %s stays in hand: %s", due.clip_id, error)
-            await self._registry.run(stored_clips.postpone_receipt, due.clip_id, now_us + 2_000_000)
+            await self._registry.run(stored_clips.postpone_receipt, due.unit_id, due.clip_id, now_us + 2_000_000)
         else:
-            await self._registry.run(stored_clips.mark_receipt_sent, due.clip_id, None if is_last else next_us)
+            await self._registry.run(
+                stored_clips.mark_receipt_sent, due.unit_id, due.clip_id, None if is_last else next_us
+            )
 
     def _announce(self, record: CommandRecord) -> None:
         self._feed.publish({"kind": "command"} | record.to_object())

@@ -5,7 +5,7 @@ A function that returned has its change on disk; messages are acknowledged to th
 - `units`, `states`: enrolled units and the last body of each retained topic
 - `events`: the last `MAX_EVENTS`, once each
 - `commands`: signed commands, what became of them, when each is sent next
-- `clips`: delivered clips, their verdicts and receipts
+- `clips`: delivered clips, their verdicts and receipts, by unit and clip: a unit delivers under what id it likes
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from csu.errors import RegistryError
 P = ParamSpec("P")
 T = TypeVar("T")
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _MAX_WAITING = 512
 
 _SCHEMA = """
@@ -65,9 +65,11 @@ CREATE TABLE commands (
 ) STRICT;
 CREATE INDEX commands_due ON commands (next_send_us) WHERE next_send_us IS NOT NULL;
 CREATE INDEX commands_unit ON commands (unit_id, issued_us);
+"""
+_CLIPS = """
 CREATE TABLE clips (
-    clip_id TEXT PRIMARY KEY,
     unit_id TEXT NOT NULL,
+    clip_id TEXT NOT NULL,
     folder TEXT NOT NULL,
     completed_us INTEGER NOT NULL,
     verdict TEXT NOT NULL,
@@ -75,10 +77,22 @@ CREATE TABLE clips (
     report TEXT,
     receipt TEXT,
     receipts_sent INTEGER NOT NULL DEFAULT 0,
-    next_receipt_us INTEGER
+    next_receipt_us INTEGER,
+    PRIMARY KEY (unit_id, clip_id)
 ) STRICT;
 CREATE INDEX clips_due ON clips (next_receipt_us) WHERE next_receipt_us IS NOT NULL;
 """
+_CLIPS_ASIDE = """
+DROP INDEX clips_due;
+ALTER TABLE clips RENAME TO clips_1;
+"""
+_CLIPS_OVER = """
+INSERT INTO clips SELECT unit_id, clip_id, folder, completed_us, verdict, reason, report, receipt, receipts_sent,
+    next_receipt_us FROM clips_1;
+DROP TABLE clips_1;
+"""
+_STEPS = (_SCHEMA + _CLIPS, _CLIPS_ASIDE + _CLIPS + _CLIPS_OVER)
+"""By the version that is found: what makes it the present one."""
 
 
 class Registry:
@@ -139,8 +153,8 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-        if version == 0:
-            connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+        if version < SCHEMA_VERSION:
+            connection.executescript(f"BEGIN; {_STEPS[version]} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
     except sqlite3.Error as error:
         raise RegistryError(f"{path} cannot be opened: {error}; restore it, or move it away to begin anew") from error
     if version > SCHEMA_VERSION:

@@ -1,4 +1,7 @@
-"""Delivered clips in the registry: verdicts, and receipts until the unit's request has ended."""
+"""Delivered clips in the registry: verdicts, and receipts until the unit's request has ended.
+
+A clip is known by its unit and its id: what one unit delivers says nothing of another's clip of the same id.
+"""
 
 import json
 import sqlite3
@@ -13,18 +16,18 @@ from csu.records import FINAL_STATES, ClipRecord
 class DueReceipt:
     """A receipt whose time to be published has come."""
 
-    clip_id: str
     unit_id: str
+    clip_id: str
     receipt: str
     sent: int
 
 
-def add_clip(connection: sqlite3.Connection, clip_id: str, unit_id: str, folder: str, now_us: int) -> bool:
+def add_clip(connection: sqlite3.Connection, unit_id: str, clip_id: str, folder: str, now_us: int) -> bool:
     """Remember a complete delivery as not verified yet; False when it is known (ingest tells again after a kill)."""
     added = connection.execute(
-        "INSERT OR IGNORE INTO clips (clip_id, unit_id, folder, completed_us, verdict)"
+        "INSERT OR IGNORE INTO clips (unit_id, clip_id, folder, completed_us, verdict)"
         " VALUES (?, ?, ?, ?, 'pending')",
-        (clip_id, unit_id, folder, now_us),
+        (unit_id, clip_id, folder, now_us),
     )
     return added.rowcount == 1
 
@@ -37,6 +40,7 @@ def pending_clips(connection: sqlite3.Connection) -> list[ClipRecord]:
 
 def save_verdict(
     connection: sqlite3.Connection,
+    unit_id: str,
     clip_id: str,
     reason: str | None,
     report: dict[str, Any],
@@ -49,21 +53,24 @@ def save_verdict(
     """
     due_us = None if receipt is None else now_us
     connection.execute(
-        "UPDATE clips SET verdict = ?, reason = ?, report = ?, receipt = ?, next_receipt_us = ? WHERE clip_id = ?",
-        ("verified" if reason is None else "failed", reason, json.dumps(report), receipt, due_us, clip_id),
+        "UPDATE clips SET verdict = ?, reason = ?, report = ?, receipt = ?, next_receipt_us = ?"
+        " WHERE unit_id = ? AND clip_id = ?",
+        ("verified" if reason is None else "failed", reason, json.dumps(report), receipt, due_us, unit_id, clip_id),
     )
-    return load_clip(connection, clip_id)
+    return load_clip(connection, unit_id, clip_id)
 
 
-def load_clip(connection: sqlite3.Connection, clip_id: str) -> ClipRecord:
+def load_clip(connection: sqlite3.Connection, unit_id: str, clip_id: str) -> ClipRecord:
     """One clip.
 
     Raises:
-        RequestRefusedError: nothing was delivered under this id.
+        RequestRefusedError: the unit delivered nothing under this id.
     """
-    row = connection.execute("SELECT * FROM clips WHERE clip_id = ?", (clip_id,)).fetchone()
+    row = connection.execute("SELECT * FROM clips WHERE unit_id = ? AND clip_id = ?", (unit_id, clip_id)).fetchone()
     if row is None:
-        raise RequestRefusedError("unknown-clip", f"no clip {clip_id!r:.60} was delivered here", 404)
+        raise RequestRefusedError(
+            "unknown-clip", f"no clip {clip_id!r:.60} of {unit_id!r:.60} was delivered here", 404
+        )
     return _record_of(row)
 
 
@@ -78,7 +85,7 @@ def load_clips(connection: sqlite3.Connection, unit_id: str | None, limit: int) 
 def due_receipts(connection: sqlite3.Connection, now_us: int, limit: int = 50) -> list[DueReceipt]:
     """Receipts to publish now; those of units that are shut out wait until they are let in again."""
     rows = connection.execute(
-        "SELECT clip_id, unit_id, receipt, receipts_sent FROM clips WHERE next_receipt_us <= ?"
+        "SELECT unit_id, clip_id, receipt, receipts_sent FROM clips WHERE next_receipt_us <= ?"
         " AND unit_id IN (SELECT unit_id FROM units) ORDER BY next_receipt_us LIMIT ?",
         (now_us, limit),
     )
@@ -94,30 +101,37 @@ def next_receipt_us(connection: sqlite3.Connection) -> int | None:
     return None if row[0] is None else int(row[0])
 
 
-def mark_receipt_sent(connection: sqlite3.Connection, clip_id: str, next_us: int | None) -> None:
+def mark_receipt_sent(connection: sqlite3.Connection, unit_id: str, clip_id: str, next_us: int | None) -> None:
     """It was published; None ends the sending."""
     connection.execute(
-        "UPDATE clips SET receipts_sent = receipts_sent + 1, next_receipt_us = ? WHERE clip_id = ?",
-        (next_us, clip_id),
+        "UPDATE clips SET receipts_sent = receipts_sent + 1, next_receipt_us = ? WHERE unit_id = ? AND clip_id = ?",
+        (next_us, unit_id, clip_id),
     )
 
 
-def postpone_receipt(connection: sqlite3.Connection, clip_id: str, next_us: int) -> None:
+def postpone_receipt(connection: sqlite3.Connection, unit_id: str, clip_id: str, next_us: int) -> None:
     """It could not be published; try again then."""
-    connection.execute("UPDATE clips SET next_receipt_us = ? WHERE clip_id = ?", (next_us, clip_id))
+    connection.execute(
+        "UPDATE clips SET next_receipt_us = ? WHERE unit_id = ? AND clip_id = ?", (next_us, unit_id, clip_id)
+    )
 
 
-def end_receipts(connection: sqlite3.Connection, clip_id: str) -> None:
+def end_receipts(connection: sqlite3.Connection, unit_id: str, clip_id: str) -> None:
     """The unit's request has ended; no receipt is sent any more."""
-    connection.execute("UPDATE clips SET next_receipt_us = NULL WHERE clip_id = ?", (clip_id,))
+    connection.execute(
+        "UPDATE clips SET next_receipt_us = NULL WHERE unit_id = ? AND clip_id = ?", (unit_id, clip_id)
+    )
 
 
-def is_request_open(connection: sqlite3.Connection, clip_id: str) -> bool | None:
+def is_request_open(connection: sqlite3.Connection, unit_id: str, clip_id: str) -> bool | None:
     """Whether the unit still waits for the receipt; None when that is not known.
 
-    It is not of a clip that was not asked for from here, nor of one whose unit never said how its request ended.
+    It is not of a clip that was not asked of this unit from here, nor of one whose unit never said how its request
+    ended.
     """
-    row = connection.execute("SELECT state FROM commands WHERE command_id = ?", (clip_id,)).fetchone()
+    row = connection.execute(
+        "SELECT state FROM commands WHERE command_id = ? AND unit_id = ?", (clip_id, unit_id)
+    ).fetchone()
     if row is None or row["state"] == "expired":
         return None
     return row["state"] not in FINAL_STATES

@@ -40,6 +40,15 @@ _MAX_REPORT_BYTES = 4_000_000
 _MAX_REASON_CHARACTERS = 500
 
 
+Key = tuple[str, str]
+"""Unit and clip."""
+
+
+def key_of(clip: ClipRecord) -> Key:
+    """What a clip is known by."""
+    return clip.unit_id, clip.clip_id
+
+
 class _JobFailedError(CsuError):
     """The verification process itself failed."""
 
@@ -56,7 +65,7 @@ class Verifier:
         self._wake = asyncio.Event()
         self._served: dict[str, int] = {}
         """When each unit's turn last came; a number that rises with every turn."""
-        self._tries: dict[str, int] = {}
+        self._tries: dict[Key, int] = {}
         """How often a pending clip could not be verified for what no further try is expected to mend."""
 
     async def on_complete(self, *, unit_id: str, clip_id: str, folder: Path) -> None:
@@ -66,7 +75,7 @@ class Verifier:
             RegistryError: it could not be remembered, tell again.
         """
         now_us = self._clock.wall_us()
-        if await self._registry.run(stored_clips.add_clip, clip_id, unit_id, str(folder), now_us):
+        if await self._registry.run(stored_clips.add_clip, unit_id, clip_id, str(folder), now_us):
             self._wake.set()
 
     async def run(self) -> None:
@@ -82,10 +91,10 @@ class Verifier:
     async def _verify_pending(self) -> bool:
         """Verify what waits; False when something could not be, which keeps no other clip waiting."""
         problem: Exception | None = None
-        looked_at: set[str] = set()
+        looked_at: set[Key] = set()
         try:
             while (clip := await self._next(looked_at)) is not None:
-                looked_at.add(clip.clip_id)
+                looked_at.add(key_of(clip))
                 problem = await self._try(clip) or problem
         except RegistryError as error:
             problem = error
@@ -93,10 +102,10 @@ class Verifier:
             _log.warning("verification: %s; trying again", problem)
         return problem is None
 
-    async def _next(self, looked_at: set[str]) -> ClipRecord | None:
+    async def _next(self, looked_at: set[Key]) -> ClipRecord | None:
         """The oldest pending clip of the unit that was served longest ago, so that none keeps the others waiting."""
         pending = await self._registry.run(stored_clips.pending_clips)
-        waiting = [clip for clip in pending if clip.clip_id not in looked_at]
+        waiting = [clip for clip in pending if key_of(clip) not in looked_at]
         if not waiting:
             return None
         chosen = min(waiting, key=lambda clip: self._served.get(clip.unit_id, 0))
@@ -128,7 +137,8 @@ class Verifier:
             await self._count_missing(clip)
             return
         reason, report = await self._judge(clip, folder)
-        reason = reason or misplaced(clip, report) or mismatch(await self._command_of(clip), report)
+        command = await self._command_of(clip)
+        reason = reason or misplaced(clip, report) or unasked(clip, command) or mismatch(command, report)
         receipt = sign_receipt(self._keys.signing_key, clip, digest, reason, self._clock.wall_us())
         await self._save(clip, reason, report, receipt)
 
@@ -150,24 +160,23 @@ class Verifier:
         return None
 
     def _is_last_try(self, clip: ClipRecord) -> bool:
-        tries = self._tries.pop(clip.clip_id, 0) + 1
+        tries = self._tries.pop(key_of(clip), 0) + 1
         if tries < _ODD_ATTEMPTS:
-            self._tries[clip.clip_id] = tries
+            self._tries[key_of(clip)] = tries
         return tries >= _ODD_ATTEMPTS
 
     async def _save(self, clip: ClipRecord, reason: str | None, report: dict[str, Any], receipt: str | None) -> None:
         now_us = self._clock.wall_us()
-        record = await self._registry.run(stored_clips.save_verdict, clip.clip_id, reason, report, receipt, now_us)
+        record = await self._registry.run(stored_clips.save_verdict, *key_of(clip), reason, report, receipt, now_us)
         _log.info("clip %s of %s: %s", clip.clip_id, clip.unit_id, record.verdict)
         self._feed.publish({"kind": "clip"} | record.to_object())
         self._commander.wake()
 
     async def _command_of(self, clip: ClipRecord) -> CommandRecord | None:
         try:
-            command = await self._registry.run(stored_commands.load_command, clip.clip_id)
+            return await self._registry.run(stored_commands.load_command, clip.clip_id)
         except RequestRefusedError:
             return None  # another centre's, or of a registry that was lost
-        return command if command.unit_id == clip.unit_id else None
 
     async def _judge(self, clip: ClipRecord, folder: Path) -> tuple[str | None, dict[str, Any]]:
         """Why the clip fails, None when it does not; and the whole report."""
@@ -210,6 +219,13 @@ def misplaced(clip: ClipRecord, report: dict[str, Any]) -> str | None:
     pairs = {"clip_id": (clip.clip_id, report.get("clip_id")), "unit_id": (clip.unit_id, report.get("unit_id"))}
     differing = [f"{name}: delivered as {was}, manifest {is_!r}" for name, (was, is_) in pairs.items() if was != is_]
     return f"not the clip that it was delivered as: {'; '.join(differing)}" if differing else None
+
+
+def unasked(clip: ClipRecord, command: CommandRecord | None) -> str | None:
+    """Whether this id is that of something else that was asked for; None when it is not."""
+    if command is None or (command.unit_id, command.cmd) == (clip.unit_id, "clip.request"):
+        return None
+    return f"this id is of a {command.cmd} to {'this' if command.unit_id == clip.unit_id else 'another'} unit"
 
 
 def mismatch(command: CommandRecord | None, report: dict[str, Any]) -> str | None:

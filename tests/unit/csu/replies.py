@@ -21,10 +21,12 @@ def make_reply(state: str, command_id: str = COMMAND_ID, unit_id: str = "nomad-0
     return Reply.from_object(body | more)
 
 
-def make_command(command_id: str = COMMAND_ID, lifetime_us: int = 60_000_000) -> NewCommand:
+def make_command(
+    command_id: str = COMMAND_ID, lifetime_us: int = 60_000_000, unit_id: str = "nomad-07"
+) -> NewCommand:
     return NewCommand(
         command_id=command_id,
-        unit_id="nomad-07",
+        unit_id=unit_id,
         cmd="clip.request",
         params={"camera": "main"},
         operator="a. moreau",

@@ -8,12 +8,14 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from csu import stored_clips, stored_commands
 from csu.api import Api, Enrolment, EnrolRequest, Expulsion
 from csu.commander import Commander
 from csu.feed import Feed
 from csu.keys import KeyStore
 from csu.registry import Registry
 from edge_agent.clock import FakeClock
+from tests.unit.csu.replies import COMMAND_ID, NOW_US, make_command
 
 TOKEN = "a token of a test"
 
@@ -56,6 +58,19 @@ async def test_a_storage_that_refuses_is_told(
         error = (await response.json())["error"]
         assert (response.status, error["code"]) == (503, "storage-error")
         assert words in error["message"]
+
+
+async def test_a_requests_clip_is_of_the_unit_that_was_asked(
+    session: aiohttp.ClientSession, registry: Registry
+) -> None:
+    await registry.run(stored_commands.add_command, make_command())
+    await registry.run(stored_clips.add_clip, "nomad-08", COMMAND_ID, "/clips/of-another", NOW_US)
+    path = f"/v1/commands/{COMMAND_ID}"
+    async with session.get(path) as response:
+        assert (await response.json())["clip"] is None
+    await registry.run(stored_clips.add_clip, "nomad-07", COMMAND_ID, "/clips/its-own", NOW_US)
+    async with session.get(path) as response:
+        assert (await response.json())["clip"]["folder"] == "/clips/its-own"
 
 
 async def test_a_unit_that_is_not_enrolled_is_not_watched(session: aiohttp.ClientSession) -> None:

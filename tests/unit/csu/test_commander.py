@@ -165,8 +165,8 @@ async def test_bad_orders_are_refused_and_not_stored(bench: Bench, more: dict[st
 
 
 async def deliver(bench: Bench, clip_id: str) -> None:
-    await bench.registry.run(stored_clips.add_clip, clip_id, "nomad-07", "/clips/a", NOW_US)
-    await bench.registry.run(stored_clips.save_verdict, clip_id, None, {}, "r.e.c", NOW_US)
+    await bench.registry.run(stored_clips.add_clip, "nomad-07", clip_id, "/clips/a", NOW_US)
+    await bench.registry.run(stored_clips.save_verdict, "nomad-07", clip_id, None, {}, "r.e.c", NOW_US)
     bench.commander.wake()
 
 

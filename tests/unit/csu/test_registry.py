@@ -70,19 +70,19 @@ async def test_a_reply_that_comes_while_a_copy_is_published_ends_the_sending(reg
 
 
 async def test_a_delivery_is_remembered_once(registry: Registry) -> None:
-    assert await registry.run(stored_clips.add_clip, COMMAND_ID, "nomad-07", "/clips/a", NOW_US)
-    assert not await registry.run(stored_clips.add_clip, COMMAND_ID, "nomad-07", "/clips/a", NOW_US + 1)
+    assert await registry.run(stored_clips.add_clip, "nomad-07", COMMAND_ID, "/clips/a", NOW_US)
+    assert not await registry.run(stored_clips.add_clip, "nomad-07", COMMAND_ID, "/clips/a", NOW_US + 1)
     (pending,) = await registry.run(stored_clips.pending_clips)
     assert pending.completed_us == NOW_US
 
 
 async def test_a_verdict_makes_its_receipt_due(registry: Registry) -> None:
-    await registry.run(stored_clips.add_clip, COMMAND_ID, "nomad-07", "/clips/a", NOW_US)
-    clip = await registry.run(stored_clips.save_verdict, COMMAND_ID, "torn", {"a": 1}, "r.e.c", NOW_US)
+    await registry.run(stored_clips.add_clip, "nomad-07", COMMAND_ID, "/clips/a", NOW_US)
+    clip = await registry.run(stored_clips.save_verdict, "nomad-07", COMMAND_ID, "torn", {"a": 1}, "r.e.c", NOW_US)
     assert (clip.verdict, clip.reason, clip.report) == ("failed", "torn", {"a": 1})
     (due,) = await registry.run(stored_clips.due_receipts, NOW_US)
     assert due.receipt == "r.e.c"
-    await registry.run(stored_clips.mark_receipt_sent, COMMAND_ID, NOW_US + 5)
+    await registry.run(stored_clips.mark_receipt_sent, "nomad-07", COMMAND_ID, NOW_US + 5)
     assert await registry.run(stored_clips.next_receipt_us) == NOW_US + 5
     assert await registry.run(stored_clips.pending_clips) == []
 
@@ -97,10 +97,63 @@ async def test_events_are_kept_once_and_in_bounds(registry: Registry, monkeypatc
 
 
 async def test_what_is_unknown_is_a_404(registry: Registry) -> None:
-    for work in (stored_units.load_unit, stored_commands.load_command, stored_clips.load_clip):
+    for work in (stored_units.load_unit, stored_commands.load_command, nothing_of_nobody):
         with pytest.raises(RequestRefusedError) as caught:
             await registry.run(work, "nothing")
         assert caught.value.status == 404
+
+
+def nothing_of_nobody(connection: sqlite3.Connection, name: str) -> object:
+    return stored_clips.load_clip(connection, "nomad-07", name)
+
+
+async def test_units_may_deliver_under_the_same_id(registry: Registry) -> None:
+    await registry.run(stored_commands.add_command, make_command())
+    for unit_id in ("nomad-08", "nomad-07"):
+        assert await registry.run(stored_clips.add_clip, unit_id, COMMAND_ID, f"/clips/{unit_id}", NOW_US)
+    await registry.run(stored_clips.save_verdict, "nomad-08", COMMAND_ID, "torn", {}, "r.e.c", NOW_US)
+    await registry.run(stored_clips.mark_receipt_sent, "nomad-08", COMMAND_ID, NOW_US + 5)
+    theirs = await registry.run(stored_clips.load_clip, "nomad-07", COMMAND_ID)
+    assert (theirs.folder, theirs.verdict, theirs.receipts_sent) == ("/clips/nomad-07", "pending", 0)
+    assert await registry.run(stored_clips.is_request_open, "nomad-07", COMMAND_ID)
+    assert await registry.run(stored_clips.is_request_open, "nomad-08", COMMAND_ID) is None
+
+
+VERSION_1 = """
+CREATE TABLE units (unit_id TEXT PRIMARY KEY, enrolled_us INTEGER NOT NULL) STRICT;
+CREATE TABLE clips (
+    clip_id TEXT PRIMARY KEY,
+    unit_id TEXT NOT NULL,
+    folder TEXT NOT NULL,
+    completed_us INTEGER NOT NULL,
+    verdict TEXT NOT NULL,
+    reason TEXT,
+    report TEXT,
+    receipt TEXT,
+    receipts_sent INTEGER NOT NULL DEFAULT 0,
+    next_receipt_us INTEGER
+) STRICT;
+CREATE INDEX clips_due ON clips (next_receipt_us) WHERE next_receipt_us IS NOT NULL;
+INSERT INTO units VALUES ('nomad-07', 1);
+PRAGMA user_version=1;
+"""
+
+
+async def test_a_registry_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
+    older = sqlite3.connect(tmp_path / "registry.db")
+    older.executescript(VERSION_1)
+    row = (COMMAND_ID, "nomad-07", "/clips/a", NOW_US, "failed", "torn", '{"a": 1}', "r.e.c", 2, NOW_US + 5)
+    older.execute("INSERT INTO clips VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+    older.commit()
+    older.close()
+    for _ in range(2):
+        registry = Registry(tmp_path / "registry.db")
+        await registry.open()
+        clip = await registry.run(stored_clips.load_clip, "nomad-07", COMMAND_ID)
+        assert (clip.folder, clip.completed_us, clip.verdict, clip.reason) == ("/clips/a", NOW_US, "failed", "torn")
+        (due,) = await registry.run(stored_clips.due_receipts, NOW_US + 5)
+        assert (due.unit_id, due.clip_id, due.receipt, due.sent) == ("nomad-07", COMMAND_ID, "r.e.c", 2)
+        await registry.close()
 
 
 async def test_what_was_written_is_there_after_reopening(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from csu import stored_clips
+from csu import stored_clips, stored_commands
 from csu.commander import Commander
 from csu.feed import Feed
 from csu.keys import KeyStore
@@ -20,7 +20,7 @@ from edge_agent.contract.messages import Receipt
 from tests.builders import make_units
 from tests.support.recording import rotated
 from tests.support.saved_clips import UNIT_KEY, asked_s, saved_clip
-from tests.unit.csu.replies import COMMAND_ID, NOW_US
+from tests.unit.csu.replies import COMMAND_ID, NOW_US, make_command
 
 PARAMS = {"camera": "main", "from": "2026-03-29T00:00:00.000Z", "to": "2026-03-29T00:01:00.000Z"}
 SUMMARY: dict[str, Any] = {
@@ -131,7 +131,7 @@ async def test_a_verification_that_crashes_fails_the_clip_and_nothing_else(
     await verifier.on_complete(unit_id="nomad-07", clip_id=COMMAND_ID, folder=folder)
     (clip,) = await registry.run(stored_clips.pending_clips)
     await verifier._verify(clip)
-    record = await registry.run(stored_clips.load_clip, COMMAND_ID)
+    record = await registry.run(stored_clips.load_clip, "nomad-07", COMMAND_ID)
     assert record.verdict == "failed"
     assert words in str(record.reason)
     (due,) = await registry.run(stored_clips.due_receipts, NOW_US)
@@ -153,11 +153,11 @@ async def test_a_clip_whose_files_are_gone_keeps_no_other_waiting(
     clock.advance(1.0)
     await verifier.on_complete(unit_id="nomad-07", clip_id=other_id, folder=folder)
     assert not await verifier._verify_pending()
-    assert (await registry.run(stored_clips.load_clip, other_id)).verdict == "failed"
-    assert (await registry.run(stored_clips.load_clip, COMMAND_ID)).verdict == "pending"
+    assert (await registry.run(stored_clips.load_clip, "nomad-07", other_id)).verdict == "failed"
+    assert (await registry.run(stored_clips.load_clip, "nomad-07", COMMAND_ID)).verdict == "pending"
     for _ in range(_ODD_ATTEMPTS - 1):
         await verifier._verify_pending()
-    record = await registry.run(stored_clips.load_clip, COMMAND_ID)
+    record = await registry.run(stored_clips.load_clip, "nomad-07", COMMAND_ID)
     assert record.verdict == "failed"
     assert MANIFEST_FILE_NAME in str(record.reason)
     assert await verifier._verify_pending()
@@ -176,7 +176,7 @@ async def test_a_clip_that_waits_while_its_unit_is_shut_out_is_verified(
     await verifier.on_complete(unit_id="nomad-07", clip_id=clip.plan.clip_id, folder=clip.folder)
     await asyncio.to_thread(keys.expel, "nomad-07")
     assert await verifier._verify_pending()
-    record = await registry.run(stored_clips.load_clip, clip.plan.clip_id)
+    record = await registry.run(stored_clips.load_clip, "nomad-07", clip.plan.clip_id)
     assert (record.verdict, record.reason) == ("verified", None)
 
 
@@ -189,9 +189,27 @@ async def test_a_clip_under_another_id_is_refused(registry: Registry, keys: KeyS
     other_id = clip.plan.clip_id[:-1] + "9"
     await verifier.on_complete(unit_id="nomad-07", clip_id=other_id, folder=clip.folder)
     assert await verifier._verify_pending()
-    record = await registry.run(stored_clips.load_clip, other_id)
+    record = await registry.run(stored_clips.load_clip, "nomad-07", other_id)
     assert record.verdict == "failed"
     assert f"delivered as {other_id}" in str(record.reason)
+
+
+async def test_another_units_clip_is_no_answer(registry: Registry, keys: KeyStore, tmp_path: Path) -> None:
+    clip = await asyncio.to_thread(
+        lambda: saved_clip(tmp_path, rotated(tmp_path, make_units(3), 40), asked_s(0.5, 2.5), tmp_path / "clip")
+    )
+    clip_id = clip.plan.clip_id
+    await asyncio.to_thread(keys.enrol, "nomad-07", UNIT_KEY.public_jwk())
+    await registry.run(stored_commands.add_command, make_command(clip_id, unit_id="nomad-08"))
+    verifier = make_verifier(registry, keys, FakeClock(wall_us=NOW_US))
+    await verifier.on_complete(unit_id="nomad-07", clip_id=clip_id, folder=clip.folder)
+    assert await verifier._verify_pending()
+    record = await registry.run(stored_clips.load_clip, "nomad-07", clip_id)
+    assert (record.verdict, record.reason) == ("failed", "this id is of a clip.request to another unit")
+    # The delivery that was asked for is looked at all the same.
+    await verifier.on_complete(unit_id="nomad-08", clip_id=clip_id, folder=tmp_path)
+    (pending,) = await registry.run(stored_clips.pending_clips)
+    assert (pending.unit_id, pending.clip_id) == ("nomad-08", clip_id)
 
 
 async def test_an_odd_clip_ends_no_other_ones_verification(
@@ -212,7 +230,7 @@ async def test_an_odd_clip_ends_no_other_ones_verification(
     for _ in range(_ODD_ATTEMPTS):
         await verifier._verify_pending()
     for clip_id, reason in ((COMMAND_ID, "it could not be verified: UnicodeEncodeError"), (other_id, "torn")):
-        record = await registry.run(stored_clips.load_clip, clip_id)
+        record = await registry.run(stored_clips.load_clip, "nomad-07", clip_id)
         assert (record.verdict, record.reason) == ("failed", reason)
     assert len(await registry.run(stored_clips.due_receipts, NOW_US)) == 2
 
