@@ -12,7 +12,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from edge_agent import __version__
@@ -82,8 +82,11 @@ def _of_ring(settings: Settings, camera: CameraSettings, request: PlanRequest, c
     with open_or_ask(data_dir, camera, ring_context(settings, clock), clock) as ring:
         try:
             yield data_dir / _plan(ring, request, clock).plan_file
-        finally:
-            ring.release(request.clip_id)
+        except BaseException:
+            with suppress(RingError):  # the reason is what is told
+                ring.release(request.clip_id)
+            raise
+        ring.release(request.clip_id)
 
 
 @contextmanager

@@ -55,8 +55,17 @@ class Planner:
     """Plans and releases clips of one ring; any thread may call, one request is worked off at a time."""
 
     def __init__(
-        self, holdings: Holdings, index: Index, live: LiveState, plans_directory: Path, unit_id: str, camera: str
+        self,
+        holdings: Holdings,
+        index: Index,
+        live: LiveState,
+        plans_directory: Path,
+        unit_id: str,
+        camera: str,
+        *,
+        max_pinned_share: float | None = MAX_PINNED_SHARE,
     ) -> None:
+        """`max_pinned_share` is that of the ring that clips may hold; None where nothing is overwritten."""
         self._holdings = holdings
         self._index = index
         self._mender = Mender(holdings, index)
@@ -64,6 +73,7 @@ class Planner:
         self._plans_directory = plans_directory
         self._unit_id = unit_id
         self._camera = camera
+        self._max_pinned_share = max_pinned_share
         self._lock = threading.Lock()  # one request at a time
 
     def load(self) -> int:
@@ -227,10 +237,12 @@ class Planner:
 
     def _check_share(self, sequences: frozenset[int], capacity_bytes: int) -> None:
         """Refuse what would let clips hold more than their share of the ring."""
+        if self._max_pinned_share is None:
+            return
         holdings = self._holdings
         new_bytes = holdings.sizes(number for number in sequences if number not in holdings.pins)
         pinned_bytes = holdings.pinned_bytes()
-        allowed_bytes = round(capacity_bytes * MAX_PINNED_SHARE)
+        allowed_bytes = round(capacity_bytes * self._max_pinned_share)
         if new_bytes and pinned_bytes + new_bytes > allowed_bytes:
             raise RingRequestError(
                 ErrorCode.STORAGE_ERROR,

@@ -108,7 +108,8 @@ def _planner(
     holdings.set_clock(index.boots(), index.anchors())
     keeper.sample()
     live = LiveState(camera.name, context, clock, holdings, keeper, Intake(0), WriteFigures(), limits)
-    return Planner(holdings, index, live, shadow / PLANS_FOLDER, context.unit_id, camera.name)
+    plans = shadow / PLANS_FOLDER
+    return Planner(holdings, index, live, plans, context.unit_id, camera.name, max_pinned_share=None)
 
 
 def _load(directory: Path, index: Index, holdings: Holdings, keeper: Keeper) -> None:
