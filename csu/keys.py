@@ -13,6 +13,8 @@ from edge_agent.durable import fsync_directory, make_directory, write_file
 
 RESERVED_UNIT_IDS = frozenset({"csu"})
 """Names of the broker's service users."""
+_INSTANT = "expelled_us"
+"""Member of an expelled key: when its unit was shut out."""
 
 
 class KeyStore:
@@ -20,8 +22,8 @@ class KeyStore:
 
     `command.jwk` is private (mode 0600); `command-keys.json` is its public set, which units are given;
     `units/<unit>.jwks` holds a unit's public keys, the present one first. Earlier ones stay: they verify clips that
-    were signed before the unit got a new key. `expelled/<unit>.jwks` holds those of units that were shut out: they
-    authorise nothing, and verify what had arrived before.
+    were signed before the unit got a new key. `expelled/<unit>.jwks` holds those of units that were shut out, each
+    with the instant (`expelled_us`): they authorise nothing, and verify what had arrived before.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -37,9 +39,9 @@ class KeyStore:
             self.signing_key = _load_or_create(directory / "command.jwk")
             write_file(directory / "command-keys.json", json.dumps(self.public_jwks(), indent=2).encode(), 0o644)
             self._units = _read_sets(self._units_directory, "remove it and enrol the unit again")
-            self._expelled = _read_sets(
-                self._expelled_directory, "restore it, or remove it: clips of the unit can then not be verified"
-            )
+            self._expelled = {
+                path.stem: _read_expelled(path) for path in sorted(self._expelled_directory.glob("*.jwks"))
+            }
         except OSError as error:
             raise CsuSettingsError(f"keys under {directory} cannot be read or made: {error}") from error
 
@@ -61,18 +63,18 @@ class KeyStore:
         entries = self._units.get(unit_id)
         return None if entries is None else TrustedKeys.from_jwks({"keys": entries[:1]})
 
-    def evidence_jwks(self, unit_id: str) -> dict[str, Any] | None:
-        """What verifies clips that were let in: a unit's keys, and those that it had before it was shut out.
+    def evidence_jwks(self, unit_id: str, completed_us: int) -> dict[str, Any] | None:
+        """What verifies a clip that was complete here at this instant: a unit's keys, and those expelled since.
 
         No right to speak or to upload follows from them: whether bytes of a unit are taken was asked before, of
-        `upload_keys`. None when the unit was never enrolled.
+        `upload_keys`. None when there is no such key.
         """
-        entries = _merged(self._units.get(unit_id, []), self._expelled.get(unit_id, []))
-        return {"keys": entries} if entries else None
+        expelled = [entry for entry in self._expelled.get(unit_id, []) if completed_us <= entry[_INSTANT]]
+        return _public_set(_merged(self._units.get(unit_id, []), expelled))
 
-    def evidence_keys(self, unit_id: str) -> TrustedKeys | None:
-        """As `evidence_jwks`."""
-        jwks = self.evidence_jwks(unit_id)
+    def known_keys(self, unit_id: str) -> TrustedKeys | None:
+        """All keys that a unit ever had: enough to read what its manifest names, whatever the verdict will be."""
+        jwks = _public_set(_merged(self._units.get(unit_id, []), self._expelled.get(unit_id, [])))
         return None if jwks is None else TrustedKeys.from_jwks(jwks)
 
     def enrol(self, unit_id: str, jwk: Mapping[str, Any]) -> None:
@@ -92,8 +94,10 @@ class KeyStore:
             raise CsuSettingsError(f"{path} cannot be written: {error}") from error
         self._units[unit_id] = entries
 
-    def expel(self, unit_id: str) -> None:
+    def expel(self, unit_id: str, now_us: int) -> None:
         """Trust a unit no longer; without effect when it is not enrolled. Its keys go to `expelled/`, durably.
+
+        What was complete here by `now_us` can still be verified with them.
 
         Raises:
             CsuSettingsError: the storage refused.
@@ -104,7 +108,8 @@ class KeyStore:
         path, kept = self._units_directory / f"{unit_id}.jwks", self._expelled_directory / f"{unit_id}.jwks"
         try:
             make_directory(self._expelled_directory, 0o700)
-            both = _merged(entries, self._expelled.get(unit_id, []))
+            dated = [entry | {_INSTANT: now_us} for entry in entries]
+            both = _merged(dated, self._expelled.get(unit_id, []))
             write_file(kept, json.dumps({"keys": both}, indent=2).encode(), 0o644)
             path.unlink(missing_ok=True)
             fsync_directory(self._units_directory)
@@ -139,6 +144,11 @@ def _load_or_create(path: Path) -> SigningKey:
         raise CsuSettingsError(f"{path}: {error}; restore it from a copy: units trust this key") from error
 
 
+def _public_set(entries: list[dict[str, Any]]) -> dict[str, Any] | None:
+    kept = [{name: entry[name] for name in entry if name != _INSTANT} for entry in entries]
+    return {"keys": kept} if kept else None
+
+
 def _merged(newer: list[dict[str, Any]], older: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Both, each key once."""
     known = {entry["x"] for entry in newer}
@@ -147,6 +157,16 @@ def _merged(newer: list[dict[str, Any]], older: list[dict[str, Any]]) -> list[di
 
 def _read_sets(directory: Path, remedy: str) -> dict[str, list[dict[str, Any]]]:
     return {path.stem: _read_set(path, remedy) for path in sorted(directory.glob("*.jwks"))}
+
+
+def _read_expelled(path: Path) -> list[dict[str, Any]]:
+    """Each with its instant; one that was written without is not younger than its file."""
+    entries = _read_set(path, "restore it, or remove it: clips of the unit can then not be verified")
+    written_us = path.stat().st_mtime_ns // 1000
+    dated = [{_INSTANT: written_us} | entry for entry in entries]
+    if not all(isinstance(entry[_INSTANT], int) for entry in dated):
+        raise CsuSettingsError(f"{path}: {_INSTANT} is no number of microseconds; restore it, or take it out")
+    return dated
 
 
 def _read_set(path: Path, remedy: str) -> list[dict[str, Any]]:

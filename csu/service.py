@@ -170,7 +170,7 @@ class Service:
             return self._keys.upload_keys(unit_id)
 
         async def evidence_keys(unit_id: str) -> TrustedKeys | None:
-            return self._keys.evidence_keys(unit_id)
+            return self._keys.known_keys(unit_id)
 
         return Ingest(self._directory, upload_keys, verifier.on_complete, self._clock, evidence_keys=evidence_keys)
 
@@ -253,7 +253,7 @@ class Service:
         async def expel(unit_id: str) -> Expulsion:
             # The registry last: until then the command can be given again after a failure.
             await registry.run(stored_units.load_unit, unit_id)
-            await asyncio.to_thread(self._keys.expel, unit_id)
+            await asyncio.to_thread(self._keys.expel, unit_id, self._clock.wall_us())
             ingest.shut_out(unit_id)
             if self._broker is not None:
                 await asyncio.to_thread(self._broker.remove_user, unit_id)

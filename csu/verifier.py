@@ -191,9 +191,9 @@ class Verifier:
 
     async def _run_job(self, clip: ClipRecord, folder: Path) -> tuple[str | None, dict[str, Any]]:
         # What is here was let in while the unit was trusted; that it is shut out since takes nothing from it.
-        jwks = self._keys.evidence_jwks(clip.unit_id)
+        jwks = self._keys.evidence_jwks(clip.unit_id, clip.completed_us)
         if jwks is None:
-            return f"no key of unit {clip.unit_id} is known", {}
+            return f"no key of unit {clip.unit_id} is trusted for what came when this did", {}
         size_bytes = await asyncio.to_thread(_size_of, folder)
         command: list[str | Path] = [sys.executable, "-m", "csu.verify_job", folder]
         job = await asyncio.create_subprocess_exec(

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,8 @@ import pytest
 from csu.errors import CsuSettingsError
 from csu.keys import KeyStore
 from edge_agent.contract.jws import SigningKey, TrustedKeys
+
+EXPELLED_US = 1_790_000_000_000_000
 
 
 def test_the_signing_key_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
@@ -41,8 +44,8 @@ def test_an_expelled_unit_is_trusted_no_longer_and_its_keys_are_kept(tmp_path: P
     store = KeyStore(tmp_path)
     for key in (old, new):
         store.enrol("nomad-07", key.public_jwk())
-        store.expel("nomad-07")
-    store.expel("nomad-07")
+        store.expel("nomad-07", EXPELLED_US)
+    store.expel("nomad-07", EXPELLED_US)
     for reader in (store, KeyStore(tmp_path)):
         assert reader.units() == []
         assert reader.upload_keys("nomad-07") is None
@@ -54,22 +57,35 @@ def test_an_expelled_unit_is_trusted_no_longer_and_its_keys_are_kept(tmp_path: P
 def test_what_an_expelled_unit_sent_before_can_be_verified(tmp_path: Path) -> None:
     old, new = SigningKey.generate(), SigningKey.generate()
     store = KeyStore(tmp_path)
-    assert store.evidence_keys("nomad-07") is None
+    assert store.evidence_jwks("nomad-07", EXPELLED_US) is None
+    assert store.known_keys("nomad-07") is None
     store.enrol("nomad-07", old.public_jwk())
-    store.expel("nomad-07")
+    store.expel("nomad-07", EXPELLED_US)
     for reader in (store, KeyStore(tmp_path)):
-        kept = reader.evidence_keys("nomad-07")
-        assert kept is not None
-        assert kept.verify("manifest", old.sign("manifest", {})) == {}
+        assert reader.evidence_jwks("nomad-07", EXPELLED_US) == {"keys": [old.public_jwk()]}
+        assert reader.evidence_jwks("nomad-07", EXPELLED_US + 1) is None
     store.enrol("nomad-07", new.public_jwk())
     for reader in (store, KeyStore(tmp_path)):
-        both, uploads = reader.evidence_keys("nomad-07"), reader.upload_keys("nomad-07")
+        assert reader.evidence_jwks("nomad-07", EXPELLED_US) == {"keys": [new.public_jwk(), old.public_jwk()]}
+        assert reader.evidence_jwks("nomad-07", EXPELLED_US + 1) == {"keys": [new.public_jwk()]}
+        both, uploads = reader.known_keys("nomad-07"), reader.upload_keys("nomad-07")
         assert both is not None
         assert uploads is not None
         for key in (old, new):
             assert both.verify("manifest", key.sign("manifest", {})) == {}
         with pytest.raises(ValueError, match="signature"):
             uploads.verify("upload", old.sign("upload", {}))
+
+
+def test_a_key_that_was_expelled_without_an_instant_is_as_old_as_its_file(tmp_path: Path) -> None:
+    old = SigningKey.generate()
+    (tmp_path / "expelled").mkdir()
+    path = tmp_path / "expelled" / "nomad-07.jwks"
+    path.write_text(json.dumps({"keys": [old.public_jwk()]}))
+    os.utime(path, ns=(EXPELLED_US * 1000, EXPELLED_US * 1000))
+    store = KeyStore(tmp_path)
+    assert store.evidence_jwks("nomad-07", EXPELLED_US) == {"keys": [old.public_jwk()]}
+    assert store.evidence_jwks("nomad-07", EXPELLED_US + 1) is None
 
 
 @pytest.mark.parametrize("unit_id", ["csu", "Nomad", "a", "../x", "", "n" * 40])
@@ -97,7 +113,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: str | None)
     store = KeyStore(tmp_path)
     for unit_id in ("nomad-07", "nomad-08"):
         store.enrol(unit_id, SigningKey.generate().public_jwk())
-    store.expel("nomad-08")
+    store.expel("nomad-08", EXPELLED_US)
     path = tmp_path / name
     path.write_text(path.read_text()[:-10] if content is None else content)
     with pytest.raises(CsuSettingsError, match=name.replace("/", ".")):

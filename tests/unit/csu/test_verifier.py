@@ -174,10 +174,29 @@ async def test_a_clip_that_waits_while_its_unit_is_shut_out_is_verified(
     await asyncio.to_thread(keys.enrol, "nomad-07", UNIT_KEY.public_jwk())
     verifier = make_verifier(registry, keys, FakeClock(wall_us=NOW_US))
     await verifier.on_complete(unit_id="nomad-07", clip_id=clip.plan.clip_id, folder=clip.folder)
-    await asyncio.to_thread(keys.expel, "nomad-07")
+    await asyncio.to_thread(keys.expel, "nomad-07", NOW_US)
     assert await verifier._verify_pending()
     record = await registry.run(stored_clips.load_clip, "nomad-07", clip.plan.clip_id)
     assert (record.verdict, record.reason) == ("verified", None)
+
+
+@pytest.mark.parametrize("enrolled_again", [False, True])
+async def test_an_expelled_key_signs_no_clip_that_comes_later(
+    registry: Registry, keys: KeyStore, tmp_path: Path, enrolled_again: bool
+) -> None:
+    clip = await asyncio.to_thread(
+        lambda: saved_clip(tmp_path, rotated(tmp_path, make_units(3), 40), asked_s(0.5, 2.5), tmp_path / "clip")
+    )
+    await asyncio.to_thread(keys.enrol, "nomad-07", UNIT_KEY.public_jwk())
+    await asyncio.to_thread(keys.expel, "nomad-07", NOW_US - 1)
+    if enrolled_again:
+        await asyncio.to_thread(keys.enrol, "nomad-07", SigningKey.generate().public_jwk())
+    verifier = make_verifier(registry, keys, FakeClock(wall_us=NOW_US))
+    await verifier.on_complete(unit_id="nomad-07", clip_id=clip.plan.clip_id, folder=clip.folder)
+    assert await verifier._verify_pending()
+    record = await registry.run(stored_clips.load_clip, "nomad-07", clip.plan.clip_id)
+    assert record.verdict == "failed"
+    assert "key" in str(record.reason)
 
 
 async def test_a_clip_under_another_id_is_refused(registry: Registry, keys: KeyStore, tmp_path: Path) -> None:
