@@ -25,6 +25,7 @@ from csu.feed import Feed
 from csu.keys import KeyStore
 from csu.records import ClipRecord, CommandRecord
 from csu.registry import Registry
+from csu.verify_deadline import deadline_s
 from edge_agent.clock import Clock
 from edge_agent.contract.jws import SigningKey
 from edge_agent.contract.manifest import MANIFEST_FILE_NAME
@@ -34,8 +35,8 @@ _log = logging.getLogger(__name__)
 
 _ATTEMPTS = 3
 _ODD_ATTEMPTS = 5
-_BASE_TIMEOUT_S = 120.0
-_BYTES_PER_S = 2_000_000.0
+_AGAIN_US = 60_000_000
+"""A clip that could not be verified is looked at again so much later, however many others keep coming."""
 _MAX_REPORT_BYTES = 4_000_000
 _MAX_REASON_CHARACTERS = 500
 
@@ -51,6 +52,10 @@ def key_of(clip: ClipRecord) -> Key:
 
 class _JobFailedError(CsuError):
     """The verification process itself failed."""
+
+
+class _TooSlowError(_JobFailedError):
+    """The verification had not ended in its time: that says nothing of the clip."""
 
 
 class Verifier:
@@ -91,21 +96,27 @@ class Verifier:
     async def _verify_pending(self) -> bool:
         """Verify what waits; False when something could not be, which keeps no other clip waiting."""
         problem: Exception | None = None
-        looked_at: set[Key] = set()
+        failed_us: dict[Key, int] = {}
         try:
-            while (clip := await self._next(looked_at)) is not None:
-                looked_at.add(key_of(clip))
-                problem = await self._try(clip) or problem
+            while (clip := await self._next(failed_us)) is not None:
+                error = await self._try(clip)
+                if error is not None:
+                    failed_us[key_of(clip)] = self._clock.monotonic_us()
+                    problem = error
         except RegistryError as error:
             problem = error
         if problem is not None:
             _log.warning("verification: %s; trying again", problem)
         return problem is None
 
-    async def _next(self, looked_at: set[Key]) -> ClipRecord | None:
-        """The oldest pending clip of the unit that was served longest ago, so that none keeps the others waiting."""
+    async def _next(self, failed_us: dict[Key, int]) -> ClipRecord | None:
+        """The oldest pending clip of the unit that was served longest ago, so that none keeps the others waiting.
+
+        What failed, at an instant of the monotonic clock, waits for a while.
+        """
         pending = await self._registry.run(stored_clips.pending_clips)
-        waiting = [clip for clip in pending if key_of(clip) not in looked_at]
+        since_us = self._clock.monotonic_us() - _AGAIN_US
+        waiting = [clip for clip in pending if failed_us.get(key_of(clip), since_us) <= since_us]
         if not waiting:
             return None
         chosen = min(waiting, key=lambda clip: self._served.get(clip.unit_id, 0))
@@ -122,6 +133,8 @@ class Verifier:
             await self._verify(clip)
         except OSError as error:
             return error
+        except _TooSlowError as error:
+            return await self._count_slow(clip, error)
         except RegistryError:
             raise
         except Exception as error:  # noqa: BLE001 -- one odd clip must not end the verification of all others
@@ -148,6 +161,14 @@ class Verifier:
         if not self._is_last_try(clip):
             raise FileNotFoundError(reason)
         await self._save(clip, reason[:_MAX_REASON_CHARACTERS], {}, None)
+
+    async def _count_slow(self, clip: ClipRecord, error: _TooSlowError) -> Exception | None:
+        """The error when another try is left; else the clip ends here, without a receipt that nothing speaks for."""
+        if not self._is_last_try(clip):
+            return error
+        reason = f"not verified: {error}, {_ODD_ATTEMPTS} times; try csu verify {clip.folder}, or ask for less"
+        await self._save(clip, reason[:_MAX_REASON_CHARACTERS], {}, None)
+        return None
 
     async def _count_odd(self, clip: ClipRecord, error: Exception) -> Exception | None:
         """The error when another try is left; else the clip has failed, and the unit is told."""
@@ -179,11 +200,13 @@ class Verifier:
             return None  # another centre's, or of a registry that was lost
 
     async def _judge(self, clip: ClipRecord, folder: Path) -> tuple[str | None, dict[str, Any]]:
-        """Why the clip fails, None when it does not; and the whole report."""
+        """Why the clip fails, None when it does not; and the whole report. Raises _TooSlowError."""
         problem = ""
         for _ in range(_ATTEMPTS):
             try:
                 return await self._run_job(clip, folder)
+            except _TooSlowError:
+                raise
             except _JobFailedError as error:
                 problem = str(error)
                 _log.warning("clip %s: %s", clip.clip_id, error)
@@ -194,7 +217,8 @@ class Verifier:
         jwks = self._keys.evidence_jwks(clip.unit_id, clip.completed_us)
         if jwks is None:
             return f"no key of unit {clip.unit_id} is trusted for what came when this did", {}
-        size_bytes = await asyncio.to_thread(_size_of, folder)
+        # The machine may have been busy: each further try has twice the time.
+        allowed_s = await asyncio.to_thread(deadline_s, folder) * 2 ** self._tries.get(key_of(clip), 0)
         command: list[str | Path] = [sys.executable, "-m", "csu.verify_job", folder]
         job = await asyncio.create_subprocess_exec(
             *await asyncio.to_thread(bound, command, signal.SIGKILL),
@@ -203,10 +227,10 @@ class Verifier:
             start_new_session=True,
         )
         try:
-            async with asyncio.timeout(_BASE_TIMEOUT_S + size_bytes / _BYTES_PER_S):
+            async with asyncio.timeout(allowed_s):
                 output, _ = await job.communicate(json.dumps(jwks).encode())
         except TimeoutError as error:
-            raise _JobFailedError("it took too long") from error
+            raise _TooSlowError(f"it had not ended after {allowed_s:.0f} s") from error
         finally:
             if job.returncode is None:
                 job.kill()
@@ -281,7 +305,3 @@ def _digest(manifest: Path) -> str:
     """SHA-256 of the manifest's text as it was uploaded."""
     with manifest.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _size_of(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())

@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import json
 import sys
 from pathlib import Path
@@ -13,13 +14,16 @@ from csu.keys import KeyStore
 from csu.records import ClipRecord, CommandRecord
 from csu.registry import Registry
 from csu.verifier import _ODD_ATTEMPTS, Verifier, mismatch, misplaced, sign_receipt
+from csu.verify_deadline import deadline_s
 from edge_agent.clock import FakeClock
 from edge_agent.contract.jws import SigningKey, TrustedKeys
 from edge_agent.contract.manifest import MANIFEST_FILE_NAME
 from edge_agent.contract.messages import Receipt
 from tests.builders import make_units
+from tests.support.clips import make_part, make_plan
 from tests.support.recording import rotated
 from tests.support.saved_clips import UNIT_KEY, asked_s, saved_clip
+from tests.unit.csu.ingest_parts import signed_manifest
 from tests.unit.csu.replies import COMMAND_ID, NOW_US, make_command
 
 PARAMS = {"camera": "main", "from": "2026-03-29T00:00:00.000Z", "to": "2026-03-29T00:01:00.000Z"}
@@ -279,3 +283,70 @@ async def test_units_take_turns(
         await deliver("nomad-08", number)
     assert await verifier._verify_pending()
     assert judged == ["7:1", "8:5", "9:9", "7:2", "8:6", "7:3", "7:4"]
+
+
+async def test_a_verification_that_takes_too_long_signs_nothing(
+    registry: Registry, keys: KeyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed_s: list[float] = []
+
+    def deadline_s(_folder: Path) -> float:
+        allowed_s.append(0.1)
+        return 0.1
+
+    monkeypatch.setattr("csu.verifier.deadline_s", deadline_s)
+    endless = [sys.executable, "-c", "import signal; signal.pause()"]
+    monkeypatch.setattr("csu.verifier.bound", lambda _command, _signal: endless)
+    verifier = make_verifier(registry, keys, FakeClock(wall_us=NOW_US))
+    (tmp_path / "clip").mkdir()
+    (tmp_path / "clip" / MANIFEST_FILE_NAME).write_text("a.b.c")
+    await verifier.on_complete(unit_id="nomad-07", clip_id=COMMAND_ID, folder=tmp_path / "clip")
+    for tries in range(1, _ODD_ATTEMPTS):
+        assert not await verifier._verify_pending()
+        assert len(allowed_s) == tries
+        assert (await registry.run(stored_clips.load_clip, "nomad-07", COMMAND_ID)).verdict == "pending"
+    assert await verifier._verify_pending()
+    record = await registry.run(stored_clips.load_clip, "nomad-07", COMMAND_ID)
+    assert record.verdict == "failed"
+    assert "not verified" in str(record.reason)
+    assert await registry.run(stored_clips.due_receipts, NOW_US + 10**12) == []
+
+
+async def test_clips_that_keep_coming_keep_no_failed_one_waiting(
+    registry: Registry, keys: KeyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FakeClock(wall_us=NOW_US)
+    verifier = make_verifier(registry, keys, clock)
+    judged: list[str] = []
+    (tmp_path / MANIFEST_FILE_NAME).write_text("a.b.c")
+
+    async def deliver(number: int) -> None:
+        await verifier.on_complete(unit_id="nomad-07", clip_id=f"{COMMAND_ID[:-2]}{number:02}", folder=tmp_path)
+
+    async def judge(_verifier: Verifier, clip: ClipRecord, _folder: Path) -> tuple[str | None, dict[str, Any]]:
+        judged.append(clip.clip_id[-2:])
+        clock.advance(20.0)
+        if len(judged) == 1:
+            await deliver(1)
+            raise OSError(errno.EMFILE, "so the test wants it")
+        if len(judged) < 10:
+            await deliver(len(judged))
+        return "torn", {}
+
+    monkeypatch.setattr(Verifier, "_judge", judge)
+    await deliver(0)
+    await verifier._verify_pending()
+    assert judged.index("00", 1) == 4
+
+
+def test_the_time_for_a_verification_follows_bytes_and_pictures(tmp_path: Path) -> None:
+    (tmp_path / "part1.mp4").write_bytes(b"0" * 1000)
+    manifest_file = tmp_path / MANIFEST_FILE_NAME
+    manifest_file.write_text("a.b.c")
+    least_s = deadline_s(tmp_path)
+    assert 60 < least_s < 600
+    part = make_part(b"", [("segments/1.mp4", 0, 5)])
+    manifest_file.write_bytes(signed_manifest(make_plan((part.model_copy(update={"samples": 36_000}),))))
+    assert least_s + 3500 < deadline_s(tmp_path) < least_s + 3700
+    manifest_file.write_bytes(signed_manifest(make_plan((part.model_copy(update={"samples": 10**12}),))))
+    assert deadline_s(tmp_path) < 24 * 3600
