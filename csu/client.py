@@ -61,7 +61,8 @@ class Client:
         """A command each time something about it changed, until its end (a clip's: its verdict).
 
         Raises:
-            ServiceUnreachableError: nothing changed for `silence_s`, or the service is gone.
+            ServiceUnreachableError: nothing changed for `silence_s`, a delivered clip's verdict included, or the
+                service is gone.
         """
         seen: tuple[int, str | None] | None = None
         heard_us = self._clock.monotonic_us()
@@ -73,13 +74,8 @@ class Client:
                 yield command, clip
             if _is_over(command, clip):
                 return
-            if clip is not None:  # it is verified here, which takes its time; no word of the unit is waited for
-                heard_us = self._clock.monotonic_us()
             if self._clock.monotonic_us() - heard_us > silence_s * 1e6:
-                raise ServiceUnreachableError(
-                    f"nothing was heard of {command.unit_id} for {silence_s:.0f} s (command {command_id},"
-                    f" {command.state}); the service goes on asking, see: csu units"
-                )
+                raise ServiceUnreachableError(_silence(command, clip, silence_s))
             self._clock.sleep(_POLL_S)
 
     def watch(self, unit_id: str | None) -> Iterator[dict[str, Any]]:
@@ -132,6 +128,18 @@ class Client:
         data = None if body is None else json.dumps(body).encode()
         connection.request(method, path, data, {"Authorization": f"Bearer {token}"})
         return connection.getresponse()
+
+
+def _silence(command: CommandRecord, clip: ClipRecord | None, silence_s: float) -> str:
+    if clip is not None:
+        return (
+            f"clip {clip.clip_id} has arrived, and has no verdict after {silence_s:.0f} s; the service goes on"
+            f" verifying it, its files lie in {clip.folder}"
+        )
+    return (
+        f"nothing was heard of {command.unit_id} for {silence_s:.0f} s (command {command.command_id},"
+        f" {command.state}); the service goes on asking, see: csu units"
+    )
 
 
 def _is_over(command: CommandRecord, clip: ClipRecord | None) -> bool:

@@ -6,6 +6,8 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,23 +63,30 @@ def run(context: Context) -> int:
             "lifetime_s": _LIFETIME_S,
         }
     )
-    print(f"asked {arguments.unit} for {arguments.camera}, {local_text(start_us)} to {local_text(end_us)}")
-    print(f"clip {command.command_id}", flush=True)
-    if not any(unit.is_online for unit in context.client.units() if unit.unit_id == arguments.unit):
-        print(f"{arguments.unit} is not online; the request waits for it", flush=True)
+    with _telling_that_it_goes_on(command):
+        print(f"asked {arguments.unit} for {arguments.camera}, {local_text(start_us)} to {local_text(end_us)}")
+        print(f"clip {command.command_id}", flush=True)
+        if not any(unit.is_online for unit in context.client.units() if unit.unit_id == arguments.unit):
+            print(f"{arguments.unit} is not online; the request waits for it", flush=True)
     return follow(context, command)
+
+
+@contextmanager
+def _telling_that_it_goes_on(command: CommandRecord) -> Iterator[None]:
+    """For who stops to listen before the end: by Ctrl-C, or by `csu clip … | head -1`."""
+    try:
+        yield
+    except (KeyboardInterrupt, BrokenPipeError):
+        complain(f"the request goes on; to end it: csu cancel {command.unit_id} {command.command_id}")
+        raise
 
 
 def follow(context: Context, command: CommandRecord) -> int:
     """Show a clip's way until its verdict, then put its files into `--out`."""
     last, clip = command, None
-    try:
-        with make_view(context.clock) as view:
-            for last, clip in context.client.follow(command.command_id, context.arguments.timeout):
-                _show(view, last, clip)
-    except KeyboardInterrupt:
-        complain(f"the request goes on; to end it: csu cancel {command.unit_id} {command.command_id}")
-        raise
+    with _telling_that_it_goes_on(command), make_view(context.clock) as view:
+        for last, clip in context.client.follow(command.command_id, context.arguments.timeout):
+            _show(view, last, clip)
     if clip is None:
         check_end(last)
         return FAILED

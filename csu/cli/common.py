@@ -60,7 +60,7 @@ def add_order(parser: argparse.ArgumentParser, silence_s: float = DEFAULT_SILENC
         type=float,
         default=silence_s,
         metavar="SECONDS",
-        help="give up after so long without a sign of the unit (default: %(default)s)",
+        help="give up after so long without a sign of the unit, or a verdict (default: %(default)s)",
     )
 
 

@@ -3,15 +3,18 @@ import os
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from csu import demo
+from csu.cli import clip
 from csu.cli.ask import probe_rows
 from csu.cli.clip import check_folder, deliver, interval_of
 from csu.cli.common import (
+    Context,
     check_end,
     clock_text,
     complain,
@@ -26,6 +29,7 @@ from csu.cli.enrol import read_key, settings_text, write_unit_files
 from csu.cli.parser import build_parser, exit_code, join_times, main
 from csu.cli.progress import BarView, LineView
 from csu.cli.units import line_of
+from csu.client import Client
 from csu.errors import (
     BrokerError,
     CommandFailedError,
@@ -205,6 +209,31 @@ def test_bad_serve_settings_are_named(
 ) -> None:
     assert main(["serve", "--dir", str(tmp_path / "csu"), *words]) == 2
     assert named in capsys.readouterr().err
+
+
+def test_a_request_that_nobody_listens_to_any_more_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def follow(_client: Client, _command_id: str, _silence_s: float) -> Iterator[tuple[CommandRecord, None]]:
+        yield record("running"), None
+        raise BrokenPipeError
+
+    monkeypatch.setattr(Client, "follow", follow)
+    words = [
+        "clip",
+        "nomad-07",
+        "--camera",
+        "main",
+        "--reference",
+        "R",
+        "--purpose",
+        "P",
+        "-o",
+        str(tmp_path / "out"),
+    ]
+    with pytest.raises(BrokenPipeError):
+        clip.follow(Context(build_parser().parse_args(words), FakeClock()), record("waiting"))
+    assert f"the request goes on; to end it: csu cancel nomad-07 {COMMAND_ID}" in capsys.readouterr().err
 
 
 def record(state: str, reply: dict[str, Any] | None = None) -> CommandRecord:
