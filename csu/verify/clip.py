@@ -66,6 +66,7 @@ def verify_clip(path: Path, trusted: TrustedKeys | KeysOf | None = None, *, deco
         clip_id=manifest.clip_id if manifest else None,
         unit_id=manifest.unit_id if manifest else None,
         left_out=findings.left_out,
+        left_out_errors=findings.left_out_errors,
         summary=_summary(manifest) if manifest else {},
     )
 

@@ -28,6 +28,7 @@ class Findings:
     def __init__(self) -> None:
         self.kept: list[Finding] = []
         self.left_out = 0
+        self.left_out_errors = 0
 
     def add(self, severity: Severity, place: str, message: str) -> None:
         """Remember one."""
@@ -36,7 +37,10 @@ class Findings:
             return
         if len(self.kept) >= _MAX_FINDINGS:
             self.left_out += 1
-            if severity != "error" or not self._make_room():
+            if severity != "error":
+                return
+            if not self._make_room():
+                self.left_out_errors += 1
                 return
         self.kept.append(finding)
 
@@ -88,6 +92,8 @@ class Verdict:
     unit_id: str | None = None
     left_out: int = 0
     """Findings beyond those listed."""
+    left_out_errors: int = 0
+    """How many of those are errors."""
     summary: dict[str, Any] = field(default_factory=dict)
     """What the manifest says of the clip: camera, intervals, reference, clock."""
 
@@ -102,7 +108,7 @@ class Verdict:
         errors = [str(finding) for finding in self.findings if finding.severity == "error"]
         if not errors:
             return None
-        more = len(errors) - 3 + self.left_out
+        more = len(errors) - 3 + self.left_out_errors
         return "; ".join(errors[:3]) + (f"; and {more} more" if more > 0 else "")
 
     def to_object(self) -> dict[str, Any]:
