@@ -17,6 +17,8 @@ from edge_agent.paho_connection import (
 )
 
 RECEIVE_MAXIMUM = 64
+_MAX_PACKET_BYTES = 262_144
+"""Twice what the own broker passes (`csu.broker_files`); another one may pass anything, for us to hold in memory."""
 _KEEPALIVE_S = 30
 _SESSION_EXPIRY_S = 30 * 24 * 3600
 _ANSWER_TIMEOUT_S = 15.0
@@ -133,6 +135,7 @@ def _options_of(settings: BusSettings) -> ConnectionOptions:
         keepalive_s=_KEEPALIVE_S,
         session_expiry_s=_SESSION_EXPIRY_S,
         receive_maximum=RECEIVE_MAXIMUM,
+        max_packet_bytes=_MAX_PACKET_BYTES,
         username=settings.username,
         read_password=lambda: settings.password,
         ca_file=settings.ca_file,
