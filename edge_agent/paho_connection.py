@@ -183,8 +183,9 @@ class PahoConnection:
         """End the network thread's wait whatever the network does."""
         connection = self._client.socket()
         if isinstance(connection, socket.socket):
+            # Not SSLSocket.shutdown: it drops the TLS state first, under the network thread that uses it.
             with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
     async def _answer(self, code: MQTTErrorCode, packet_id: int | None) -> bool:
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS or packet_id is None or self._ended.done():

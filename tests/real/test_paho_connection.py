@@ -2,10 +2,12 @@
 
 import asyncio
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -118,3 +120,17 @@ async def test_a_broker_may_fill_the_window_that_it_was_given() -> None:
         await until(lambda: len(arrived) == RECEIVE_MAXIMUM, what="all messages")
         assert not ends
         await connection.close(1)
+
+
+async def test_a_connection_is_severed_with_its_tls_state_untouched() -> None:
+    broker = Broker(CONNACK)
+    async with serving(broker) as url:
+        connection = PahoConnection(options(url), ERRORS, lambda: None, lambda _reason: None)
+        plain = await asyncio.to_thread(socket.create_connection, ("127.0.0.1", urlsplit(url).port))
+        context = ssl.create_default_context()
+        with context.wrap_socket(plain, server_hostname="broker", do_handshake_on_connect=False) as secured:
+            secured.setblocking(False)
+            connection._client.socket = lambda: secured  # type: ignore[method-assign]  # -- as if it were connected
+            connection._sever()
+            assert secured._sslobj is not None  # type: ignore[attr-defined]  # -- what the network thread uses
+            await until(lambda: broker.ended == 1, what="the connection's end")
