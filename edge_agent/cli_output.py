@@ -3,8 +3,11 @@
 Python ignores SIGPIPE, and has to: a connection that ends must not end a recorder. So what ends other tools comes as
 BrokenPipeError, at some `print` or at the interpreter's last flush. A command of ours then ends as those do, without
 a word, with the code that a shell shows for a tool which SIGPIPE ended. What it told of was done before.
+
+Output that goes to a file on a full disk ends a command with one sentence.
 """
 
+import errno
 import os
 import select
 import signal
@@ -13,13 +16,18 @@ from collections.abc import Callable
 from typing import TextIO
 
 EXIT_UNREAD = 128 + signal.SIGPIPE
+EXIT_UNWRITTEN = 1
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 def run_read_or_not(command: Callable[[], int]) -> int:
-    """Run a command and bring its output out; its exit code, or `EXIT_UNREAD` when nobody reads that.
+    """Run a command and bring its output out; its exit code, or the one for output that does not get there.
+
+    That is `EXIT_UNREAD` when nobody reads it, `EXIT_UNWRITTEN` when no room is left for it.
 
     Raises:
         BrokenPipeError: of another pipe than standard output and standard error.
+        OSError: the command's own.
     """
     try:
         try:
@@ -35,7 +43,22 @@ def run_read_or_not(command: Callable[[], int]) -> int:
         for stream in unread:
             _drop(stream)
         return EXIT_UNREAD
+    except OSError as error:
+        if error.errno not in _NO_ROOM or sys.stdout is None or not _takes_no_more(sys.stdout):
+            raise
+        _drop(sys.stdout)
+        print(f"standard output cannot be written: {error.strerror}", file=sys.stderr)
+        return EXIT_UNWRITTEN
     return code
+
+
+def _takes_no_more(stream: TextIO) -> bool:
+    """Whether a further line cannot be written either."""
+    try:
+        print(file=stream, flush=True)
+    except OSError:
+        return True
+    return False
 
 
 def _flush() -> None:

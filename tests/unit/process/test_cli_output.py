@@ -1,5 +1,6 @@
 """Commands whose output nobody reads any more end silently, as other tools do."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.cli_output import EXIT_UNREAD, run_read_or_not
+from edge_agent.cli_output import EXIT_UNREAD, EXIT_UNWRITTEN, run_read_or_not
 
 SETTINGS = '[unit]\nid = "nomad-07"\ndata_dir = "data"\n[[camera]]\nname = "main"\nsource = "test:"\n'
 
@@ -53,6 +54,27 @@ def test_help_that_nobody_reads_ends_silently(unread: int, word: str) -> None:
 def test_a_complaint_that_nobody_reads_ends_a_command_too(unread: int, tmp_path: Path) -> None:
     missing = str(tmp_path / "missing.toml")
     assert edge_agent("status", "--config", missing, stdout=subprocess.DEVNULL, stderr=unread) == (EXIT_UNREAD, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "buffered"),
+    [(["identity", "--config"], True), (["identity", "--config"], False), (["--version"], True)],
+)
+def test_output_that_does_not_fit_ends_a_command_with_one_sentence(
+    settings_file: Path, words: list[str], buffered: bool
+) -> None:
+    more = [str(settings_file)] if len(words) > 1 else []
+    with Path("/dev/full").open("wb") as full:  # every write to it fails (full(4))
+        code, said = edge_agent(*words, *more, stdout=full.fileno(), buffered=buffered)
+    assert (code, said) == (EXIT_UNWRITTEN, "standard output cannot be written: No space left on device\n")
+
+
+def test_a_commands_own_full_disk_is_not_standard_outputs() -> None:
+    def fail() -> int:
+        raise OSError(errno.ENOSPC, "of the ring")
+
+    with pytest.raises(OSError, match="of the ring"):
+        run_read_or_not(fail)
 
 
 def test_a_command_without_standard_output_works(settings_file: Path) -> None:
