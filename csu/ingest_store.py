@@ -27,6 +27,7 @@ from uuid import uuid4
 from pydantic import Field
 
 from csu.errors import ContractError, UploadRefusedError
+from edge_agent.contract.manifest import MANIFEST_FILE_NAME
 from edge_agent.contract.model import ContractModel
 from edge_agent.contract.names import HexId
 from edge_agent.contract.upload import UploadMetadata
@@ -173,7 +174,7 @@ class UploadStore:
         """A new upload, durable; complete from the start when its clip has arrived with a file of this length.
 
         Raises:
-            UploadRefusedError: 400, its clip has arrived with a file of this name and another length.
+            UploadRefusedError: 400, its clip has arrived with a file of this name and another length, or without one.
             OSError: the storage refused.
         """
         info = UploadInfo(upload_id=uuid4().hex, metadata=metadata, length_bytes=length_bytes, created_us=now_us)
@@ -181,6 +182,8 @@ class UploadStore:
         has_arrived = upload.arrived_path.exists()
         if has_arrived and upload.arrived_path.stat().st_size != length_bytes:
             raise UploadRefusedError(400, f"this {metadata.kind} is already here, with another length")
+        if not has_arrived and upload.arrived_path.with_name(MANIFEST_FILE_NAME).exists():
+            raise UploadRefusedError(400, f"this clip is already here, without {metadata.filename}")
         make_directory(upload.folder)
         if not has_arrived:
             os.close(os.open(upload.data_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))

@@ -39,6 +39,20 @@ async def test_a_forgotten_upload_opens_no_way_to_replace_its_file(unit: RawUnit
     assert await asyncio.to_thread((folder / "part1.mp4").read_bytes) == b"12345"
 
 
+async def test_a_clip_that_has_arrived_gets_no_further_file(unit: RawUnit, centre: Centre) -> None:
+    folder, paths = await arrived_clip(unit, centre)
+    for _ in range(LIMITS.max_uploads_per_unit - len(paths)):
+        assert (await unit.create(9, metadata(clip_id=str(uuid.uuid4())))).status == 201
+    assert (
+        await unit.create(9, metadata(clip_id=str(uuid.uuid4())))
+    ).status == 201  # those that arrived are forgotten
+    for index in (1, 2):
+        refused = await unit.create(7, metadata(index=index, filename="another.mp4"))
+        assert (refused.status, "already here" in refused.text) == (400, True)
+    names = await asyncio.to_thread(lambda: {path.name for path in folder.iterdir()})
+    assert names == {"part1.mp4", MANIFEST_FILE_NAME}
+
+
 @pytest.mark.parametrize("gone", ["clips", "ingest/*/data"])
 async def test_an_upload_whose_bytes_are_gone_is_made_anew(unit: RawUnit, centre: Centre, gone: str) -> None:
     if gone == "clips":
