@@ -130,12 +130,17 @@ class Verifier:
             RegistryError: nothing can be stored now.
         """
         try:
-            await self._verify(clip)
+            return await self._verify_or_count(clip)
         except OSError as error:
             return error
+
+    async def _verify_or_count(self, clip: ClipRecord) -> Exception | None:
+        """As `_try`; raises OSError too."""
+        try:
+            await self._verify(clip)
         except _TooSlowError as error:
             return await self._count_slow(clip, error)
-        except RegistryError:
+        except (OSError, RegistryError):
             raise
         except Exception as error:  # noqa: BLE001 -- one odd clip must not end the verification of all others
             _log.exception("clip %s of %s: verification", clip.clip_id, clip.unit_id)

@@ -258,6 +258,25 @@ async def test_an_odd_clip_ends_no_other_ones_verification(
     assert len(await registry.run(stored_clips.due_receipts, NOW_US)) == 2
 
 
+async def test_an_odd_clip_whose_files_go_ends_no_verification(
+    registry: Registry, keys: KeyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest_file = tmp_path / MANIFEST_FILE_NAME
+    manifest_file.write_text("a.b.c")
+
+    async def judge(_verifier: Verifier, clip: ClipRecord, _folder: Path) -> tuple[str | None, dict[str, Any]]:
+        if verifier._tries.get((clip.unit_id, clip.clip_id)) == _ODD_ATTEMPTS - 1:
+            await asyncio.to_thread(manifest_file.unlink)
+        raise ValueError("so the test wants it")
+
+    monkeypatch.setattr(Verifier, "_judge", judge)
+    verifier = make_verifier(registry, keys, FakeClock(wall_us=NOW_US))
+    await verifier.on_complete(unit_id="nomad-07", clip_id=COMMAND_ID, folder=tmp_path)
+    for _ in range(_ODD_ATTEMPTS):
+        assert not await verifier._verify_pending()
+    assert (await registry.run(stored_clips.load_clip, "nomad-07", COMMAND_ID)).verdict == "pending"
+
+
 async def test_units_take_turns(
     registry: Registry, keys: KeyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
