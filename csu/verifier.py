@@ -35,6 +35,7 @@ _log = logging.getLogger(__name__)
 
 _ATTEMPTS = 3
 _ODD_ATTEMPTS = 5
+_SLOW_ATTEMPTS = 3
 _AGAIN_US = 60_000_000
 """A clip that could not be verified is looked at again so much later, however many others keep coming."""
 _MAX_REPORT_BYTES = 4_000_000
@@ -169,9 +170,9 @@ class Verifier:
 
     async def _count_slow(self, clip: ClipRecord, error: _TooSlowError) -> Exception | None:
         """The error when another try is left; else the clip ends here, without a receipt that nothing speaks for."""
-        if not self._is_last_try(clip):
+        if not self._is_last_try(clip, _SLOW_ATTEMPTS):
             return error
-        reason = f"not verified: {error}, {_ODD_ATTEMPTS} times; try csu verify {clip.folder}, or ask for less"
+        reason = f"not verified: {error}, {_SLOW_ATTEMPTS} times; try csu verify {clip.folder}, or ask for less"
         await self._save(clip, reason[:_MAX_REASON_CHARACTERS], {}, None)
         return None
 
@@ -185,11 +186,11 @@ class Verifier:
         await self._save(clip, reason, {}, receipt)
         return None
 
-    def _is_last_try(self, clip: ClipRecord) -> bool:
+    def _is_last_try(self, clip: ClipRecord, attempts: int = _ODD_ATTEMPTS) -> bool:
         tries = self._tries.pop(key_of(clip), 0) + 1
-        if tries < _ODD_ATTEMPTS:
+        if tries < attempts:
             self._tries[key_of(clip)] = tries
-        return tries >= _ODD_ATTEMPTS
+        return tries >= attempts
 
     async def _save(self, clip: ClipRecord, reason: str | None, report: dict[str, Any], receipt: str | None) -> None:
         now_us = self._clock.wall_us()
@@ -222,8 +223,7 @@ class Verifier:
         jwks = self._keys.evidence_jwks(clip.unit_id, clip.completed_us)
         if jwks is None:
             return f"no key of unit {clip.unit_id} is trusted for what came when this did", {}
-        # The machine may have been busy: each further try has twice the time.
-        allowed_s = await asyncio.to_thread(deadline_s, folder) * 2 ** self._tries.get(key_of(clip), 0)
+        allowed_s = await asyncio.to_thread(deadline_s, folder, self._tries.get(key_of(clip), 0))
         command: list[str | Path] = [sys.executable, "-m", "csu.verify_job", folder]
         job = await asyncio.create_subprocess_exec(
             *await asyncio.to_thread(bound, command, signal.SIGKILL),

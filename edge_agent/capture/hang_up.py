@@ -40,10 +40,14 @@ def _shut_down(descriptor: int) -> bool:
     if not stat.S_ISSOCK(os.fstat(duplicate).st_mode):
         os.close(duplicate)
         return False
-    with socket.socket(fileno=duplicate) as connection:
-        is_tcp = connection.family in {socket.AF_INET, socket.AF_INET6} and connection.type == socket.SOCK_STREAM
-        with suppress(OSError):  # it listens, or has been shut down already
-            if is_tcp and connection.getpeername():
-                connection.shutdown(socket.SHUT_RDWR)
-                return True
+    try:
+        connection = socket.socket(fileno=duplicate)
+    except OSError:
+        os.close(duplicate)
+        return False
+    is_tcp = connection.family in {socket.AF_INET, socket.AF_INET6} and connection.type == socket.SOCK_STREAM
+    with connection, suppress(OSError):  # it listens, or has been shut down already
+        if is_tcp and connection.getpeername():
+            connection.shutdown(socket.SHUT_RDWR)
+            return True
     return False

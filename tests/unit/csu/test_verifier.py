@@ -13,7 +13,7 @@ from csu.feed import Feed
 from csu.keys import KeyStore
 from csu.records import ClipRecord, CommandRecord
 from csu.registry import Registry
-from csu.verifier import _ODD_ATTEMPTS, Verifier, mismatch, misplaced, sign_receipt
+from csu.verifier import _ODD_ATTEMPTS, _SLOW_ATTEMPTS, Verifier, mismatch, misplaced, sign_receipt
 from csu.verify_deadline import deadline_s
 from edge_agent.clock import FakeClock
 from edge_agent.contract.jws import SigningKey, TrustedKeys
@@ -309,7 +309,7 @@ async def test_a_verification_that_takes_too_long_signs_nothing(
 ) -> None:
     allowed_s: list[float] = []
 
-    def deadline_s(_folder: Path) -> float:
+    def deadline_s(_folder: Path, _tries: int) -> float:
         allowed_s.append(0.1)
         return 0.1
 
@@ -320,7 +320,7 @@ async def test_a_verification_that_takes_too_long_signs_nothing(
     (tmp_path / "clip").mkdir()
     (tmp_path / "clip" / MANIFEST_FILE_NAME).write_text("a.b.c")
     await verifier.on_complete(unit_id="nomad-07", clip_id=COMMAND_ID, folder=tmp_path / "clip")
-    for tries in range(1, _ODD_ATTEMPTS):
+    for tries in range(1, _SLOW_ATTEMPTS):
         assert not await verifier._verify_pending()
         assert len(allowed_s) == tries
         assert (await registry.run(stored_clips.load_clip, "nomad-07", COMMAND_ID)).verdict == "pending"
@@ -362,10 +362,11 @@ def test_the_time_for_a_verification_follows_bytes_and_pictures(tmp_path: Path) 
     (tmp_path / "part1.mp4").write_bytes(b"0" * 1000)
     manifest_file = tmp_path / MANIFEST_FILE_NAME
     manifest_file.write_text("a.b.c")
-    least_s = deadline_s(tmp_path)
+    least_s = deadline_s(tmp_path, 0)
     assert 60 < least_s < 600
     part = make_part(b"", [("segments/1.mp4", 0, 5)])
     manifest_file.write_bytes(signed_manifest(make_plan((part.model_copy(update={"samples": 36_000}),))))
-    assert least_s + 3500 < deadline_s(tmp_path) < least_s + 3700
+    assert least_s + 700 < deadline_s(tmp_path, 0) < least_s + 740
+    assert deadline_s(tmp_path, 2) == pytest.approx(4 * deadline_s(tmp_path, 0))
     manifest_file.write_bytes(signed_manifest(make_plan((part.model_copy(update={"samples": 10**12}),))))
-    assert deadline_s(tmp_path) < 24 * 3600
+    assert deadline_s(tmp_path, 0) == deadline_s(tmp_path, 3) <= 4 * 3600
