@@ -16,6 +16,8 @@ T = TypeVar("T")
 HOLD_US = 1_000_000
 MAX_HELD = 128
 """Packets; at 120 a second as long as `HOLD_US`."""
+_PATIENCE_S = 0.2
+"""A full batch takes a few milliseconds."""
 
 
 class Batch(Generic[T]):
@@ -51,14 +53,19 @@ class Batch(Generic[T]):
                 self._take_all()
 
     def hand_over(self) -> None:
-        """Hand over what is held, in any thread; raises nothing: a failure is the next `push`'s, and `failure`."""
-        with self._lock:
-            if self._failure is not None:
-                return
-            try:
+        """Hand over what is held, in any thread; raises nothing: a failure is the next `push`'s, and `failure`.
+
+        While `take` hangs in another thread nothing is handed over: the writer, who asks, must not hang with it.
+        """
+        if not self._lock.acquire(timeout=_PATIENCE_S):
+            return
+        try:
+            if self._failure is None:
                 self._take_all()
-            except Exception as error:  # noqa: BLE001 -- raised in the thread whose packets these are
-                self._failure = error
+        except Exception as error:  # noqa: BLE001 -- raised in the thread whose packets these are
+            self._failure = error
+        finally:
+            self._lock.release()
 
     def _take_all(self) -> None:
         held, self._held = self._held, []

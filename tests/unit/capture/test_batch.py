@@ -1,5 +1,7 @@
 """Packets are held back for a while, in order, and never for good."""
 
+import threading
+
 import pytest
 
 from edge_agent.capture.batch import HOLD_US, MAX_HELD, Batch
@@ -48,6 +50,27 @@ def test_whoever_asks_gets_what_is_held_once() -> None:
     taker.batch.push(0, 0, is_urgent=False)
     taker.batch.hand_over()
     assert taker.taken == [0]
+
+
+def test_whoever_asks_does_not_hang_with_the_thread_whose_packets_these_are() -> None:
+    began, gate = threading.Event(), threading.Event()
+
+    def hang(_packet: int) -> None:
+        began.set()
+        gate.wait(60)
+
+    batch = Batch(hang)
+    hanging = threading.Thread(target=batch.push, args=(0, 0), kwargs={"is_urgent": True})
+    hanging.start()
+    assert began.wait(10)
+    asking = threading.Thread(target=batch.hand_over)
+    asking.start()
+    asking.join(10)
+    came_back = not asking.is_alive()
+    gate.set()
+    hanging.join(10)
+    asking.join(10)
+    assert came_back
 
 
 def test_a_failure_in_another_thread_is_the_pushing_ones() -> None:
