@@ -12,7 +12,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from edge_agent import __version__
@@ -82,11 +82,16 @@ def _of_ring(settings: Settings, camera: CameraSettings, request: PlanRequest, c
     with open_or_ask(data_dir, camera, ring_context(settings, clock), clock) as ring:
         try:
             yield data_dir / _plan(ring, request, clock).plan_file
-        except BaseException:
-            with suppress(RingError):  # the reason is what is told
-                ring.release(request.clip_id)
-            raise
-        ring.release(request.clip_id)
+        finally:
+            _release(ring, request.clip_id)
+
+
+def _release(ring: RingAccess, clip_id: str) -> None:
+    """Let the footage go; when that fails, whatever else is under way is told all the same."""
+    try:
+        ring.release(clip_id)
+    except RingError as error:
+        print(f"edge-agent: the plan of clip {clip_id} stays, and keeps its footage: {error}", file=sys.stderr)
 
 
 @contextmanager
