@@ -26,7 +26,7 @@ class StandstillWatch:
         self._clock = clock
         self._after_effect_us = round(after_effect_s * 1e6)
         self._wait: _Wait | None = None
-        """What is waited for now. One reference, swapped whole."""
+        """The wait that goes on. One reference, swapped whole."""
         self._last: _Wait | None = None
         """The last standstill. One reference, swapped whole."""
 

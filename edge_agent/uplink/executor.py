@@ -122,7 +122,7 @@ class Executor:
             return
         try:
             await self._clips.clean_up(current)
-        except Exception:
+        except Exception:  # a second defect: raised, it would end the task group and every other command with it
             logger.exception("clip %s is not released before the link starts again", current.command_id)
 
     async def _end(self, current: Entry, error: Exception) -> None:
