@@ -197,24 +197,37 @@ async def test_a_client_that_ends_its_requests_gets_its_answers(server: RingServ
     await until(lambda: not server._writers, what="the connection ended")
 
 
-async def test_what_a_client_asked_that_ended_its_requests_and_left_is_not_begun(
-    server: RingServer, client: RingClient, ring: FakeRing
-) -> None:
+async def hold_workers_up(client: RingClient, ring: FakeRing) -> list["asyncio.Task[list[str]]"]:
+    """Both workers are busy until the ring's gate opens."""
     ring.gate.clear()
     asked = [asyncio.create_task(client.plans()) for _ in range(2)]
     await until(lambda: len(ring.waiting) == 2, what="both workers held up")
-    _, writer = await asyncio.open_unix_connection(server.socket_path)
-    request = PlanRequest(clip_id=clip_id(1), interval=INTERVAL, requester=REQUESTER)
-    writer.write(request.to_json() + b"\n")
-    writer.write_eof()
-    await until(lambda: server._waiting == 3, what="the request waiting")
-    writer.transport.abort()
+    return asked
+
+
+async def check_that_nothing_begins(
+    server: RingServer, ring: FakeRing, asked: list["asyncio.Task[list[str]]"]
+) -> None:
+    """What waits behind the held up workers is dropped when they go on: its client has left."""
     refused = b"x" * (MAX_REQUEST_BYTES + 10) + b"\n"  # answered by the loop, behind the client's leaving
     assert json.loads(await exchange(server.socket_path, refused))["ok"] is False
     ring.gate.set()
     assert [await task for task in asked] == [[clip_id(1), clip_id(2)]] * 2
     await until(lambda: server._waiting == 0, what="all requests worked off")
     assert ring.requests == []
+
+
+async def test_what_a_client_asked_that_ended_its_requests_and_left_is_not_begun(
+    server: RingServer, client: RingClient, ring: FakeRing
+) -> None:
+    asked = await hold_workers_up(client, ring)
+    _, writer = await asyncio.open_unix_connection(server.socket_path)
+    request = PlanRequest(clip_id=clip_id(1), interval=INTERVAL, requester=REQUESTER)
+    writer.write(request.to_json() + b"\n")
+    writer.write_eof()
+    await until(lambda: server._waiting == 3, what="the request waiting")
+    writer.transport.abort()
+    await check_that_nothing_begins(server, ring, asked)
 
 
 async def test_connections_are_bounded_and_the_most_idle_gives_way(server: RingServer, client: RingClient) -> None:
@@ -245,19 +258,12 @@ async def test_an_idle_client_is_dropped(tmp_path: Path, ring: FakeRing) -> None
 async def test_what_a_client_that_left_had_asked_is_not_begun(
     server: RingServer, client: RingClient, ring: FakeRing
 ) -> None:
-    ring.gate.clear()
-    asked = [asyncio.create_task(client.plans()) for _ in range(2)]
-    await until(lambda: len(ring.waiting) == 2, what="both workers held up")
+    asked = await hold_workers_up(client, ring)
     hasty = RingClient(server.socket_path, answer_timeout_s=0.2)
     with pytest.raises(RingUnavailableError):
         await hasty.plan(PlanRequest(clip_id=clip_id(1), interval=INTERVAL, requester=REQUESTER))
     assert server._waiting == 3
-    refused = b"x" * (MAX_REQUEST_BYTES + 10) + b"\n"  # answered by the loop, behind the client's leaving
-    assert json.loads(await exchange(server.socket_path, refused))["ok"] is False
-    ring.gate.set()
-    assert [await task for task in asked] == [[clip_id(1), clip_id(2)]] * 2
-    await until(lambda: server._waiting == 0, what="all requests worked off")
-    assert ring.requests == []
+    await check_that_nothing_begins(server, ring, asked)
 
 
 async def test_a_stale_socket_file_is_replaced(tmp_path: Path, ring: FakeRing) -> None:

@@ -1,5 +1,8 @@
 """Replies and orders as the tests of the centre need them."""
 
+from typing import Any
+
+from csu.records import CommandRecord
 from csu.stored_commands import NewCommand
 from edge_agent.contract.messages import Reply
 
@@ -36,4 +39,24 @@ def make_command(
         token="a.b.c",
         issued_us=NOW_US,
         expires_us=NOW_US + lifetime_us,
+    )
+
+
+def make_record(state: str, reply: dict[str, Any] | None = None, version: int = 1) -> CommandRecord:
+    """An order as the service tells of it."""
+    return CommandRecord.from_object(
+        {
+            "command_id": COMMAND_ID,
+            "unit_id": "nomad-07",
+            "cmd": "clip.request",
+            "params": {},
+            "operator": "a",
+            "role": "operator",
+            "issued_us": NOW_US,
+            "expires_us": NOW_US,
+            "state": state,
+            "reply": reply,
+            "sent": 1,
+            "version": version,
+        }
     )

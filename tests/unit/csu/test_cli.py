@@ -41,7 +41,7 @@ from csu.errors import (
 from csu.records import CommandRecord
 from edge_agent.clock import FakeClock
 from edge_agent.contract.jws import SigningKey
-from tests.unit.csu.replies import COMMAND_ID, NOW_US
+from tests.unit.csu.replies import COMMAND_ID, NOW_US, make_record
 
 ENROLMENT: dict[str, Any] = {
     "unit_id": "nomad-07",
@@ -215,7 +215,7 @@ def test_a_request_that_nobody_listens_to_any_more_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def follow(_client: Client, _command_id: str, _silence_s: float) -> Iterator[tuple[CommandRecord, None]]:
-        yield record("running"), None
+        yield make_record("running"), None
         raise BrokenPipeError
 
     monkeypatch.setattr(Client, "follow", follow)
@@ -232,38 +232,19 @@ def test_a_request_that_nobody_listens_to_any_more_goes_on(
         str(tmp_path / "out"),
     ]
     with pytest.raises(BrokenPipeError):
-        clip.follow(Context(build_parser().parse_args(words), FakeClock()), record("waiting"))
+        clip.follow(Context(build_parser().parse_args(words), FakeClock()), make_record("waiting"))
     assert f"the request goes on; to end it: csu cancel nomad-07 {COMMAND_ID}" in capsys.readouterr().err
 
 
-def record(state: str, reply: dict[str, Any] | None = None) -> CommandRecord:
-    return CommandRecord.from_object(
-        {
-            "command_id": COMMAND_ID,
-            "unit_id": "nomad-07",
-            "cmd": "clip.request",
-            "params": {},
-            "operator": "a",
-            "role": "operator",
-            "issued_us": NOW_US,
-            "expires_us": NOW_US,
-            "state": state,
-            "reply": reply,
-            "sent": 1,
-            "version": 1,
-        }
-    )
-
-
 def test_the_end_of_a_command_says_what_the_unit_said() -> None:
-    check_end(record("done"))
+    check_end(make_record("done"))
     with pytest.raises(CommandFailedError, match="no such footage") as caught:
-        check_end(record("rejected", {"error": {"code": "interval-empty", "message": "no such footage"}}))
+        check_end(make_record("rejected", {"error": {"code": "interval-empty", "message": "no such footage"}}))
     assert caught.value.code == "interval-empty"
     with pytest.raises(CommandFailedError, match="cancelled"):
-        check_end(record("cancelled"))
+        check_end(make_record("cancelled"))
     with pytest.raises(ServiceUnreachableError, match="clock"):
-        check_end(record("expired", {"error": {"code": "clock-unknown", "message": "no clock"}}))
+        check_end(make_record("expired", {"error": {"code": "clock-unknown", "message": "no clock"}}))
 
 
 def test_clips_are_linked_and_nothing_is_overwritten(tmp_path: Path) -> None:

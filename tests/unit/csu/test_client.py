@@ -9,27 +9,9 @@ from csu.client import Client
 from csu.errors import ServiceUnreachableError
 from csu.records import ClipRecord, CommandRecord
 from edge_agent.clock import FakeClock
-from tests.unit.csu.replies import COMMAND_ID, NOW_US
+from tests.unit.csu.replies import COMMAND_ID, NOW_US, make_record
 
 Looks = Iterator[tuple[CommandRecord, ClipRecord | None]]
-
-
-def command(state: str, version: int = 1) -> CommandRecord:
-    return CommandRecord.from_object(
-        {
-            "command_id": COMMAND_ID,
-            "unit_id": "nomad-07",
-            "cmd": "clip.request",
-            "params": {},
-            "operator": "a",
-            "role": "operator",
-            "issued_us": NOW_US,
-            "expires_us": NOW_US,
-            "state": state,
-            "sent": 1,
-            "version": version,
-        }
-    )
 
 
 def clip(verdict: str) -> ClipRecord:
@@ -46,7 +28,11 @@ def follow(looks: Looks, monkeypatch: pytest.MonkeyPatch, silence_s: float = 300
 @pytest.mark.parametrize("state", ["failed", "cancelled", "expired", "done"])
 def test_a_delivered_clip_is_followed_to_its_verdict(state: str, monkeypatch: pytest.MonkeyPatch) -> None:
     looks = iter(
-        [(command("running"), None), (command(state, 2), clip("pending")), (command(state, 2), clip("verified"))]
+        [
+            (make_record("running"), None),
+            (make_record(state, version=2), clip("pending")),
+            (make_record(state, version=2), clip("verified")),
+        ]
     )
     assert follow(looks, monkeypatch) == [("running", None), (state, "pending"), (state, "verified")]
 
@@ -54,10 +40,10 @@ def test_a_delivered_clip_is_followed_to_its_verdict(state: str, monkeypatch: py
 def test_a_verification_is_waited_for_as_long_as_the_unit(monkeypatch: pytest.MonkeyPatch) -> None:
     def looks(pending: int) -> Looks:
         for _ in range(1000):
-            yield command("running"), None
+            yield make_record("running"), None
         for _ in range(pending):
-            yield command("running"), clip("pending")
-        yield command("running"), clip("verified")
+            yield make_record("running"), clip("pending")
+        yield make_record("running"), clip("verified")
 
     assert follow(looks(1000), monkeypatch)[-1] == ("running", "verified")
     with pytest.raises(ServiceUnreachableError, match=r"no verdict after 300 s.*/clips/a"):
@@ -65,7 +51,7 @@ def test_a_verification_is_waited_for_as_long_as_the_unit(monkeypatch: pytest.Mo
 
 
 def test_silence_of_the_unit_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    looks = iter([(command("running"), None)] * 3000)
+    looks = iter([(make_record("running"), None)] * 3000)
     with pytest.raises(ServiceUnreachableError, match="nothing was heard of nomad-07 for 300 s"):
         follow(looks, monkeypatch)
 

@@ -103,17 +103,24 @@ async def test_an_unreadable_manifest_is_handed_over_for_a_verdict(
     await until(lambda: centre.arrived, what="arrival")
 
 
-async def test_a_damaged_arrival_keeps_no_centre_from_starting(tmp_path: Path) -> None:
-    keys = {UNIT_ID: trusted(KEY)}
-    async with aiohttp.ClientSession() as session, running_ingest(tmp_path / "csu", keys) as centre:
+KEYS = {UNIT_ID: trusted(KEY)}
+
+
+async def leave_an_arrival(directory: Path) -> None:
+    """A centre ends before what arrived could be handed over."""
+    async with aiohttp.ClientSession() as session, running_ingest(directory, KEYS) as centre:
         centre.fail = True
         unit = RawUnit(session, KEY, centre.url)
         await unit.upload(b"12345")
         await unit.upload(signed_manifest(plan_of(5)), manifest_metadata())
         await until(lambda: centre.arrived, what="arrival")
+
+
+async def test_a_damaged_arrival_keeps_no_centre_from_starting(tmp_path: Path) -> None:
+    await leave_an_arrival(tmp_path / "csu")
     (record,) = await asyncio.to_thread(lambda: list((tmp_path / "csu" / "arrivals").iterdir()))
     await asyncio.to_thread(record.write_bytes, b"{")
-    async with running_ingest(tmp_path / "csu", keys) as centre:
+    async with running_ingest(tmp_path / "csu", KEYS) as centre:
         await until(lambda: centre.arrived, what="arrival, found again from the uploads")
         damaged = record.with_name(record.name + ".damaged")
         await until(lambda: list(record.parent.iterdir()) == [damaged], what="end of the record")
@@ -130,14 +137,8 @@ async def test_what_could_not_be_handed_over_is_tried_again(unit: RawUnit, centr
 
 
 async def test_what_was_not_handed_over_is_handed_over_at_start(tmp_path: Path) -> None:
-    keys = {UNIT_ID: trusted(KEY)}
-    async with aiohttp.ClientSession() as session, running_ingest(tmp_path / "csu", keys) as centre:
-        centre.fail = True
-        unit = RawUnit(session, KEY, centre.url)
-        await unit.upload(b"12345")
-        await unit.upload(signed_manifest(plan_of(5)), manifest_metadata())
-        await until(lambda: centre.arrived, what="arrival")
-    async with running_ingest(tmp_path / "csu", keys) as centre:
+    await leave_an_arrival(tmp_path / "csu")
+    async with running_ingest(tmp_path / "csu", KEYS) as centre:
         await until(lambda: centre.arrived, what="arrival")
         await until(lambda: not list((tmp_path / "csu" / "arrivals").iterdir()), what="end of the record")
 

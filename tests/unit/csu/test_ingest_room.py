@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,12 +22,16 @@ async def test_a_unit_cannot_open_uploads_without_end(unit: RawUnit) -> None:
     assert statuses == [201] * 5 + [429]
 
 
+def have_arrived(centre: Centre, clips: int) -> Callable[[], bool]:
+    return lambda: len(centre.arrived) == clips
+
+
 async def test_what_has_arrived_takes_no_upload_from_a_unit(unit: RawUnit, centre: Centre) -> None:
     for number in range(1, 5):  # two uploads each; five are allowed at once
         clip_id = str(uuid.uuid4())
         await unit.upload(b"12345", metadata(clip_id=clip_id))
         await unit.upload(signed_manifest(plan_of(5)), manifest_metadata(clip_id=clip_id))
-        await until(lambda number=number: len(centre.arrived) == number, what="arrival")  # type: ignore[misc]  # bound now
+        await until(have_arrived(centre, number), what="arrival")
         await until(lambda: not list((centre.directory / "arrivals").iterdir()), what="end of the record")
     repeated = await unit.create(5, metadata(clip_id=centre.arrived[0][1]))
     assert (repeated.status, repeated.headers["Upload-Offset"]) == (201, "5")

@@ -1,0 +1,50 @@
+"""Pictures that a source holds back are asked for, and none is later on the disk for it."""
+
+from dataclasses import replace
+
+import pytest
+
+from edge_agent.buffer.ring import Ring
+from edge_agent.buffer.segment_scan import scan_segment
+from tests.support.polling import wait_until
+from tests.support.rings import RingBench, held_segments, synced
+
+
+class Holding:
+    """A ring, and a source that holds back all but its first picture."""
+
+    def __init__(self, bench: RingBench) -> None:
+        self.ring: Ring = bench.open(before_flush=self._hand_over)
+        bench.start(self.ring)
+        first, *self._held = bench.stream(0.8).units
+        self.pictures = 1 + len(self._held)
+        self.ring.write(first)
+
+    def _hand_over(self) -> None:
+        while self._held:
+            self.ring.write(self._held.pop(0))
+
+
+def test_what_is_held_back_is_written_when_the_ring_is_closed(bench: RingBench) -> None:
+    holding = Holding(bench)
+    holding.ring.close()
+    result = scan_segment(bench.files()[1], bench.directory)
+    assert result.info is not None
+    assert len(result.info.samples) == holding.pictures
+
+
+def test_what_is_held_back_is_written_with_what_it_belongs_to(bench: RingBench) -> None:
+    holding = Holding(bench)
+    written = synced(holding.ring, holding.pictures)
+    wait_until(bench.while_time_passes(written), what="all of it on the disk")
+    (segment,) = held_segments(holding.ring)
+    assert list(segment.fragments.samples) == [holding.pictures]
+    holding.ring.close()
+    assert not bench.fatal
+
+
+def test_the_last_picture_is_as_old_as_it_is_in_hand(bench: RingBench, ring: Ring) -> None:
+    bench.start(ring)
+    now_us = bench.clock.monotonic_us()
+    ring.write(replace(bench.stream(0.2).units[0], received_us=now_us - 400_000))
+    assert ring.state_figures().last_frame_age_s == pytest.approx(0.4)
