@@ -8,6 +8,7 @@ from typing import Any
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet, OKPKey
+from joserfc.jws import JWSRegistry
 
 from edge_agent.contract.errors import SignatureError
 from edge_agent.contract.model import canonical_json
@@ -20,6 +21,8 @@ MEDIA_TYPES = {
     "upload": "csu-upload+jwt",
 }
 """The `typ` header of each kind, so that one kind of document never passes for another (RFC 8725 §3.11)."""
+MAX_TOKEN_CHARACTERS = 128_000
+"""The longest token that is read, unless the kind of document has its own limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +110,15 @@ class TrustedKeys:
             raise SignatureError("a JWK set is a JSON object")
         return cls.from_jwks(document)
 
-    def verify(self, kind: str, token: str) -> dict[str, Any]:
+    def verify(self, kind: str, token: str, max_characters: int = MAX_TOKEN_CHARACTERS) -> dict[str, Any]:
         """Check a signed document and return its payload.
 
         Raises:
-            SignatureError: not a JWS, another kind, an unknown key, or a signature that does not hold.
+            SignatureError: not a JWS, longer than `max_characters`, another kind, an unknown key, or a signature
+                that does not hold.
         """
         try:
-            signed = jws.deserialize_compact(token, self.keys, algorithms=[ALGORITHM])
+            signed = jws.deserialize_compact(token, self.keys, registry=_registry(max_characters))
             payload = json.loads(signed.payload)
         except (ValueError, KeyError, TypeError, JoseError, RecursionError) as error:
             raise SignatureError(f"signature not accepted: {type(error).__name__}: {error}") from error
@@ -123,3 +127,10 @@ class TrustedKeys:
         if not isinstance(payload, dict):
             raise SignatureError("the payload is not a JSON object")
         return payload
+
+
+def _registry(max_characters: int) -> JWSRegistry:
+    """What the library accepts; its own limit of the payload is less than a long clip's manifest."""
+    registry = JWSRegistry(algorithms=[ALGORITHM])
+    registry.max_payload_length = max_characters
+    return registry

@@ -84,7 +84,7 @@ def read_manifest(token: str, trusted: TrustedKeys) -> Manifest:
         raise ContractError(f"the manifest has {len(token)} characters, at most {MAX_MANIFEST_BYTES} are read")
     if not _is_canonical(token):
         raise SignatureError("the manifest's text is not base64url as it is written")
-    return Manifest.from_object(trusted.verify("manifest", token))
+    return Manifest.from_object(trusted.verify("manifest", token, MAX_MANIFEST_BYTES))
 
 
 def _is_canonical(token: str) -> bool:

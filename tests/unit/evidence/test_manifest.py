@@ -1,6 +1,7 @@
 import pytest
 
 from edge_agent.contract.clip import ClockStatement
+from edge_agent.contract.fragment_digests import FragmentDigests
 from edge_agent.contract.jws import SigningKey, TrustedKeys
 from edge_agent.contract.manifest import read_manifest
 from edge_agent.errors import ContractError, SignatureError
@@ -56,3 +57,18 @@ def test_another_key_and_another_kind_of_document_are_refused() -> None:
 def test_a_signed_document_of_another_shape_is_a_contract_error() -> None:
     with pytest.raises(ContractError, match="Manifest: clip_id"):
         read_manifest(KEY.sign("manifest", {"schema": "manifest/1"}), TRUSTED)
+
+
+def test_the_manifest_of_a_day_is_read() -> None:
+    """Libraries limit what they read to less."""
+    rows = [(1 + second // 60, second % 60, second, 500_000, bytes([second % 256]) * 32) for second in range(86_400)]
+    part = make_part(b"", [("a.mp4", 0, 9)]).model_copy(update={"fragments": FragmentDigests.of_rows(rows)})
+    token = sign_manifest(build_manifest(make_plan((part,)), DIGESTS[:1]), KEY)
+    assert len(token) > 1_000_000
+    assert len(read_manifest(token, TRUSTED).parts[0].fragments) == 86_400
+
+
+def test_a_token_that_is_too_long_is_refused() -> None:
+    token = KEY.sign("command", {"text": "x" * 120_000})
+    with pytest.raises(SignatureError, match="exceeds"):
+        TRUSTED.verify("command", token)
