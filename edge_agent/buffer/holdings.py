@@ -240,6 +240,18 @@ class Holdings:
                     found.update(self._catalogue.overlapping(boot_id, start_us, end_us))
             return sorted(found)
 
+    def is_outside(self, before: int | None, after: int | None, interval: Interval) -> bool:
+        """Whether what lies between two held segments, None beyond the last, is certainly outside an interval."""
+        with self._lock:
+            if after is not None:
+                row = self._catalogue.rows_of(after)[0]
+                if self._clock.utc_us(row.boot_id, row.start_us) <= interval.start_us:
+                    return True
+            if before is None:
+                return False
+            row = self._catalogue.rows_of(before)[-1]
+            return self._clock.utc_us(row.boot_id, row.end_us) >= interval.end_us
+
     def neighbours(self, sequence: int) -> tuple[int | None, int | None]:
         """The held segments before and after a sequence number."""
         with self._lock:

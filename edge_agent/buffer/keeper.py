@@ -12,6 +12,7 @@ While UTC is not known, an age is only what certainly passed: monotonic time of 
 import logging
 import shutil
 import threading
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ from edge_agent.buffer.recovery import FileIndexer, mark_index_damaged
 from edge_agent.buffer.retention import Limits, Victim, below_floor, expired, for_a_write, over_limits
 from edge_agent.buffer.sampler import SAMPLE_INTERVAL_S, Sampler
 from edge_agent.clock import Clock
+from edge_agent.contract.clip import Interval
 from edge_agent.errors import RingStorageError
 
 logger = logging.getLogger(__name__)
@@ -90,6 +92,20 @@ class Keeper:
     def files_to_index(self) -> int:
         """Files that a rebuild has still to read."""
         return len(self._unknown)
+
+    def may_bring(self, interval: Interval) -> bool:
+        """Whether a file that a rebuild has still to read may hold footage of an interval.
+
+        What files hold follows one another as their numbers do: those between two held segments lie between them.
+        """
+        unknown = self._unknown
+        place = 0
+        while place < len(unknown):
+            before, after = self._holdings.neighbours(unknown[place])
+            if not self._holdings.is_outside(before, after, interval):
+                return True
+            place = len(unknown) if after is None else bisect_left(unknown, after, place)
+        return False
 
     def rebuild(self, unknown: list[int], indexer: FileIndexer) -> None:
         """Index these files, oldest first, a few a round; call it before `start`."""

@@ -12,6 +12,7 @@ from edge_agent.buffer.segment import UtcEstimate
 from edge_agent.buffer.write_figures import WriteFigures
 from edge_agent.clock import Clock
 from edge_agent.contract.access_unit import AccessUnit, CodecConfig, GapCause
+from edge_agent.contract.clip import Interval
 from edge_agent.contract.names import CameraName, HexId, UnitId
 from edge_agent.contract.ring_protocol import ClockState, RecorderState
 from edge_agent.contract.segment_format import PositionStamp
@@ -154,9 +155,9 @@ class LiveState:
                 return "camera-lost"
             return None if stream.last_frame_us is not None else stream.gap_cause
 
-    def is_rebuilding(self) -> bool:
-        """Files wait to be indexed."""
-        return self._keeper.files_to_index > 0
+    def may_find_more(self, interval: Interval) -> bool:
+        """Whether a lost index that is being rebuilt may come to know footage of an interval."""
+        return self._keeper.may_bring(interval)
 
     def timeline(self) -> list[Span]:
         """Footage and gaps up to now."""

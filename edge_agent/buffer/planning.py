@@ -176,6 +176,15 @@ class Planner:
                 self._restore(request.clip_id, pin)
                 raise
 
+    def _check_all_is_known(self, interval: Interval, reach_us: int = 0) -> None:
+        """Refuse, for now, what would be a clip with holes where the footage lies in files that nobody read yet."""
+        if self._live.may_find_more(Interval(start_us=interval.start_us - reach_us, end_us=interval.end_us)):
+            raise RingRequestError(
+                ErrorCode.STORAGE_ERROR,
+                f"the index is being rebuilt and does not know all footage from {format_utc(interval.start_us)}"
+                f" to {format_utc(interval.end_us)} yet: ask again",
+            )
+
     def _restore(self, clip_id: str, pin: Pin | None) -> None:
         """A request that failed leaves the pins as they were."""
         with self._holdings.lock:
@@ -197,6 +206,7 @@ class Planner:
         return result
 
     def _plan(self, request: PlanRequest, now_us: int) -> PlanResult:
+        self._check_all_is_known(request.interval)
         self._pin(request, self._live.capacity_bytes(), reserved=False)
         segments = self._segments(request)
         spans = self._live.timeline()
@@ -283,7 +293,8 @@ class Planner:
         """The segments before, back to the key frame that the interval's first picture is decoded from; pinned.
 
         Raises:
-            RingRequestError: they would exceed the share of the ring that clips may hold.
+            RingRequestError: they would exceed the share of the ring that clips may hold, or lie in files that nobody
+                read yet.
         """
         capacity_bytes = self._live.capacity_bytes()
         found: list[SegmentInfo] = []
@@ -291,6 +302,7 @@ class Planner:
         while _begin_90k(first) > farthest_90k and not self._can_begin(first, request.interval.start_us):
             before = self._read(self._pin_before(first, request.clip_id, capacity_bytes))
             if not before:
+                self._check_all_is_known(request.interval, MAX_REACH_S * 1_000_000)
                 break
             first = before[0]
             found[:0] = before
@@ -328,10 +340,6 @@ class Planner:
 
     def _nothing(self, interval: Interval, spans: Sequence[Span]) -> RingRequestError:
         asked = f"{format_utc(interval.start_us)} to {format_utc(interval.end_us)}"
-        if self._live.is_rebuilding():
-            return RingRequestError(
-                ErrorCode.STORAGE_ERROR, f"nothing found from {asked} yet: the index is being rebuilt; ask again"
-            )
         if not spans:
             return RingRequestError(ErrorCode.INTERVAL_EMPTY, "the ring holds no footage yet")
         if interval.end_us <= spans[0].start_us:

@@ -171,6 +171,34 @@ def test_while_the_index_is_rebuilt_old_footage_is_asked_for_again_not_denied(be
     ring.close()
 
 
+def test_while_the_index_is_rebuilt_no_clip_is_planned_with_holes(bench: RingBench) -> None:
+    """Footage that is found, footage that is not yet, footage that is."""
+    begin_us = bench.clock.wall_us()
+    recorded(bench, 4 * (AT_ONCE + 30))
+    end_us = bench.clock.wall_us()
+    (bench.directory / "index.db").unlink()
+    ring = bench.open(record=False)
+    newest_us = ring.coverage(1).oldest_us
+    assert newest_us is not None
+    assert newest_us > begin_us + 60 * SECOND_US
+    for start_us in (newest_us - 10 * SECOND_US, begin_us):
+        with pytest.raises(RingRequestError, match="ask again") as refusal:
+            bench.ask(ring, start_us, end_us)
+        assert refusal.value.code == "storage-error"
+    assert ring.plans() == []
+    ring._keeper.round()
+    assert ring._keeper.files_to_index
+    assert bench.ask(ring, begin_us, begin_us + 20 * SECOND_US).state == "planned"
+    with pytest.raises(RingRequestError, match="ask again"):
+        bench.ask(ring, newest_us - 10 * SECOND_US, end_us, 2)
+    assert bench.ask(ring, newest_us + SECOND_US, end_us, 3).state == "planned"
+    ring._keeper.round()
+    delivered = bench.ask(ring, begin_us, end_us, 2).delivered
+    assert delivered is not None
+    assert delivered.end_us - delivered.start_us >= 4 * (AT_ONCE + 30) * SECOND_US - SECOND_US
+    ring.close()
+
+
 def test_who_opens_a_ring_of_nobody_finds_all_of_it_without_its_index(bench: RingBench) -> None:
     begin_us = bench.clock.wall_us()
     recorded(bench, 4 * (AT_ONCE + 30))
