@@ -1,5 +1,6 @@
 """Segments on disk for tests, as the ring writes them."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from edge_agent.buffer.assembler import Assembler
@@ -15,9 +16,15 @@ def utc_of(capture_us: int) -> UtcEstimate:
 
 
 def write_segments(
-    root: Path, stream: Stream, *, first_sequence: int = 1, segment_s: float = 60.0, cause: GapCause = "start"
+    root: Path,
+    stream: Stream,
+    *,
+    first_sequence: int = 1,
+    segment_s: float = 60.0,
+    cause: GapCause = "start",
+    file_of: Callable[[int], str] = "{:08d}.mp4".format,
 ) -> list[SegmentInfo]:
-    """Write a stream into `root` as closed segments, each fragment synced; files are named by their sequence."""
+    """Write a stream into `root` as closed segments, each fragment synced; `file_of` names them by their sequence."""
     assembler = Assembler(segment_s)
     fragments = assembler.start_stream(stream.config, cause)
     for unit in stream.units:
@@ -35,7 +42,9 @@ def write_segments(
                 wall_us=utc_of(capture_us).utc_us,
                 monotonic_us=capture_us,
             )
-            writers.append(SegmentWriter.create(root, f"{sequence:08d}.mp4", header, fragment.opening.config))
+            file = file_of(sequence)
+            (root / file).parent.mkdir(parents=True, exist_ok=True)
+            writers.append(SegmentWriter.create(root, file, header, fragment.opening.config))
         writers[-1].append(fragment.units, utc_of(capture_us), closed_early=fragment.closed_early)
         writers[-1].sync()
     for writer in writers:
