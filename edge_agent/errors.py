@@ -150,6 +150,10 @@ class TransferRefusedError(UplinkError):
     """The ingest refused an upload for good; the message holds its words."""
 
 
+class TransferTooLargeError(TransferRefusedError):
+    """The ingest, or a proxy before it, takes no request of that size."""
+
+
 class TransferInterruptedError(UplinkError):
     """An upload was interrupted and may be resumed; `retry_after_s` is what the ingest asked for, if it did."""
 

@@ -4,13 +4,16 @@ An ingest syncs before it answers, and the link is idle meanwhile: over a fast l
 most of their time waiting. Over a slow one a large request would keep an urgent clip waiting. So a request carries
 what the link lately took in two seconds, and never less than the settings say. How much is sent twice after a cut
 does not depend on it: the ingest keeps what came of a request.
+
+Proxies take no request beyond a limit of theirs (nginx: 1 MB unless told otherwise; common: 100 MB). Whoever answers
+413 to a request that grew gets none that is larger than the settings say.
 """
 
 from edge_agent.clock import Clock
 
 _REQUEST_S = 2.0
-_MAX_BYTES = 256_000_000
-_GROWTH = 4
+_MAX_BYTES = 1_000_000_000
+_GROWTH = 16
 
 
 class ChunkSize:
@@ -21,6 +24,7 @@ class ChunkSize:
         self._clock = clock
         self._size_bytes = least_bytes
         self._began_us = 0
+        self._may_grow = True
 
     def begin(self) -> int:
         """A request begins: how much it should carry."""
@@ -29,10 +33,18 @@ class ChunkSize:
 
     def end(self, sent_bytes: int) -> None:
         """The request was answered."""
+        if not self._may_grow:
+            return
         seconds = max(self._clock.monotonic_us() - self._began_us, 1000) / 1e6
         wanted_bytes = round(sent_bytes / seconds * _REQUEST_S)
         ceiling_bytes = max(self._least_bytes, min(self._size_bytes * _GROWTH, _MAX_BYTES))
         self._size_bytes = min(max(wanted_bytes, self._least_bytes), ceiling_bytes)
+
+    def too_large(self, sent_bytes: int) -> bool:
+        """The request was refused for its size: whether a smaller one is worth trying; none is larger from now on."""
+        self._size_bytes = self._least_bytes
+        self._may_grow = False
+        return sent_bytes > self._least_bytes
 
     def interrupted(self) -> None:
         """The link failed: begin small again."""

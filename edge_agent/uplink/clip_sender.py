@@ -23,6 +23,7 @@ from edge_agent.errors import (
     TransferInterruptedError,
     TransferLostError,
     TransferRefusedError,
+    TransferTooLargeError,
 )
 from edge_agent.settings import UploadSettings
 from edge_agent.uplink.blocks import ByteSource, ChunkBody, RunningDigest, TextSource
@@ -183,6 +184,10 @@ class ClipSender:
         except TransferInterruptedError:
             self._chunk_size.interrupted()
             raise
+        except TransferTooLargeError as error:
+            if not self._chunk_size.too_large(size_bytes):
+                raise
+            raise TransferInterruptedError(f"{error}; going on with smaller requests") from error
         self._chunk_size.end(reached - offset)
         return reached
 

@@ -7,6 +7,7 @@ https://tus.io/protocols/resumable-upload. What is retried and what is not is de
 | transport error, time-out, 408, 409, 423, 425, 429, 5xx, an answer that makes no sense | TransferInterruptedError |
 | 404, 410 of an upload that was created | TransferLostError |
 | 401: the first in a row (the clock may be wrong: see upload_token) | TransferInterruptedError |
+| 413: the request is too large, or all of the upload | TransferTooLargeError |
 | any other 4xx, 3xx, a `Location` on another origin | TransferRefusedError, with the server's words |
 """
 
@@ -23,7 +24,12 @@ from yarl import URL
 from edge_agent.clock import Clock
 from edge_agent.contract.errors import ContractError
 from edge_agent.contract.upload import TUS_VERSION, UploadMetadata, origin_of
-from edge_agent.errors import TransferInterruptedError, TransferLostError, TransferRefusedError
+from edge_agent.errors import (
+    TransferInterruptedError,
+    TransferLostError,
+    TransferRefusedError,
+    TransferTooLargeError,
+)
 from edge_agent.uplink.blocks import ChunkBody
 from edge_agent.uplink.upload_token import UploadTokens
 
@@ -164,6 +170,8 @@ class TusClient:
             self._note_unauthorised(answer, told)
         if answer.status in _RETRIED or answer.status >= 500 or answer.status < 300:
             raise TransferInterruptedError(told, self._retry_after_s(answer.headers.get("Retry-After")))
+        if answer.status == 413:
+            raise TransferTooLargeError(told)
         raise TransferRefusedError(told)
 
     def _note_unauthorised(self, answer: Answer, told: str) -> None:

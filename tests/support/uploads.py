@@ -7,6 +7,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
 from csu.ingest import Ingest, IngestLimits
 from csu.ingest_server import IngestServer
 from edge_agent.buffer.clip.store import write_plan
@@ -97,6 +100,18 @@ def trusted(key: SigningKey) -> TrustedKeys:
     return TrustedKeys.from_jwks(key.public_jwk())
 
 
+def refusing_beyond(max_body_bytes: int) -> Middleware:
+    """What answers 413 to a request with a larger body."""
+
+    @web.middleware
+    async def refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if (request.content_length or 0) > max_body_bytes:
+            return web.Response(status=413, text="too large", headers={"Connection": "close"})
+        return await handler(request)
+
+    return refuse
+
+
 @asynccontextmanager
 async def running_ingest(
     directory: Path,
@@ -104,8 +119,12 @@ async def running_ingest(
     limits: IngestLimits | None = None,
     port: int = 0,
     kept_keys: dict[str, TrustedKeys] | None = None,
+    max_body_bytes: int | None = None,
 ) -> AsyncIterator[Centre]:
-    """An ingest on a port of its own; `kept_keys` verify manifests, `keys` too unless given."""
+    """An ingest on a port of its own; `kept_keys` verify manifests, `keys` too unless given.
+
+    With `max_body_bytes` it refuses larger requests before it reads their body, as proxies do.
+    """
     arrived: list[tuple[str, str, Path]] = []
 
     async def look_up(unit_id: str) -> TrustedKeys | None:
@@ -122,6 +141,8 @@ async def running_ingest(
     limits = limits or IngestLimits(reserve_bytes=0)
     ingest = Ingest(directory, look_up, on_complete, SystemClock(), evidence_keys=look_up_kept, limits=limits)
     centre = Centre(directory, "", ingest, keys, arrived)
+    if max_body_bytes is not None:
+        ingest.app.middlewares.append(refusing_beyond(max_body_bytes))
     server = IngestServer(ingest, port=port)
     centre.url = await server.start()
     try:

@@ -20,11 +20,12 @@ def test_a_slow_link_gets_chunks_of_the_settings() -> None:
 
 
 def test_a_fast_link_gets_what_it_takes_in_two_seconds() -> None:
-    assert chunks(FakeClock(), 25_000_000, 4) == [4_000_000, 16_000_000, 50_000_000, 50_000_000]
+    assert chunks(FakeClock(), 25_000_000, 3) == [4_000_000, 50_000_000, 50_000_000]
+    assert chunks(FakeClock(), 50_000_000, 4) == [4_000_000, 64_000_000, 100_000_000, 100_000_000]
 
 
 def test_a_chunk_has_an_end_on_any_link() -> None:
-    assert max(chunks(FakeClock(), 1e12, 9)) == 256_000_000
+    assert max(chunks(FakeClock(), 1e12, 9)) == 1_000_000_000
 
 
 def test_after_a_failure_chunks_are_small_again() -> None:
@@ -33,9 +34,21 @@ def test_after_a_failure_chunks_are_small_again() -> None:
     size.begin()
     clock.advance(0.001)
     size.end(100_000)
-    assert size.begin() == 400_000
+    assert size.begin() == 1_600_000
     size.interrupted()
     assert size.begin() == 100_000
+
+
+def test_a_chunk_that_was_too_large_is_the_last_large_one() -> None:
+    clock = FakeClock()
+    size = ChunkSize(100_000, clock)
+    size.begin()
+    size.end(100_000)
+    assert size.too_large(size.begin())
+    assert size.begin() == 100_000
+    size.end(100_000)
+    assert size.begin() == 100_000
+    assert not size.too_large(100_000)
 
 
 def test_the_end_is_expected_at_the_rate_of_the_last_minute() -> None:

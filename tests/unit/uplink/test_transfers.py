@@ -234,6 +234,30 @@ async def test_cancelling_in_mid_transfer_removes_both_ends(tmp_path: Path, cent
     assert heard.ends == []
 
 
+async def test_a_proxy_that_takes_no_large_requests_gets_small_ones(tmp_path: Path) -> None:
+    clip = await new_clip(tmp_path, 400 * CHUNK_BYTES)
+    limited = running_ingest(tmp_path / "csu", {UNIT_ID: trusted(KEY)}, max_body_bytes=3 * CHUNK_BYTES)
+    async with (
+        limited as centre,
+        running_transfers(tmp_path / "unit", upload_settings(centre.url), HeldClock(short=5)) as (transfers, heard),
+    ):
+        await submit(transfers, clip, centre.url)
+        await until(lambda: heard.ends, what="delivery")
+    assert heard.ends[0][0] == "delivered"
+
+
+async def test_a_proxy_that_takes_no_request_at_all_is_told_of(tmp_path: Path) -> None:
+    clip = await new_clip(tmp_path, 4 * CHUNK_BYTES)
+    async with (
+        running_ingest(tmp_path / "csu", {UNIT_ID: trusted(KEY)}, max_body_bytes=CHUNK_BYTES - 1) as centre,
+        running_transfers(tmp_path / "unit", upload_settings(centre.url)) as (transfers, heard),
+    ):
+        await submit(transfers, clip, centre.url)
+        await until(lambda: heard.ends, what="refusal")
+    assert heard.ends[0][0] == "refused"
+    assert "413: too large" in heard.ends[0][3]
+
+
 async def test_an_upload_that_the_ingest_lost_is_made_anew(tmp_path: Path, centre: Centre) -> None:
     clip = await new_clip(tmp_path, 3 * CHUNK_BYTES)
     settings = upload_settings(centre.url)
