@@ -1,9 +1,8 @@
 """How long to wait before the next attempt: doubled, capped, jittered so that many do not come at once."""
 
-import random
+from edge_agent.retry import backoff_s, jittered
 
 
 def delay_s(attempt: int, first_s: float, cap_s: float) -> float:
-    """Seconds to wait after `attempt` (1 for the first): between half and the whole of the doubled delay."""
-    whole_s = min(cap_s, first_s * 2.0 ** min(attempt - 1, 30))
-    return whole_s * random.uniform(0.5, 1.0)
+    """Seconds to wait after `attempt` (1 for the first): from half of `first_s` to the doubled delay, at random."""
+    return backoff_s(jittered(first_s, cap_s), attempt)
