@@ -31,7 +31,7 @@ from pydantic import Field
 from csu import stored_clips, stored_commands, stored_units
 from csu.commander import Commander, CommandOrder
 from csu.errors import ContractError, CsuError, CsuSettingsError, RequestRefusedError
-from csu.feed import Feed
+from csu.feed import TOO_SLOW, Feed
 from csu.records import ClipRecord, CommandRecord
 from csu.registry import Registry
 from csu.service_info import ServiceInfo
@@ -209,7 +209,7 @@ class Api:
                     continue
                 if item is None:
                     return response
-                if unit_id in {None, item.get("unit_id")}:
+                if unit_id in {None, item.get("unit_id")} or item is TOO_SLOW:
                     await response.write(json.dumps(item, ensure_ascii=False).encode() + b"\n")
 
 

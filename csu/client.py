@@ -83,6 +83,7 @@ class Client:
 
         Raises:
             ServiceUnreachableError: the service is not there.
+            RequestRefusedError: `too-slow`, the items are not taken as fast as they come.
         """
         query = "" if unit_id is None else "?" + urlencode({"unit_id": unit_id})
         connection = self._connect(_WATCH_TIMEOUT_S)
@@ -91,7 +92,7 @@ class Client:
             _check(response)
             while line := response.readline():
                 if line.strip():
-                    yield json.loads(line)
+                    yield item_of(line)
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise ServiceUnreachableError(f"the service on {self._directory} went away: {error}") from error
         finally:
@@ -166,3 +167,16 @@ def _check(response: http.client.HTTPResponse) -> Any:  # noqa: ANN401 -- JSON
     if response.status >= 500:
         raise ServiceUnreachableError(error["message"])
     raise RequestRefusedError(error["code"], error["message"], response.status)
+
+
+def item_of(line: bytes) -> dict[str, Any]:
+    """One line of `GET /v1/watch`.
+
+    Raises:
+        RequestRefusedError: the service ends the stream and says why.
+        ValueError: not JSON.
+    """
+    item: dict[str, Any] = json.loads(line)
+    if "error" in item and "kind" not in item:
+        raise RequestRefusedError(item["error"]["code"], item["error"]["message"])
+    return item

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from typing import Any
 
 _MAX_BEHIND = 500
+TOO_SLOW = {"error": {"code": "too-slow", "message": "more happened than this connection took: watch again"}}
+"""The last thing that a watcher hears who does not keep up."""
 
 
 class Feed:
@@ -15,18 +17,17 @@ class Feed:
         self._watchers: set[asyncio.Queue[dict[str, Any] | None]] = set()
 
     def publish(self, item: dict[str, Any]) -> None:
-        """Hand an item to every watcher; one whose queue is full gets its end instead."""
+        """Hand an item to every watcher; one whose queue is full is told so, and its end."""
         for queue in list(self._watchers):
             if queue.full():
                 self._watchers.discard(queue)
-                queue.get_nowait()
-                queue.put_nowait(None)
+                _end(queue, TOO_SLOW)
             else:
                 queue.put_nowait(item)
 
     @contextmanager
     def watch(self) -> Iterator[asyncio.Queue[dict[str, Any] | None]]:
-        """A queue of all items from now on; None in it is its end: too slow, or the service stops."""
+        """A queue of all items from now on; None in it is its end."""
         queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(_MAX_BEHIND)
         self._watchers.add(queue)
         try:
@@ -38,6 +39,12 @@ class Feed:
         """End every watcher."""
         for queue in list(self._watchers):
             self._watchers.discard(queue)
-            if queue.full():
-                queue.get_nowait()
-            queue.put_nowait(None)
+            _end(queue)
+
+
+def _end(queue: asyncio.Queue[dict[str, Any] | None], *last: dict[str, Any]) -> None:
+    """Put last words and the end into a queue, in the place of older items where it is full."""
+    for item in (*last, None):
+        if queue.full():
+            queue.get_nowait()
+        queue.put_nowait(item)

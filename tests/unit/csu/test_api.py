@@ -1,6 +1,7 @@
 """What the API answers when something is not as it should be."""
 
 import errno
+import json
 import os
 from collections.abc import AsyncIterator
 
@@ -10,7 +11,9 @@ from aiohttp import web
 
 from csu import stored_clips, stored_commands
 from csu.api import Api, Enrolment, EnrolRequest, Expulsion
+from csu.client import item_of
 from csu.commander import Commander
+from csu.errors import RequestRefusedError
 from csu.feed import Feed
 from csu.keys import KeyStore
 from csu.registry import Registry
@@ -33,9 +36,14 @@ async def expel(unit_id: str) -> Expulsion:
 
 
 @pytest.fixture
-async def session(registry: Registry, keys: KeyStore) -> AsyncIterator[aiohttp.ClientSession]:
-    commander = Commander(registry, keys.signing_key, "csu/v1", publish, Feed(), FakeClock())
-    runner = web.AppRunner(Api(registry, commander, Feed(), enrol, expel, dict, TOKEN).app, handler_cancellation=True)
+def feed() -> Feed:
+    return Feed()
+
+
+@pytest.fixture
+async def session(registry: Registry, keys: KeyStore, feed: Feed) -> AsyncIterator[aiohttp.ClientSession]:
+    commander = Commander(registry, keys.signing_key, "csu/v1", publish, feed, FakeClock())
+    runner = web.AppRunner(Api(registry, commander, feed, enrol, expel, dict, TOKEN).app, handler_cancellation=True)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
@@ -71,6 +79,17 @@ async def test_a_requests_clip_is_of_the_unit_that_was_asked(
     await registry.run(stored_clips.add_clip, "nomad-07", COMMAND_ID, "/clips/its-own", NOW_US)
     async with session.get(path) as response:
         assert (await response.json())["clip"]["folder"] == "/clips/its-own"
+
+
+async def test_who_does_not_keep_up_with_what_happens_is_told(session: aiohttp.ClientSession, feed: Feed) -> None:
+    async with session.get("/v1/watch", params={"unit_id": "nomad-07"}) as response:
+        for number in range(600):
+            feed.publish({"kind": "event", "unit_id": "nomad-07", "n": number})
+        *_, last = (await response.read()).splitlines()
+    assert json.loads(last)["error"]["code"] == "too-slow"
+    with pytest.raises(RequestRefusedError, match="watch again"):
+        item_of(last)
+    assert item_of(b'{"kind": "event", "error": null}') == {"kind": "event", "error": None}
 
 
 async def test_a_unit_that_is_not_enrolled_is_not_watched(session: aiohttp.ClientSession) -> None:

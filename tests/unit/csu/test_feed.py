@@ -1,4 +1,4 @@
-from csu.feed import Feed
+from csu.feed import TOO_SLOW, Feed
 
 
 async def test_a_watcher_that_does_not_keep_up_is_cut_off_and_others_are_not() -> None:
@@ -10,7 +10,7 @@ async def test_a_watcher_that_does_not_keep_up_is_cut_off_and_others_are_not() -
             read.append(quick.get_nowait())
         assert [item["n"] for item in read if item is not None] == list(range(600))
         items = [slow.get_nowait() for _ in range(slow.qsize())]
-        assert items[-1] is None
+        assert items[-2:] == [TOO_SLOW, None]
         assert len(items) == 500
 
 
