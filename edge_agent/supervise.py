@@ -189,6 +189,7 @@ class Supervisor:
         asked = asyncio.create_task(self._stop.wait())
         listener = asyncio.create_task(self._listen(child, ears))
         looked_us = self._clock.monotonic_us()
+        killed = False  # once is enough: one that waits for a dead disk ends when the disk lets go of it
         try:
             while not ended.done() and not self._stop.is_set():
                 await asyncio.wait({ended, asked}, timeout=HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED)
@@ -196,9 +197,11 @@ class Supervisor:
                 if now_us - looked_us > 2 * HEARTBEAT_S * 1e6:
                     child.heard_us = now_us  # this process itself was stopped: its children's messages wait unread
                 looked_us = now_us
-                if not ended.done() and self._is_hung(child):
+                if not (ended.done() or killed) and self._is_hung(child):
+                    killed = True
                     logger.error("%s fell silent: killed", child.spec.name)
-                    process.kill()
+                    with contextlib.suppress(ProcessLookupError):
+                        process.kill()
             if not ended.done():
                 await self._end(child, process)
             return await ended
