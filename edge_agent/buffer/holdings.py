@@ -7,6 +7,7 @@ first stays, what was taken first is not planned any more.
 
 import logging
 import threading
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -26,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 _MAX_RECENT = 32
 _RATE_SEGMENTS = 180
+_CLOCK_STEP_US = 5_000_000
+"""Vouched clocks may be set right by so much between two segments and still bear witness of their order."""
 
 VictimPicker = Callable[[Catalogue, Pins], list[Victim]]
 
@@ -240,17 +243,38 @@ class Holdings:
                     found.update(self._catalogue.overlapping(boot_id, start_us, end_us))
             return sorted(found)
 
-    def is_outside(self, before: int | None, after: int | None, interval: Interval) -> bool:
-        """Whether what lies between two held segments, None beyond the last, is certainly outside an interval."""
+    def may_hold(self, unread: Sequence[int], interval: Interval) -> bool:
+        """Whether files that nobody read yet, rising, may hold footage of an interval.
+
+        What files hold follows one another as their numbers do. So a file lies before the interval when the next
+        held segment begins no later than it, and behind it when the one before ends no earlier. Only segments whose
+        clock somebody vouched for bear witness, the others still move while a rebuild goes on; and only where
+        they do not contradict one another.
+        """
         with self._lock:
-            if after is not None:
-                row = self._catalogue.rows_of(after)[0]
-                if self._clock.utc_us(row.boot_id, row.start_us) <= interval.start_us:
+            place = 0
+            while place < len(unread):
+                before, after = self._catalogue.neighbours(unread[place])
+                end_us = (
+                    None if before is None else self._vouched_us(self._catalogue.rows_of(before)[-1], is_end=True)
+                )
+                start_us = (
+                    None if after is None else self._vouched_us(self._catalogue.rows_of(after)[0], is_end=False)
+                )
+                contradict = end_us is not None and start_us is not None and end_us > start_us + _CLOCK_STEP_US
+                is_before = start_us is not None and start_us <= interval.start_us
+                is_behind = end_us is not None and end_us >= interval.end_us
+                if contradict or not (is_before or is_behind):
                     return True
-            if before is None:
-                return False
-            row = self._catalogue.rows_of(before)[-1]
-            return self._clock.utc_us(row.boot_id, row.end_us) >= interval.end_us
+                place = len(unread) if after is None else bisect_left(unread, after, place)
+            return False
+
+    def _vouched_us(self, row: Stretch, *, is_end: bool) -> int | None:
+        """When a stretch began or ended; None when nobody vouches for it."""
+        if not self._clock.knows(row.boot_id):
+            return None
+        estimate = self._clock.to_utc(row.boot_id, row.end_us if is_end else row.start_us)
+        return None if estimate.source == "unknown" else estimate.utc_us
 
     def neighbours(self, sequence: int) -> tuple[int | None, int | None]:
         """The held segments before and after a sequence number."""

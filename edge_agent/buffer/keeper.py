@@ -12,7 +12,6 @@ While UTC is not known, an age is only what certainly passed: monotonic time of 
 import logging
 import shutil
 import threading
-from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -94,18 +93,9 @@ class Keeper:
         return len(self._unknown)
 
     def may_bring(self, interval: Interval) -> bool:
-        """Whether a file that a rebuild has still to read may hold footage of an interval.
-
-        What files hold follows one another as their numbers do: those between two held segments lie between them.
-        """
-        unknown = self._unknown
-        place = 0
-        while place < len(unknown):
-            before, after = self._holdings.neighbours(unknown[place])
-            if not self._holdings.is_outside(before, after, interval):
-                return True
-            place = len(unknown) if after is None else bisect_left(unknown, after, place)
-        return False
+        """Whether a file that a rebuild has still to read may hold footage of an interval."""
+        # Read once: a file is held before it leaves the list, so that an old list refuses at most too much.
+        return self._holdings.may_hold(self._unknown, interval)
 
     def rebuild(self, unknown: list[int], indexer: FileIndexer) -> None:
         """Index these files, oldest first, a few a round; call it before `start`."""
@@ -333,6 +323,6 @@ class Keeper:
         for sequence in sequences:
             try:
                 total_bytes += (self._directory / segment_file(sequence)).stat().st_size
-            except FileNotFoundError:
-                logger.warning("segment %d went away before it was indexed", sequence)
+            except OSError as error:  # gone, or rotten: whoever reads it deals with it
+                logger.warning("segment %d, which is not indexed: %s", sequence, error.strerror)
         return total_bytes

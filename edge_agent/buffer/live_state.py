@@ -155,6 +155,14 @@ class LiveState:
                 return "camera-lost"
             return None if stream.last_frame_us is not None else stream.gap_cause
 
+    def is_rebuilding(self) -> bool:
+        """Files wait to be indexed."""
+        return self._keeper.files_to_index > 0
+
+    def rebuild_trouble(self) -> str:
+        """What keeps the ring's housekeeping from going on; empty when all is well."""
+        return self._keeper.trouble
+
     def may_find_more(self, interval: Interval) -> bool:
         """Whether a lost index that is being rebuilt may come to know footage of an interval."""
         return self._keeper.may_bring(interval)

@@ -178,12 +178,18 @@ class Planner:
 
     def _check_all_is_known(self, interval: Interval, reach_us: int = 0) -> None:
         """Refuse, for now, what would be a clip with holes where the footage lies in files that nobody read yet."""
-        if self._live.may_find_more(Interval(start_us=interval.start_us - reach_us, end_us=interval.end_us)):
-            raise RingRequestError(
-                ErrorCode.STORAGE_ERROR,
-                f"the index is being rebuilt and does not know all footage from {format_utc(interval.start_us)}"
-                f" to {format_utc(interval.end_us)} yet: ask again",
-            )
+        begin_us = max(interval.start_us - reach_us, 0)
+        if self._live.may_find_more(Interval(start_us=begin_us, end_us=interval.end_us)):
+            raise self._not_known_yet(interval)
+
+    def _not_known_yet(self, interval: Interval) -> RingRequestError:
+        trouble = self._live.rebuild_trouble()
+        hindered = f" and does not get on ({trouble})" if trouble else ""
+        return RingRequestError(
+            ErrorCode.STORAGE_ERROR,
+            f"the index is being rebuilt{hindered}, not all footage from {format_utc(interval.start_us)} to"
+            f" {format_utc(interval.end_us)} is known yet: ask again",
+        )
 
     def _restore(self, clip_id: str, pin: Pin | None) -> None:
         """A request that failed leaves the pins as they were."""
@@ -339,6 +345,8 @@ class Planner:
         return self._holdings.read(self._mender.sound(sequences))
 
     def _nothing(self, interval: Interval, spans: Sequence[Span]) -> RingRequestError:
+        if self._live.is_rebuilding():
+            return self._not_known_yet(interval)  # never final: what is read next may move what is dated by it
         asked = f"{format_utc(interval.start_us)} to {format_utc(interval.end_us)}"
         if not spans:
             return RingRequestError(ErrorCode.INTERVAL_EMPTY, "the ring holds no footage yet")
