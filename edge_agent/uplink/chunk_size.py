@@ -6,7 +6,8 @@ what the link lately took in two seconds, and never less than the settings say. 
 does not depend on it: the ingest keeps what came of a request.
 
 Proxies take no request beyond a limit of theirs (nginx: 1 MB unless told otherwise; common: 100 MB). Whoever answers
-413 to a request that grew gets none that is larger than the settings say.
+413 to a request that grew gets none that is larger than the settings say. Some hang up instead: when a request that
+grew was interrupted, no further one of the clip is more than half as large.
 """
 
 from edge_agent.clock import Clock
@@ -23,8 +24,8 @@ class ChunkSize:
         self._least_bytes = least_bytes
         self._clock = clock
         self._size_bytes = least_bytes
+        self._max_bytes = max(least_bytes, _MAX_BYTES)
         self._began_us = 0
-        self._may_grow = True
 
     def begin(self) -> int:
         """A request begins: how much it should carry."""
@@ -33,19 +34,19 @@ class ChunkSize:
 
     def end(self, sent_bytes: int) -> None:
         """The request was answered."""
-        if not self._may_grow:
-            return
         seconds = max(self._clock.monotonic_us() - self._began_us, 1000) / 1e6
         wanted_bytes = round(sent_bytes / seconds * _REQUEST_S)
-        ceiling_bytes = max(self._least_bytes, min(self._size_bytes * _GROWTH, _MAX_BYTES))
+        ceiling_bytes = min(self._size_bytes * _GROWTH, self._max_bytes)
         self._size_bytes = min(max(wanted_bytes, self._least_bytes), ceiling_bytes)
 
-    def too_large(self, sent_bytes: int) -> bool:
-        """The request was refused for its size: whether a smaller one is worth trying; none is larger from now on."""
-        self._size_bytes = self._least_bytes
-        self._may_grow = False
-        return sent_bytes > self._least_bytes
+    def too_large(self) -> bool:
+        """A request was refused for its size: whether a smaller one is worth trying; none is larger from now on."""
+        was_larger = self._size_bytes > self._least_bytes
+        self._size_bytes = self._max_bytes = self._least_bytes
+        return was_larger
 
     def interrupted(self) -> None:
         """The link failed: begin small again."""
+        if self._size_bytes > self._least_bytes:
+            self._max_bytes = max(self._size_bytes // 2, self._least_bytes)
         self._size_bytes = self._least_bytes

@@ -185,7 +185,7 @@ class ClipSender:
             self._chunk_size.interrupted()
             raise
         except TransferTooLargeError as error:
-            if not self._chunk_size.too_large(size_bytes):
+            if not self._chunk_size.too_large():
                 raise
             raise TransferInterruptedError(f"{error}; going on with smaller requests") from error
         self._chunk_size.end(reached - offset)

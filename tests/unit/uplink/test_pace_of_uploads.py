@@ -44,11 +44,27 @@ def test_a_chunk_that_was_too_large_is_the_last_large_one() -> None:
     size = ChunkSize(100_000, clock)
     size.begin()
     size.end(100_000)
-    assert size.too_large(size.begin())
+    assert size.begin() > 100_000
+    assert size.too_large()
     assert size.begin() == 100_000
     size.end(100_000)
     assert size.begin() == 100_000
-    assert not size.too_large(100_000)
+    assert not size.too_large()
+
+
+def test_a_chunk_that_was_interrupted_is_not_reached_again() -> None:
+    clock = FakeClock()
+    size = ChunkSize(100_000, clock)
+    for _ in range(3):
+        size.begin()
+        size.interrupted()
+    size.begin()
+    size.end(100_000)
+    assert size.begin() == 1_600_000
+    size.interrupted()
+    for _ in range(5):
+        size.end(size.begin())
+    assert size.begin() == 800_000
 
 
 def test_the_end_is_expected_at_the_rate_of_the_last_minute() -> None:
