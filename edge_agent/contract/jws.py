@@ -21,8 +21,8 @@ MEDIA_TYPES = {
     "upload": "csu-upload+jwt",
 }
 """The `typ` header of each kind, so that one kind of document never passes for another (RFC 8725 §3.11)."""
-MAX_TOKEN_CHARACTERS = 128_000
-"""The longest token that is read, unless the kind of document has its own limit."""
+MAX_PAYLOAD_CHARACTERS = 128_000
+"""The longest payload, as base64url, that is read, unless the kind of document has its own limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +110,12 @@ class TrustedKeys:
             raise SignatureError("a JWK set is a JSON object")
         return cls.from_jwks(document)
 
-    def verify(self, kind: str, token: str, max_characters: int = MAX_TOKEN_CHARACTERS) -> dict[str, Any]:
+    def verify(self, kind: str, token: str, max_characters: int = MAX_PAYLOAD_CHARACTERS) -> dict[str, Any]:
         """Check a signed document and return its payload.
 
         Raises:
-            SignatureError: not a JWS, longer than `max_characters`, another kind, an unknown key, or a signature
-                that does not hold.
+            SignatureError: not a JWS, its payload longer than `max_characters`, another kind, an unknown key, or a
+                signature that does not hold.
         """
         try:
             signed = jws.deserialize_compact(token, self.keys, registry=_registry(max_characters))

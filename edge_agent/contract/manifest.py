@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edge_agent.contract.clip import MAX_PLAN_BYTES, ClipPlan, Manifest, ManifestPart, Part
+from edge_agent.contract.clip import ClipPlan, Manifest, ManifestPart, Part
 from edge_agent.contract.errors import ContractError, SignatureError
 from edge_agent.contract.jws import SigningKey, TrustedKeys
 from edge_agent.contract.segment_format import CLOCK_SOURCES, ClockSource
@@ -13,8 +13,8 @@ from edge_agent.contract.segment_format import CLOCK_SOURCES, ClockSource
 MANIFEST_FILE_NAME = "manifest.jws"
 """Its name beside the parts."""
 
-MAX_MANIFEST_BYTES = MAX_PLAN_BYTES * 4 // 3
-"""The largest signed manifest that is read: base64url makes four characters of three bytes."""
+MAX_MANIFEST_BYTES = 40_000_000
+"""The largest signed manifest that is read; a day at one fragment a second is about 16 MB."""
 
 
 def manifest_beside(clip: Path) -> Path:
