@@ -80,18 +80,20 @@ def _of_ring(settings: Settings, camera: CameraSettings, request: PlanRequest, c
     """The plan's file, its footage pinned, from whoever owns the ring."""
     data_dir = settings.unit.data_dir
     with open_or_ask(data_dir, camera, ring_context(settings, clock), clock) as ring:
+        plan_file: Path | None = None
         try:
-            yield data_dir / _plan(ring, request, clock).plan_file
+            plan_file = data_dir / _plan(ring, request, clock).plan_file
+            yield plan_file
         finally:
-            _release(ring, request.clip_id)
+            _release(ring, request.clip_id, "may stay" if plan_file is None else "will stay")
 
 
-def _release(ring: RingAccess, clip_id: str) -> None:
+def _release(ring: RingAccess, clip_id: str, otherwise: str) -> None:
     """Let the footage go; when that fails, whatever else is under way is told all the same."""
     try:
         ring.release(clip_id)
     except RingError as error:
-        print(f"edge-agent: the plan of clip {clip_id} stays, and keeps its footage: {error}", file=sys.stderr)
+        print(f"edge-agent: the plan of clip {clip_id} {otherwise} and pin footage: {error}", file=sys.stderr)
 
 
 @contextmanager
@@ -119,6 +121,8 @@ def _is_refusing(directory: Path, error: RingError) -> bool:
 
 
 def _end(number: int, _frame: object) -> None:
+    for other in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(other, signal.SIG_IGN)  # a second one would end the release that the first one leads to
     sys.exit(128 + number)
 
 
