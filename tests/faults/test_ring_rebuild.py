@@ -1,4 +1,4 @@
-"""While a lost index is being made again, nobody gets a clip with holes, or a refusal for good, that would be wrong."""
+"""While a lost index is made again: no clip with holes, and no refusal for good that time would mend."""
 
 from pathlib import Path
 
