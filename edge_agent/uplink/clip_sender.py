@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from edge_agent.buffer.clip.reader import PartReader, read_plan
 from edge_agent.clock import Clock
@@ -20,6 +21,7 @@ from edge_agent.contract.upload import UploadKind, UploadMetadata
 from edge_agent.errors import (
     ContractError,
     FormatError,
+    RingStorageError,
     TransferInterruptedError,
     TransferLostError,
     TransferRefusedError,
@@ -32,6 +34,9 @@ from edge_agent.uplink.progress import ProgressMeter
 from edge_agent.uplink.slots import Slots, Turn
 from edge_agent.uplink.transfer_state import ItemState, TransferState, TransferStore
 from edge_agent.uplink.tus import Timeouts, TusClient
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,7 @@ class ClipSender:
         self._done_bytes = 0
         for position, part in enumerate(plan.parts):
             await self._send(self._part_item(plan, position, part), turn)
+            await asyncio.to_thread(self._sources.pop(position)[0].close)
         await self._send(await self._manifest_item(plan), turn)
 
     async def save(self, state: TransferState) -> None:
@@ -166,15 +172,21 @@ class ClipSender:
     async def _send(self, item: _Item, turn: Turn) -> None:
         if not item.state.done:
             location, offset = await self._begin(item)
-            await asyncio.to_thread(item.digest.catch_up, offset)
+            await self._digest(item.digest.catch_up, offset)
             self._begin_measuring(offset)
             while offset < item.source.length_bytes:
                 await turn.step_aside()
                 offset = await self._send_chunk(item, location, offset)
                 self._reached(offset, item)
-            sha256 = await asyncio.to_thread(item.digest.finish)
+            sha256 = await self._digest(item.digest.finish)
             await self.save(item.put_back(ItemState(location=location, sha256=sha256, done=True)))
         self._done_bytes += item.source.length_bytes
+
+    async def _digest(self, step: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        try:
+            return await asyncio.to_thread(step, *arguments, **named)
+        except RingStorageError as error:
+            raise TransferInterruptedError(str(error)) from error
 
     async def _send_chunk(self, item: _Item, location: str, offset: int) -> int:
         size_bytes = min(self._chunk_size.begin(), item.source.length_bytes - offset)

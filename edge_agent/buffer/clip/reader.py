@@ -1,5 +1,6 @@
 """Reading a clip from its durable plan: header bytes, then ring ranges, at any offset, without a temporary file."""
 
+import errno
 import os
 import threading
 from bisect import bisect_right
@@ -11,11 +12,12 @@ from types import TracebackType
 from typing import Self
 
 from edge_agent.contract.clip import MAX_PLAN_BYTES, ClipPlan, Part
-from edge_agent.errors import ContractError, FormatError
+from edge_agent.errors import ContractError, FormatError, RingStorageError
 
 PLAN_SUFFIX = ".plan"
 
 _MAX_OPEN_FILES = 4
+_OF_THE_SYSTEM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN})
 _CHUNK_BYTES = 1 << 20
 
 
@@ -95,6 +97,7 @@ class PartReader:
 
         Raises:
             FormatError: a file that the plan names is gone, shorter than it was, or cannot be read.
+            RingStorageError: the system lacks what reading takes, which says nothing of the file.
             ValueError: a negative offset or size.
         """
         if offset < 0 or size < 0:
@@ -130,6 +133,8 @@ class PartReader:
                 read.append(data)
                 missing -= len(data)
         except OSError as error:
+            if error.errno in _OF_THE_SYSTEM:
+                raise RingStorageError(f"cannot read {path}: {error.strerror}") from error
             raise FormatError(f"{path}: {error.strerror}") from error
         if missing:
             raise FormatError(f"{path}: ends {missing} bytes before offset {offset + size}, which the plan needs")

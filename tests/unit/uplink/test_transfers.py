@@ -1,6 +1,8 @@
 """Transfers against a real ingest on the loopback."""
 
 import asyncio
+import errno
+import os
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -93,6 +95,46 @@ async def test_a_clip_arrives_whole_with_its_manifest(tmp_path: Path, centre: Ce
     manifest = read_manifest(token, trusted(KEY))
     assert {part.file_name: part.sha256 for part in manifest.parts} == clip.sha256s
     assert heard.progress[-1].sent_bytes == heard.progress[-1].total_bytes == sum(map(len, clip.files.values()))
+
+
+async def test_files_of_parts_that_are_done_are_closed(tmp_path: Path, centre: Centre) -> None:
+    clip = await new_clip(tmp_path, *[1000] * 40)
+    ring = str(tmp_path / "unit" / "ring")
+    most_open = 0
+
+    def look() -> bool:
+        nonlocal most_open
+        targets = [descriptor.resolve() for descriptor in Path("/proc/self/fd").iterdir()]
+        most_open = max(most_open, sum(str(target).startswith(ring) for target in targets))
+        return bool(heard.ends)
+
+    async with running_transfers(tmp_path / "unit", upload_settings(centre.url)) as (transfers, heard):
+        await submit(transfers, clip, centre.url)
+        await until(look, what="delivery")
+    assert heard.ends[0][0] == "delivered"
+    assert 0 < most_open <= 4
+
+
+async def test_a_system_without_open_files_makes_the_upload_wait(
+    tmp_path: Path, centre: Centre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = await new_clip(tmp_path, 3 * CHUNK_BYTES, 1000)
+    really_open, failures = os.open, iter([True, True])
+
+    def open_later(path: str | Path, *arguments: int) -> int:
+        if str(path).startswith(str(tmp_path / "unit" / "ring")) and next(failures, False):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return really_open(path, *arguments)
+
+    monkeypatch.setattr(os, "open", open_later)
+    async with running_transfers(tmp_path / "unit", upload_settings(centre.url), HeldClock(short=9)) as (
+        transfers,
+        heard,
+    ):
+        await submit(transfers, clip, centre.url)
+        await until(lambda: heard.ends, what="delivery")
+    assert heard.ends[0][0] == "delivered"
+    assert next(failures, None) is None
 
 
 async def test_an_end_is_reported_again_until_it_is_let_go(tmp_path: Path, centre: Centre) -> None:

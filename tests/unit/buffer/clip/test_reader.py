@@ -1,3 +1,4 @@
+import errno
 import os
 import random
 from pathlib import Path
@@ -5,12 +6,16 @@ from pathlib import Path
 import pytest
 
 from edge_agent.buffer.clip.reader import PartReader
-from edge_agent.errors import FormatError
+from edge_agent.errors import FormatError, RingStorageError
 from tests.support.clips import make_part, write_ring_part
 
 HEADER = bytes(range(100))
 FILES = [bytes([number]) * (50 + 13 * number) for number in range(1, 12)]
 WHOLE = HEADER + b"".join(FILES)
+
+
+def without_open_files(*_arguments: object) -> int:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
 def open_files() -> int:
@@ -50,6 +55,18 @@ def test_a_missing_ring_file_is_named(tmp_path: Path) -> None:
     (ring / "segments/4.mp4").unlink()
     with PartReader(ring, plan, part) as reader, pytest.raises(FormatError, match=r"segments/4\.mp4: No such file"):
         reader.read(0, len(WHOLE))
+
+
+def test_a_system_without_open_files_says_nothing_of_the_footage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ring, plan, part = write_ring_part(tmp_path, HEADER, FILES)
+    with PartReader(ring, plan, part) as reader:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "open", without_open_files)
+            with pytest.raises(RingStorageError, match="Too many open files"):
+                reader.read(0, 200)
+        assert reader.read(0, len(WHOLE)) == WHOLE
 
 
 def test_a_short_ring_file_is_named_and_nothing_short_is_returned(tmp_path: Path) -> None:
