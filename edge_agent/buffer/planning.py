@@ -31,8 +31,10 @@ from edge_agent.contract.access_unit import TIMESCALE_HZ
 from edge_agent.contract.clip import ClipPlan, Interval
 from edge_agent.contract.codes import ErrorCode
 from edge_agent.contract.commands import MAX_CLIP_S, MAX_FUTURE_S
+from edge_agent.contract.manifest import MAX_MANIFEST_BYTES, manifest_bound_bytes
 from edge_agent.contract.ring_protocol import PlanRequest, PlanResult
 from edge_agent.contract.times import format_utc
+from edge_agent.contract.upload import MAX_PARTS
 from edge_agent.errors import ContractError, FormatError, RingRequestError, RingStorageError
 
 logger = logging.getLogger(__name__)
@@ -41,7 +43,14 @@ READY_AFTER_US = 2_000_000
 """The last fragment of an interval is closed and synced so long after its end, as a rule."""
 
 _SUMMARY_BYTES = 16_000
-_HOPELESS = frozenset({ErrorCode.INTERVAL_EMPTY, ErrorCode.INTERVAL_OVERWRITTEN, ErrorCode.FOOTAGE_DAMAGED})
+_HOPELESS = frozenset(
+    {
+        ErrorCode.INTERVAL_EMPTY,
+        ErrorCode.INTERVAL_INVALID,
+        ErrorCode.INTERVAL_OVERWRITTEN,
+        ErrorCode.FOOTAGE_DAMAGED,
+    }
+)
 """Refusals that asking again does not mend: a reservation has nothing to wait for any more."""
 
 MAX_REACH_S = 15 * 60
@@ -222,6 +231,7 @@ class Planner:
             raise RingRequestError(ErrorCode.FOOTAGE_DAMAGED, str(error)) from error
         if not clip.parts:
             raise self._nothing(request.interval, spans)
+        _check_size(clip)
         plan = self._plan_of(request, now_us, clip)
         used = frozenset(piece.sequence for part in clip.parts for piece in part.ranges)
         self._claim(request.clip_id, used)
@@ -414,6 +424,18 @@ def _check_interval(interval: Interval) -> None:
     if interval.end_us - interval.start_us > MAX_CLIP_S * 1_000_000:
         raise RingRequestError(
             ErrorCode.INTERVAL_INVALID, f"the interval is longer than {MAX_CLIP_S} s: ask for it in pieces"
+        )
+
+
+def _check_size(clip: PlannedClip) -> None:
+    """Refuse what could be sent and then not be taken: a camera of key frames alone closes a fragment a picture."""
+    fragments = sum(len(part.fragments) for part in clip.parts)
+    if len(clip.parts) > MAX_PARTS or (
+        manifest_bound_bytes(fragments, len(clip.parts), len(clip.gaps)) > MAX_MANIFEST_BYTES
+    ):
+        raise RingRequestError(
+            ErrorCode.INTERVAL_INVALID,
+            f"{fragments} fragments in {len(clip.parts)} parts are more than one clip can list: ask for it in pieces",
         )
 
 

@@ -16,6 +16,16 @@ MANIFEST_FILE_NAME = "manifest.jws"
 MAX_MANIFEST_BYTES = 40_000_000
 """The largest signed manifest that is read; a day at one fragment a second is about 16 MB."""
 
+_BYTES_A_FRAGMENT = 220
+_BYTES_A_PART = 3_000
+_BYTES_A_GAP = 200
+_BYTES_MORE = 8_000
+
+
+def manifest_bound_bytes(fragments: int, parts: int, gaps: int) -> int:
+    """How large a signed manifest becomes at most, names of ordinary length given."""
+    return _BYTES_A_FRAGMENT * fragments + _BYTES_A_PART * parts + _BYTES_A_GAP * gaps + _BYTES_MORE
+
 
 def manifest_beside(clip: Path) -> Path:
     """Where the manifest of a clip that was saved as one file lies: `street.manifest.jws` for `street.mp4`."""

@@ -19,6 +19,9 @@ from edge_agent.contract.names import UnitId, Uuid
 TUS_VERSION = "1.0.0"
 PATCH_CONTENT_TYPE = "application/offset+octet-stream"
 
+MAX_PARTS = 9999
+"""Of a clip; the index of a part is at most as large."""
+
 MAX_METADATA_CHARACTERS = 2000
 """Of the `Upload-Metadata` header; the longest that this contract can fill has about 600."""
 
@@ -54,7 +57,7 @@ class UploadMetadata(ContractModel):
     clip_id: Uuid
     unit_id: UnitId
     kind: UploadKind
-    index: int = Field(ge=0, le=9999)
+    index: int = Field(ge=0, le=MAX_PARTS)
     filename: FileName
 
     def to_header(self) -> str:

@@ -8,7 +8,8 @@ because the first picture cannot be decoded without it.
 from __future__ import annotations  # array[int] is an annotation only before Python 3.12
 
 from array import array
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from edge_agent.buffer.clip.body import Body, lay_out
@@ -80,7 +81,7 @@ def plan_parts(
     causes = [selection.stretch.opened_cause if selection.whole_beginning else "unknown" for selection in selections]
     end_cause = _cause_after(stretches, selections, utc, asked)
     holes = _holes(asked, parts, [*causes, end_cause])
-    gaps = tuple(_with_known_cause(hole, known_gaps) for hole in holes)
+    gaps = tuple(_with_known_causes(holes, known_gaps))
     return PlannedClip(parts, headers, gaps, delivered)
 
 
@@ -247,11 +248,19 @@ def _cause_after(
     return "unknown"
 
 
-def _with_known_cause(hole: Gap, known_gaps: Sequence[Gap]) -> Gap:
-    """The hole with the cause of the known gap that covers most of it."""
+def _with_known_causes(holes: Iterable[Gap], known_gaps: Sequence[Gap]) -> Iterator[Gap]:
+    """Each hole with the cause of the known gap that covers most of it; known gaps do not overlap."""
+    known = sorted(known_gaps, key=lambda gap: gap.start_us)
+    ends_us = [gap.end_us for gap in known]
+    begins_us = [gap.start_us for gap in known]
+    for hole in holes:
+        touching = known[bisect_right(ends_us, hole.start_us) : bisect_left(begins_us, hole.end_us)]
+        yield _with_known_cause(hole, touching)
 
+
+def _with_known_cause(hole: Gap, touching: Sequence[Gap]) -> Gap:
     def overlap_us(known: Gap) -> int:
         return min(hole.end_us, known.end_us) - max(hole.start_us, known.start_us)
 
-    best = max(known_gaps, key=overlap_us, default=None)
+    best = max(touching, key=overlap_us, default=None)
     return hole.model_copy(update={"cause": best.cause}) if best is not None and overlap_us(best) > 0 else hole

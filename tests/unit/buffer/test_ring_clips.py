@@ -11,6 +11,7 @@ from edge_agent.buffer import planning
 from edge_agent.buffer.clip.reader import read_plan
 from edge_agent.buffer.keeper import Room
 from edge_agent.buffer.ring import Ring
+from edge_agent.contract.manifest import manifest_bound_bytes
 from edge_agent.errors import RingRequestError
 from tests.support.polling import wait_until
 from tests.support.rings import FPS, RingBench, clip_id, synced
@@ -101,6 +102,19 @@ def test_bad_intervals_are_rejected_with_a_code(
     assert refusal.value.code == code
     assert ring.plans() == []
     assert not set(ring._holdings.pins.sequences())
+
+
+def test_what_no_manifest_can_list_is_refused_before_it_is_sent(
+    bench: RingBench, ring: Ring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_us = bench.clock.wall_us()
+    bench.record(ring, 8)
+    monkeypatch.setattr(planning, "MAX_MANIFEST_BYTES", manifest_bound_bytes(4, parts=1, gaps=0))
+    with pytest.raises(RingRequestError, match=r"8 fragments in 1 parts.*ask for it in pieces") as refusal:
+        bench.ask(ring, begin_us, begin_us + 8 * SECOND_US)
+    assert refusal.value.code == "interval-invalid"
+    assert ring.plans() == []
+    assert bench.ask(ring, begin_us, begin_us + 4 * SECOND_US).state == "planned"
 
 
 def test_an_empty_interval_says_why(bench: RingBench, ring: Ring) -> None:

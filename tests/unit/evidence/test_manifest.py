@@ -1,12 +1,13 @@
 import pytest
 
-from edge_agent.contract.clip import ClockStatement
+from edge_agent.contract.clip import ClockStatement, Gap
 from edge_agent.contract.fragment_digests import FragmentDigests
 from edge_agent.contract.jws import SigningKey, TrustedKeys
-from edge_agent.contract.manifest import read_manifest
+from edge_agent.contract.manifest import MAX_MANIFEST_BYTES, manifest_bound_bytes, read_manifest
 from edge_agent.errors import ContractError, SignatureError
 from edge_agent.evidence.manifest import build_manifest, sign_manifest
-from tests.support.clips import make_part, make_plan
+from tests.builders import WALL_US
+from tests.support.clips import REQUESTER, make_part, make_plan
 
 KEY = SigningKey.generate()
 TRUSTED = TrustedKeys.from_jwks(KEY.public_jwk())
@@ -64,8 +65,23 @@ def test_the_manifest_of_a_day_is_read() -> None:
     rows = [(1 + second // 60, second % 60, second, 500_000, bytes([second % 256]) * 32) for second in range(86_400)]
     part = make_part(b"", [("a.mp4", 0, 9)]).model_copy(update={"fragments": FragmentDigests.of_rows(rows)})
     token = sign_manifest(build_manifest(make_plan((part,)), DIGESTS[:1]), KEY)
-    assert len(token) > 1_000_000
+    assert 1_000_000 < len(token) <= manifest_bound_bytes(86_400, parts=1, gaps=0) <= MAX_MANIFEST_BYTES
     assert len(read_manifest(token, TRUSTED).parts[0].fragments) == 86_400
+
+
+def test_a_manifest_of_many_parts_and_gaps_is_no_larger_than_reckoned() -> None:
+    long = "é" * 60
+    parts = tuple(
+        make_part(b"head", [("a.mp4", 0, 1 << 40)], number).model_copy(
+            update={"deployment_id": "d" * 60, "file_name": f"{'u' * 60}_{number}.mp4", "warnings": ("w" * 40,) * 2}
+        )
+        for number in range(1, 400)
+    )
+    gap = Gap(start_us=WALL_US, end_us=WALL_US + 9_000_000, cause="storage-error")
+    requester = REQUESTER.model_copy(update={"operator": long, "role": long, "reference": long, "purpose": long})
+    plan = make_plan(parts).model_copy(update={"gaps": (gap,) * 400, "requester": requester})
+    token = sign_manifest(build_manifest(plan, ["a" * 64] * 399), KEY)
+    assert len(token) <= manifest_bound_bytes(399, parts=399, gaps=400)
 
 
 def test_a_token_that_is_too_long_is_refused() -> None:
