@@ -36,6 +36,9 @@ TICK_S = 1.0
 MAX_VICTIMS = 16
 """Segments removed a tick; four times as many as the busiest camera closes in it."""
 
+_HURRY_S = 0.2
+"""After a month without power a whole ring is beyond its age: it has to be gone within the hour."""
+
 _REBUILD_FILES = 25
 _DAMAGED_INTERVAL_S = 3600.0
 _BOOTS_KEPT = 50
@@ -72,6 +75,7 @@ class Keeper:
         self._limits = limits
         self._freed = FreedSpace(clock)
         self._max_age_us = limits.max_age_us
+        self._more_is_expired = False
         self._unknown: list[int] = []
         self._indexer: FileIndexer | None = None
         self._sampled_us = clock.monotonic_us()
@@ -132,7 +136,7 @@ class Keeper:
     def _run(self) -> None:
         try:
             while not self._stopping.is_set():
-                self._wake.wait(TICK_S)
+                self._wake.wait(_HURRY_S if self._more_is_expired else TICK_S)
                 self._wake.clear()
                 self.round()
             self._guarded(self._index_closed)
@@ -203,6 +207,7 @@ class Keeper:
         return Room(usage.free, usage.total)
 
     def _retain(self) -> None:
+        self._more_is_expired = False
         self._disposal.retry()
         excess_bytes = 0
         if self._limits.max_bytes is not None:
@@ -211,6 +216,7 @@ class Keeper:
 
         def pick(catalogue: Catalogue, pins: Pins) -> list[Victim]:
             old = expired(catalogue, lambda number: self._is_expired(catalogue, number), MAX_VICTIMS)
+            self._more_is_expired = len(old) == MAX_VICTIMS
             return old or self._before_unknown(over_limits(catalogue, pins, excess_bytes, 0, MAX_VICTIMS))
 
         self._dispose(pick)

@@ -8,7 +8,7 @@ import pytest
 from edge_agent.buffer import keeper as keeper_module
 from edge_agent.buffer.catalogue import Catalogue, Stretch
 from edge_agent.buffer.freed_space import LONGEST_PAUSE_S
-from edge_agent.buffer.keeper import Keeper, Room
+from edge_agent.buffer.keeper import MAX_VICTIMS, Keeper, Room
 from edge_agent.buffer.retention import (
     KEPT_SEGMENTS,
     SPARED_SEGMENTS,
@@ -251,4 +251,19 @@ def test_files_set_aside_go_at_the_age_limit_too(tmp_path: Path) -> None:
     bench.clock.advance(keeper_module._DAMAGED_INTERVAL_S + 1)
     ring._keeper.wake()
     wait_until(lambda: not aside.exists(), what="the file set aside removed")
+    ring.close()
+
+
+def test_a_ring_that_is_all_expired_is_emptied_without_long_pauses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = RingBench(tmp_path, {"max_age_h": 1})
+    ring = bench.open()
+    bench.record(ring, 4 * 3 * MAX_VICTIMS)
+    ring.close()
+    bench.clock.advance(2 * 3600)
+    monkeypatch.setattr(keeper_module, "TICK_S", 3600.0)
+    ring = bench.open()
+    ring._keeper.wake()
+    wait_until(lambda: not bench.files(), what="expired footage gone")
     ring.close()
