@@ -28,8 +28,9 @@ from csu.errors import ContractError, UploadRefusedError
 from csu.ingest_arrival import Arrivals, ArrivalStore, OnComplete, clip_key
 from csu.ingest_auth import Authoriser, KeyLookup
 from csu.ingest_body import BodyWriter
-from csu.ingest_store import Upload, UploadStore
+from csu.ingest_store import UploadStore
 from csu.ingest_turn import Exclusive, Gates
+from csu.ingest_upload import Upload
 from edge_agent.clock import Clock
 from edge_agent.contract.manifest import MANIFEST_FILE_NAME, MAX_MANIFEST_BYTES
 from edge_agent.contract.upload import PATCH_CONTENT_TYPE, TUS_VERSION, UploadMetadata, origin_of
@@ -51,7 +52,12 @@ class IngestLimits:
     """What the ingest takes."""
 
     max_part_bytes: int = 200_000_000_000
-    max_uploads_per_unit: int = 2000
+    max_clips_per_unit: int = 200
+    """Clips with unfinished uploads; parts of a clip that has begun are let in, 10,000 (`UploadMetadata.index`)."""
+    max_empty_uploads_per_unit: int = 1000
+    """Uploads without a byte. The agent sends what it created: it leaves one a clip at most, when it steps aside."""
+    kept_uploads_per_unit: int = 2000
+    """Beyond this, those of clips that have arrived are forgotten when a further clip begins."""
     reserve_bytes: int = 1_000_000_000
     """Free space that uploads leave."""
     max_requests_per_unit: int = 32
@@ -113,7 +119,7 @@ class Ingest:
 
     def shut_out(self, unit_id: str) -> None:
         """End a unit's open requests, whose tokens were looked at when they began; `keys` refuses further ones."""
-        for upload in self._uploads.of_unit(unit_id):
+        for upload in self._uploads.table.of_unit(unit_id):
             self._gates.drop(upload.info.upload_id)
 
     def _build(self) -> web.Application:
@@ -204,7 +210,7 @@ class Ingest:
         return await self._created(upload)
 
     async def _existing(self, metadata: UploadMetadata, length_bytes: int) -> Upload | None:
-        twin = self._uploads.twin(metadata)
+        twin = self._uploads.table.twin(metadata)
         if twin is None:
             return None
         if not await asyncio.to_thread(twin.has_bytes):
@@ -224,24 +230,35 @@ class Ingest:
             await asyncio.to_thread(self._uploads.remove, twin)
 
     async def _new(self, metadata: UploadMetadata, length_bytes: int) -> Upload:
-        names = {
-            upload.info.metadata.filename for upload in self._uploads.of_clip(metadata.unit_id, metadata.clip_id)
-        }
-        if metadata.filename in names:
+        if self._uploads.table.is_named(metadata):
             raise UploadRefusedError(400, f"another upload of this clip is named {metadata.filename}")
-        if len(self._uploads.of_unit(metadata.unit_id)) >= self._limits.max_uploads_per_unit:
-            await self._forget_arrived(metadata.unit_id)
-        if len(self._uploads.of_unit(metadata.unit_id)) >= self._limits.max_uploads_per_unit:
-            raise UploadRefusedError(429, f"unit {metadata.unit_id} has too many uploads here; cancel some")
+        await self._check_number(metadata.unit_id, metadata.clip_id)
         room_bytes = await asyncio.to_thread(self._uploads.room_bytes, metadata.unit_id, self._limits.unit_share)
         if room_bytes - length_bytes < self._limits.reserve_bytes:
             raise UploadRefusedError(507, f"no room for {length_bytes} bytes at the centre")
         return await asyncio.to_thread(self._uploads.create, metadata, length_bytes, self._clock.wall_us())
 
-    async def _forget_arrived(self, unit_id: str) -> None:
-        for upload in await asyncio.to_thread(self._uploads.arrived, unit_id):
-            if not self._arrivals.is_noted(unit_id, upload.info.metadata.clip_id):
-                await asyncio.to_thread(self._uploads.remove, upload)
+    async def _check_number(self, unit_id: str, clip_id: str) -> None:
+        """Bound what a unit begins, never what it goes on with: a clip that cannot end would keep its place."""
+        table, limits = self._uploads.table, self._limits
+        if table.empty_of(unit_id) >= limits.max_empty_uploads_per_unit:
+            raise UploadRefusedError(429, f"unit {unit_id} has too many empty uploads here; send or cancel some")
+        if table.has_begun(unit_id, clip_id):
+            return
+        if (
+            table.clips_of(unit_id) >= limits.max_clips_per_unit
+            or table.uploads_of(unit_id) >= limits.kept_uploads_per_unit
+        ):
+            await asyncio.to_thread(self._forget_arrived, unit_id)
+        if table.clips_of(unit_id) < limits.max_clips_per_unit:
+            return
+        if not await asyncio.to_thread(self._uploads.has_clip_arrived, unit_id, clip_id):
+            raise UploadRefusedError(429, f"unit {unit_id} has too many unfinished clips here; end or cancel some")
+
+    def _forget_arrived(self, unit_id: str) -> None:
+        uploads = self._uploads.arrived(unit_id)
+        is_noted = self._arrivals.is_noted
+        self._uploads.forget(one for one in uploads if not is_noted(unit_id, one.info.metadata.clip_id))
 
     async def _created(self, upload: Upload) -> web.Response:
         offset = await asyncio.to_thread(upload.offset_bytes)
@@ -280,7 +297,7 @@ class Ingest:
 
     async def _one(self, request: web.Request) -> web.StreamResponse:
         unit_id = await self._auth.unit_of(request.headers.get("Authorization"))
-        upload = self._uploads.find(request.match_info["upload_id"])
+        upload = self._uploads.table.find(request.match_info["upload_id"])
         if upload is None:
             raise UploadRefusedError(404, "there is no such upload; it expired, was cancelled or never was")
         if upload.info.metadata.unit_id != unit_id:
@@ -317,9 +334,11 @@ class Ingest:
 
     async def _offset_of(self, upload: Upload) -> int:
         try:
-            return await asyncio.to_thread(upload.offset_bytes)
+            offset = await asyncio.to_thread(upload.offset_bytes)
         except FileNotFoundError as error:
             raise UploadRefusedError(404, "the bytes of this upload are gone; it has to be created anew") from error
+        self._uploads.table.note(upload, offset)
+        return offset
 
     async def _append(self, request: web.Request, upload: Upload) -> web.Response:
         if request.content_type != PATCH_CONTENT_TYPE:
@@ -339,8 +358,11 @@ class Ingest:
                 request.writer.output_size = 0
             if rest_bytes:
                 writer = BodyWriter(upload.data_path, offset, self._clock, self._limits.reserve_bytes)
-                await writer.receive(request.content, turn, rest_bytes, self._limits.idle_s)
-                offset = writer.offset
+                try:
+                    await writer.receive(request.content, turn, rest_bytes, self._limits.idle_s)
+                finally:
+                    offset = writer.offset
+                    self._uploads.table.note(upload, offset)
         if offset == upload.info.length_bytes:
             self._look_at(upload)
         headers = {"Upload-Offset": str(offset)} | await self._expires(upload, offset)

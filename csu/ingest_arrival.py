@@ -24,8 +24,9 @@ from pydantic import Field
 from csu.backoff import delay_s
 from csu.errors import ContractError
 from csu.ingest_auth import KeyLookup
-from csu.ingest_store import Upload, UploadStore
+from csu.ingest_store import UploadStore
 from csu.ingest_turn import Exclusive
+from csu.ingest_upload import Upload
 from edge_agent.clock import Clock
 from edge_agent.contract.manifest import read_manifest
 from edge_agent.contract.model import ContractModel
@@ -251,11 +252,12 @@ class Arrivals:
         del self._noted[unit_id, clip_id]
 
     async def _find(self, unit_id: str, clip_id: str) -> Arrival | None:
-        uploads = self._uploads.of_clip(unit_id, clip_id)
-        complete = await asyncio.to_thread(lambda: [upload for upload in uploads if upload.is_complete()])
-        manifest = next((one for one in complete if one.info.metadata.kind == "manifest"), None)
-        if manifest is None:
+        uploads = self._uploads.table.of_clip(unit_id, clip_id)
+        manifest = next((one for one in uploads if one.info.metadata.kind == "manifest"), None)
+        # The manifest comes last; without it a clip's parts, thousands perhaps, are not looked at after each one.
+        if manifest is None or not await asyncio.to_thread(manifest.is_complete):
             return None
+        complete = await asyncio.to_thread(lambda: [upload for upload in uploads if upload.is_complete()])
         parts = [one for one in complete if one.info.metadata.kind == "part"]
         named = await self._named_parts(unit_id, manifest)
         if named is not None:

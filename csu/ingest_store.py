@@ -12,115 +12,37 @@ start but set aside in `ingest-damaged/`, for a person to look at.
 When a clip has arrived its files are moved to `clips/<unit_id>/<clip_id>/` (csu.ingest_arrival); `info.json` stays
 until it expires or its unit has too many, so that a unit that asks again hears that everything is there.
 
-Everything here blocks and is called from threads, but for the look-ups in memory (`find`, `of_clip`, `twin`).
+Everything here blocks and is called from threads, but for the look-ups in memory (`table`).
 """
 
 import logging
 import os
 import shutil
-import threading
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
 from uuid import uuid4
 
-from pydantic import Field
-
 from csu.errors import ContractError, UploadRefusedError
+from csu.ingest_table import UploadTable
+from csu.ingest_upload import DATA_NAME, Upload, UploadInfo
 from edge_agent.contract.manifest import MANIFEST_FILE_NAME
-from edge_agent.contract.model import ContractModel
-from edge_agent.contract.names import HexId
 from edge_agent.contract.upload import UploadMetadata
 from edge_agent.durable import fsync_directory, make_directory, write_file
 
 _INFO_NAME = "info.json"
-_DATA_NAME = "data"
 _DAMAGED_NAME = "ingest-damaged"
 _MAX_INFO_BYTES = 8000
 
 _log = logging.getLogger(__name__)
 
 
-class UploadInfo(ContractModel):
-    """`info.json`."""
-
-    schema_: Literal["ingest-upload/1"] = Field("ingest-upload/1", alias="schema")
-    upload_id: HexId
-    metadata: UploadMetadata
-    length_bytes: int = Field(gt=0)
-    created_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """One upload: what it is, where its bytes go, where they lie once its clip has arrived."""
-
-    info: UploadInfo
-    folder: Path
-    arrived_path: Path
-
-    @property
-    def data_path(self) -> Path:
-        """The bytes so far."""
-        return self.folder / _DATA_NAME
-
-    def offset_bytes(self) -> int:
-        """How much is there; of an arrived upload, everything.
-
-        Raises:
-            FileNotFoundError: the bytes are gone.
-        """
-        try:
-            return self.data_path.stat().st_size
-        except FileNotFoundError:
-            return self.arrived_path.stat().st_size
-
-    def has_bytes(self) -> bool:
-        """Its file is there, empty perhaps; it is not when somebody removed it by hand, or the storage lost it."""
-        return self.data_path.exists() or self.arrived_path.exists()
-
-    def is_complete(self) -> bool:
-        """All bytes are there."""
-        try:
-            return self.offset_bytes() == self.info.length_bytes
-        except FileNotFoundError:
-            return False
-
-    def has_arrived(self) -> bool:
-        """Its bytes lie in the clip's folder."""
-        return not self.data_path.exists() and self.arrived_path.exists()
-
-    def content(self) -> bytes:
-        """All bytes so far; of manifests only.
-
-        Raises:
-            OSError: they cannot be read.
-        """
-        path = self.data_path if self.data_path.exists() else self.arrived_path
-        return path.read_bytes()
-
-    def last_change_us(self) -> int:
-        """When bytes last came, or the upload was made."""
-        try:
-            return max(self.info.created_us, self.data_path.stat().st_mtime_ns // 1000)
-        except FileNotFoundError:
-            return self.info.created_us
-
-    def is_idle(self, since_us: int, empty_since_us: int) -> bool:
-        """Nothing was added to it since the first instant, or it has no byte and was made before the second."""
-        if self.last_change_us() < since_us:
-            return True
-        return self.info.created_us < empty_since_us and _offset_or_0(self) == 0
-
-
 class UploadStore:
-    """All uploads of an ingest."""
+    """All uploads of an ingest; `table` finds them."""
 
     def __init__(self, directory: Path, clips_directory: Path) -> None:
         self._directory = directory
         self._clips = clips_directory
-        self._lock = threading.Lock()  # protects the table of uploads, which threads and the loop use
-        self._uploads: dict[str, Upload] = {}
+        self.table = UploadTable()
 
     def load(self) -> None:
         """Read what is on disk; remove what an interrupted creation or removal left, set aside what is damaged.
@@ -139,12 +61,11 @@ class UploadStore:
                 _log.warning("removing %s: an upload without bytes", folder)
                 _remove_tree(folder)
             else:
-                with self._lock:
-                    self._uploads[upload.info.upload_id] = upload
+                self.table.add(upload, upload.offset_or_0())
 
     def _read(self, folder: Path) -> Upload | None:
         """The upload; None when there is nothing to keep; raises ContractError or OSError when it is damaged."""
-        data_path = folder / _DATA_NAME
+        data_path = folder / DATA_NAME
         if not (folder / _INFO_NAME).exists() and folder.is_dir():
             if data_path.exists() and data_path.stat().st_size:
                 raise ContractError(f"{_INFO_NAME} is missing")
@@ -188,8 +109,7 @@ class UploadStore:
         if not has_arrived:
             os.close(os.open(upload.data_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
         write_file(upload.folder / _INFO_NAME, info.to_json())
-        with self._lock:
-            self._uploads[info.upload_id] = upload
+        self.table.add(upload, length_bytes if has_arrived else 0)
         return upload
 
     def remove(self, upload: Upload) -> None:
@@ -198,48 +118,39 @@ class UploadStore:
         Raises:
             OSError: the storage refused.
         """
-        with self._lock:
-            self._uploads.pop(upload.info.upload_id, None)
+        self.table.discard(upload)
         if upload.data_path.exists():
             upload.data_path.unlink()
             fsync_directory(upload.folder)
         _remove_tree(upload.folder)
         fsync_directory(self._directory)
 
+    def has_clip_arrived(self, unit_id: str, clip_id: str) -> bool:
+        """The clip's folder is whole: what is asked of it is answered from there (`create`) and begins nothing."""
+        return (self._clips / unit_id / clip_id / MANIFEST_FILE_NAME).exists()
+
     def arrived(self, unit_id: str) -> list[Upload]:
         """A unit's uploads whose bytes lie in their clips' folders.
 
-        They may be removed: who asks for one again creates it anew, and hears that everything is there (`create`).
+        They may be forgotten: who asks for one again creates it anew, and hears that everything is there (`create`).
         """
-        return [upload for upload in self.of_unit(unit_id) if upload.has_arrived()]
+        return [upload for upload in self.table.of_unit(unit_id) if upload.has_arrived()]
 
-    def find(self, upload_id: str) -> Upload | None:
-        """An upload by its id."""
-        with self._lock:
-            return self._uploads.get(upload_id)
+    def forget(self, arrived: Iterable[Upload]) -> None:
+        """Forget uploads that have arrived; synced once, since a cut leaves nothing but some that are still known.
 
-    def of_unit(self, unit_id: str) -> list[Upload]:
-        """The uploads of a unit."""
-        return [upload for upload in self._all() if upload.info.metadata.unit_id == unit_id]
-
-    def of_clip(self, unit_id: str, clip_id: str) -> list[Upload]:
-        """The uploads of a clip."""
-        return [upload for upload in self.of_unit(unit_id) if upload.info.metadata.clip_id == clip_id]
-
-    def twin(self, metadata: UploadMetadata) -> Upload | None:
-        """The upload that already stands for this part or manifest of this clip."""
-        same = (metadata.kind, metadata.index)
-        uploads = self.of_clip(metadata.unit_id, metadata.clip_id)
-        return next((one for one in uploads if (one.info.metadata.kind, one.info.metadata.index) == same), None)
+        Raises:
+            OSError: the storage refused.
+        """
+        for upload in arrived:
+            self.table.discard(upload)
+            _remove_tree(upload.folder)
+        fsync_directory(self._directory)
 
     def waiting_manifests(self) -> list[Upload]:
         """Complete manifests whose clip was not put together yet."""
-        manifests = [upload for upload in self._all() if upload.info.metadata.kind == "manifest"]
+        manifests = [upload for upload in self.table.all() if upload.info.metadata.kind == "manifest"]
         return [upload for upload in manifests if upload.data_path.exists() and upload.is_complete()]
-
-    def _all(self) -> list[Upload]:
-        with self._lock:
-            return list(self._uploads.values())
 
     def room_bytes(self, unit_id: str, share: float) -> int:
         """What a unit may still announce: the free space without what was announced and has not come.
@@ -251,25 +162,14 @@ class UploadStore:
             OSError: the file system does not say.
         """
         free_bytes = shutil.disk_usage(self._directory).free
-        announced: dict[str, int] = {}
-        for upload in self._all():
-            name = upload.info.metadata.unit_id
-            missing_bytes = max(0, upload.info.length_bytes - _offset_or_0(upload))
-            announced[name] = announced.get(name, 0) + missing_bytes
+        announced = self.table.missing_bytes()
         own_bytes = announced.pop(unit_id, 0)
         cap_bytes = int(free_bytes * share)
         return free_bytes - own_bytes - sum(min(cap_bytes, other_bytes) for other_bytes in announced.values())
 
     def idle_since(self, instant_us: int, empty_instant_us: int) -> list[Upload]:
         """Uploads that are idle (`Upload.is_idle`)."""
-        return [upload for upload in self._all() if upload.is_idle(instant_us, empty_instant_us)]
-
-
-def _offset_or_0(upload: Upload) -> int:
-    try:
-        return upload.offset_bytes()
-    except FileNotFoundError:
-        return 0
+        return [upload for upload in self.table.all() if upload.is_idle(instant_us, empty_instant_us)]
 
 
 def _remove_tree(path: Path) -> None:

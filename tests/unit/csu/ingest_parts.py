@@ -13,7 +13,7 @@ KEY = SigningKey.generate()
 OTHER_KEY = SigningKey.generate()
 OTHER_ID = "nomad-08"
 NOW_US = 1_790_000_000_000_000
-LIMITS = IngestLimits(max_part_bytes=1_000_000, reserve_bytes=0, idle_s=0.5, max_uploads_per_unit=5)
+LIMITS = IngestLimits(max_part_bytes=1_000_000, reserve_bytes=0, idle_s=0.5, max_clips_per_unit=5)
 
 
 def data_files(centre: Centre) -> dict[str, bytes]:

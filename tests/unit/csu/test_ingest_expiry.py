@@ -11,7 +11,8 @@ import aiohttp
 import pytest
 
 from csu.ingest import _EXPIRY_CHECK_S, IngestLimits
-from csu.ingest_store import Upload, UploadStore
+from csu.ingest_store import UploadStore
+from csu.ingest_upload import Upload
 from edge_agent.contract.upload import PATCH_CONTENT_TYPE, origin_of
 from tests.support.polling import until
 from tests.support.tus_requests import RawUnit, metadata

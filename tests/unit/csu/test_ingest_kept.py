@@ -29,7 +29,7 @@ async def arrived_clip(unit: RawUnit, centre: Centre) -> tuple[Path, list[str]]:
 
 async def test_a_forgotten_upload_opens_no_way_to_replace_its_file(unit: RawUnit, centre: Centre) -> None:
     folder, _ = await arrived_clip(unit, centre)
-    for _ in range(LIMITS.max_uploads_per_unit - 1):  # the last needs the place of those that have arrived
+    for _ in range(LIMITS.max_clips_per_unit):  # the last needs the place of the one that has arrived
         assert (await unit.create(9, metadata(clip_id=str(uuid.uuid4())))).status == 201
     for other in (1, 7):
         refused = await unit.create(other)
@@ -40,8 +40,8 @@ async def test_a_forgotten_upload_opens_no_way_to_replace_its_file(unit: RawUnit
 
 
 async def test_a_clip_that_has_arrived_gets_no_further_file(unit: RawUnit, centre: Centre) -> None:
-    folder, paths = await arrived_clip(unit, centre)
-    for _ in range(LIMITS.max_uploads_per_unit - len(paths)):
+    folder, _ = await arrived_clip(unit, centre)
+    for _ in range(LIMITS.max_clips_per_unit - 1):
         assert (await unit.create(9, metadata(clip_id=str(uuid.uuid4())))).status == 201
     assert (
         await unit.create(9, metadata(clip_id=str(uuid.uuid4())))

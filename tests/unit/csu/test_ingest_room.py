@@ -10,16 +10,74 @@ import aiohttp
 import pytest
 
 from csu.ingest import IngestLimits
+from csu.ingest_upload import UploadInfo
 from edge_agent.contract.upload import PATCH_CONTENT_TYPE, origin_of
 from tests.support.polling import until
 from tests.support.tus_requests import RawUnit, metadata, token
 from tests.support.uploads import UNIT_ID, Centre, running_ingest, trusted
-from tests.unit.csu.ingest_parts import KEY, OTHER_ID, OTHER_KEY, manifest_metadata, plan_of, signed_manifest
+from tests.unit.csu.ingest_parts import KEY, NOW_US, OTHER_ID, OTHER_KEY, manifest_metadata, plan_of, signed_manifest
 
 
-async def test_a_unit_cannot_open_uploads_without_end(unit: RawUnit) -> None:
+async def test_a_unit_cannot_begin_clips_without_end(unit: RawUnit) -> None:
     statuses = [(await unit.create(10, metadata(clip_id=str(uuid.uuid4())))).status for _ in range(6)]
     assert statuses == [201] * 5 + [429]
+
+
+async def test_a_clip_that_has_begun_gets_all_its_parts(tmp_path: Path) -> None:
+    limits = IngestLimits(
+        reserve_bytes=0, max_clips_per_unit=2, max_empty_uploads_per_unit=3, kept_uploads_per_unit=4
+    )
+    async with (
+        running_ingest(tmp_path / "csu", {UNIT_ID: trusted(KEY)}, limits) as centre,
+        aiohttp.ClientSession() as session,
+    ):
+        unit, other, third = RawUnit(session, KEY, centre.url), metadata(clip_id=str(uuid.uuid4())), str(uuid.uuid4())
+        for index in range(1, 9):
+            await unit.upload(b"12345", metadata(index=index, filename=f"{index}.mp4"))
+        assert (await unit.create(5, other)).status == 201
+        refused = await unit.create(5, metadata(clip_id=third))
+        assert (refused.status, "unfinished clips" in refused.text) == (429, True)
+        await unit.upload(b"12345", metadata(index=9, filename="9.mp4"))
+        await unit.upload(signed_manifest(plan_of(*[5] * 9)), manifest_metadata())
+        await until(have_arrived(centre, 1), what="arrival")
+        await until(lambda: not list((centre.directory / "arrivals").iterdir()), what="end of the record")
+        assert (await unit.create(5, metadata(clip_id=third))).status == 201
+
+
+def make_known(centre: Centre, number: int) -> None:
+    """As if that many parts of the tests' clip had come before."""
+    store = centre.ingest._uploads
+    for index in range(number):
+        one = metadata(index=9999 - index, filename=f"known-{index}.mp4")
+        info = UploadInfo(upload_id=uuid.uuid4().hex, metadata=one, length_bytes=5, created_us=NOW_US)
+        store.table.add(store._upload(info), 5)
+
+
+async def test_a_day_of_drop_outs_is_one_clip(tmp_path: Path) -> None:
+    async with (
+        running_ingest(tmp_path / "csu", {UNIT_ID: trusted(KEY)}) as centre,
+        aiohttp.ClientSession() as session,
+    ):
+        make_known(centre, 9998)
+        unit = RawUnit(session, KEY, centre.url)
+        assert (await unit.create(5)).status == 201
+        assert (await unit.create(5, metadata(clip_id=str(uuid.uuid4())))).status == 201
+
+
+async def test_a_unit_cannot_fill_the_centre_with_empty_uploads(tmp_path: Path) -> None:
+    limits = IngestLimits(reserve_bytes=0, max_empty_uploads_per_unit=3)
+    async with (
+        running_ingest(tmp_path / "csu", {UNIT_ID: trusted(KEY)}, limits) as centre,
+        aiohttp.ClientSession() as session,
+    ):
+        unit = RawUnit(session, KEY, centre.url)
+        parts = [metadata(index=index, filename=f"{index}.mp4") for index in range(1, 5)]
+        answers = [await unit.create(10, part) for part in parts]
+        assert [answer.status for answer in answers] == [201, 201, 201, 429]
+        await unit.patch(answers[0].headers["Location"], 0, b"12345")
+        assert (await unit.create(10, parts[3])).status == 201
+        await unit.send("DELETE", answers[1].headers["Location"])
+        assert (await unit.create(10, parts[1])).status == 201
 
 
 def have_arrived(centre: Centre, clips: int) -> Callable[[], bool]:
@@ -27,7 +85,7 @@ def have_arrived(centre: Centre, clips: int) -> Callable[[], bool]:
 
 
 async def test_what_has_arrived_takes_no_upload_from_a_unit(unit: RawUnit, centre: Centre) -> None:
-    for number in range(1, 5):  # two uploads each; five are allowed at once
+    for number in range(1, 8):  # five are allowed at once
         clip_id = str(uuid.uuid4())
         await unit.upload(b"12345", metadata(clip_id=clip_id))
         await unit.upload(signed_manifest(plan_of(5)), manifest_metadata(clip_id=clip_id))
@@ -86,6 +144,24 @@ async def test_one_unit_cannot_announce_all_the_room_away(tmp_path: Path, monkey
         theirs = metadata(unit_id=OTHER_ID)
         assert (await unit.create(900_000, theirs, Authorization=bearer)).status == 507
         assert (await unit.create(800_000, theirs, Authorization=bearer)).status == 201
+
+
+async def test_what_has_come_is_announced_no_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("csu.ingest_store.shutil.disk_usage", lambda _path: SimpleNamespace(free=1_000))
+    limits = IngestLimits(reserve_bytes=0)
+    async with aiohttp.ClientSession() as session:
+        async with running_ingest(tmp_path / "csu", {UNIT_ID: trusted(KEY)}, limits) as centre:
+            unit = RawUnit(session, KEY, centre.url)
+            path = (await unit.create(900)).headers["Location"]
+            assert (await unit.create(200, metadata(index=2, filename="b.mp4"))).status == 507
+            await unit.patch(path, 0, b"1" * 150)
+            assert (await unit.create(200, metadata(index=2, filename="b.mp4"))).status == 201
+        async with running_ingest(tmp_path / "csu", {UNIT_ID: trusted(KEY)}, limits) as centre:
+            unit = RawUnit(session, KEY, centre.url)
+            assert (await unit.create(51, metadata(index=3, filename="c.mp4"))).status == 507
+            assert (await unit.create(50, metadata(index=3, filename="c.mp4"))).status == 201
+            await unit.send("DELETE", path)
+            assert (await unit.create(750, metadata(index=4, filename="d.mp4"))).status == 201
 
 
 async def test_a_body_leaves_the_reserve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,6 @@ def test_an_unreadable_upload_is_set_aside_with_its_bytes(tmp_path: Path, info: 
     info_path.unlink() if info is None else info_path.write_bytes(info)
     store = UploadStore(tmp_path / "ingest", tmp_path / "clips")
     store.load()
-    assert store.of_unit(UNIT_ID) == [kept]
+    assert store.table.of_unit(UNIT_ID) == [kept]
     (aside,) = (tmp_path / "ingest-damaged").iterdir()
     assert (aside / "data").read_bytes() == b"evidence"
