@@ -1,5 +1,6 @@
 """The centre's MQTT session: connects again with capped, jittered delays; stores each message before its receipt."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -12,6 +13,7 @@ _log = logging.getLogger(__name__)
 
 _FIRST_RETRY_S = 0.2
 _MAX_RETRY_S = 30.0
+_REPORT_INTERVAL_US = 60_000_000
 
 
 class Bus:
@@ -40,6 +42,9 @@ class Bus:
         self._on_connected = on_connected
         self._clock = clock
         self._connection: Connection | None = None
+        self._problem = ""
+        self._reported_us = 0
+        self._unreported = 0
 
     @property
     def is_connected(self) -> bool:
@@ -63,8 +68,7 @@ class Bus:
             try:
                 failures = await self._run_connection(failures)
             except (BrokerError, RegistryError) as error:
-                if failures == 0:
-                    _log.warning("MQTT: %s; trying again", error)
+                self._report(str(error))
                 failures += 1
             await self._clock.async_sleep(delay_s(failures, _FIRST_RETRY_S, _MAX_RETRY_S))
 
@@ -73,21 +77,48 @@ class Bus:
         connection = Connection(self._settings)
         try:
             await connection.open()
-            for topic in self._topics:
-                await connection.subscribe(topic)
-            self._connection = connection
-            _log.info("MQTT: connected to %s", self._settings.url)
-            self._on_connected()
-            await self._receive(connection)
+            await self._serve(connection)
         except BrokerError as error:
             if self._connection is None:
                 raise
-            _log.warning("MQTT: %s; connecting again", error)
+            self._report(str(error))
             return 1
         finally:
             self._connection = None
             await connection.close()
         return failures
+
+    async def _serve(self, connection: Connection) -> None:
+        """Begin and receive until the connection or the store fails.
+
+        Messages are stored from the first on: a session that was kept brings its own ahead of the subscription's
+        answer, as many as the broker likes, and those that nobody takes hold the answer back.
+        """
+        tasks = [asyncio.create_task(self._begin(connection)), asyncio.create_task(self._receive(connection))]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _begin(self, connection: Connection) -> None:
+        for topic in self._topics:
+            await connection.subscribe(topic)
+        self._connection = connection
+        _log.info("MQTT: connected to %s", self._settings.url)
+        self._on_connected()
+
+    def _report(self, problem: str) -> None:
+        """Say what is wrong: at once when it is something else, once a minute while it stays."""
+        now_us = self._clock.monotonic_us()
+        self._unreported += 1
+        if problem == self._problem and now_us - self._reported_us < _REPORT_INTERVAL_US:
+            return
+        _log.warning("MQTT: %s; trying again (%d since last said)", problem, self._unreported)
+        self._problem, self._reported_us, self._unreported = problem, now_us, 0
 
     async def _receive(self, connection: Connection) -> None:
         while True:

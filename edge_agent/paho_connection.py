@@ -4,9 +4,15 @@ Both ends of the contract speak through it (`uplink.paho_wire`, `csu.mqtt_connec
 
 A connection is one `paho.Client`, used once: packet ids, in-flight messages and acknowledgements of an old connection
 can thus never leak into a new one. Its network loop runs in a daemon thread of ours (`Client.loop`), so that a name
-lookup that hangs delays nobody, the end of the process included. The thread never waits for the event loop: it
-appends to a bounded inbox and wakes the loop. The event loop never writes to the socket: with
-`on_socket_register_write` set, paho queues the packet and wakes the thread.
+lookup that hangs delays nobody, the end of the process included. The thread appends to an inbox and wakes the loop.
+The event loop never writes to the socket: with `on_socket_register_write` set, paho queues the packet and wakes the
+thread.
+
+The inbox is bounded by its bytes. Beyond them the thread reads nothing until some are taken, and TCP holds the broker
+back; it writes and pings all the same. We never hang up because of what waits in it: mosquitto 2.0 exceeds the
+Receive Maximum (MQTT 5 §4.9), as each acknowledgement releases a whole further window (eclipse-mosquitto 2301), and a
+connection that ended for that would meet the same messages again, for ever. Answers come behind messages, so whoever
+uses a connection takes messages while it awaits one.
 """
 
 import asyncio
@@ -14,7 +20,6 @@ import logging
 import socket
 import ssl
 import threading
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,10 +33,17 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from edge_agent.byte_inbox import ByteInbox
+
 logger = logging.getLogger(__name__)
 
 _CONNECT_TIMEOUT_S = 10.0
 _LOOP_TIMEOUT_S = 1.0
+_HELD_TURN_S = 0.05
+_MAX_INBOX_BYTES = 16 * 1024 * 1024
+"""A thousand units' retained states; one packet more, and one for each publication under way, may be held."""
+_MESSAGE_BYTES = 2048
+"""What paho's objects of a message take besides its body, topic and properties."""
 _LOST = "connection lost"
 
 
@@ -54,7 +66,8 @@ class ConnectionOptions:
         client_id: also names the session that the broker keeps for us; it is never begun anew.
         keepalive_s: a silent line is asked after so long.
         session_expiry_s: so long does the broker keep the session.
-        receive_maximum: unacknowledged QoS 1 messages that the broker may have under way to us.
+        receive_maximum: unacknowledged QoS 1 messages that the broker may have under way to us (mosquitto exceeds
+            it); while twice as many of any QoS wait in the inbox, those at QoS 0 are dropped.
         max_packet_bytes: larger messages are not delivered by the broker; None for all.
         username: None connects without credentials.
         read_password: called in the network thread; may read a file.
@@ -62,7 +75,7 @@ class ConnectionOptions:
         certificate_file: certificate that we show, for brokers that ask for one.
         key_file: its key.
         will: None for none.
-        answer_timeout_s: an acknowledgement that takes longer ends the connection.
+        answer_timeout_s: an acknowledgement that takes longer, while we read, ends the connection.
     """
 
     url: str
@@ -120,8 +133,8 @@ class PahoConnection:
         self._awaited: dict[int, asyncio.Future[bool]] = {}
         self._reason = _LOST
         self._is_given_up = False  # set by the event loop, read by the network thread
-        # Appended to by the network thread, emptied by the loop.
-        self._inbox: deque[mqtt.MQTTMessage] = deque()
+        self._inbox: ByteInbox[mqtt.MQTTMessage] = ByteInbox(_MAX_INBOX_BYTES)
+        self._held_turns = 0  # counted by the network thread
         self._dropped = 0
         self._client = self._make_client()
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
@@ -160,7 +173,7 @@ class PahoConnection:
 
     def take(self) -> mqtt.MQTTMessage | None:
         """The next message of the inbox."""
-        return self._inbox.popleft() if self._inbox else None
+        return self._inbox.take()
 
     def acknowledge(self, packet_id: int, qos: int) -> None:
         """Acknowledge a message of this connection; nothing happens when it is over."""
@@ -193,11 +206,14 @@ class PahoConnection:
         awaited: asyncio.Future[bool] = self._loop.create_future()
         self._awaited[packet_id] = awaited
         try:
-            async with asyncio.timeout(self._options.answer_timeout_s):
-                return await awaited
-        except TimeoutError as error:
-            self._sever()
-            raise self._errors.lost(f"the broker did not answer for {self._options.answer_timeout_s:g} s") from error
+            while not awaited.done():
+                held_turns = self._held_turns
+                await asyncio.wait({awaited}, timeout=self._options.answer_timeout_s)
+                # What was not read cannot have answered; a stalled reader ends by the keep-alive.
+                if not awaited.done() and self._held_turns == held_turns:
+                    self._sever()
+                    raise self._errors.lost(f"the broker did not answer for {self._options.answer_timeout_s:g} s")
+            return awaited.result()
         finally:
             self._awaited.pop(packet_id, None)
 
@@ -230,12 +246,25 @@ class PahoConnection:
     def _run(self) -> None:
         try:
             self._connect()
-            while self._client.loop(_LOOP_TIMEOUT_S) == MQTTErrorCode.MQTT_ERR_SUCCESS:
+            while self._turn() == MQTTErrorCode.MQTT_ERR_SUCCESS:
                 continue
         except (OSError, ValueError) as error:
             self._reason = f"{type(error).__name__}: {error}"
         finally:
             self._post(self._settle_ended, self._reason)
+
+    def _turn(self) -> MQTTErrorCode:
+        """Read and write; write alone, and keep the connection alive, as long as the inbox is full.
+
+        paho takes it for dead when nothing was read for two keep-alives: so long may whoever takes messages stall.
+        """
+        if not self._inbox.is_full:
+            return self._client.loop(_LOOP_TIMEOUT_S)
+        self._held_turns += 1
+        self._inbox.wait_for_room(_HELD_TURN_S)
+        if self._client.want_write() and (code := self._client.loop_write()) != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            return code
+        return self._client.loop_misc()
 
     def _connect(self) -> None:
         options, parts = self._options, urlsplit(self._options.url)
@@ -303,20 +332,11 @@ class PahoConnection:
             self._reason = str(reason)
 
     def _on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
-        # Of QoS 0 at most the first two thirds; beyond three, more are at QoS 1 than may be under way (MQTT 5 §4.9).
-        if len(self._inbox) >= (3 if message.qos else 2) * self._options.receive_maximum:
-            self._leave_out(message)
-            return
-        self._inbox.append(message)
-        self._post(self._on_inbox)
-
-    def _leave_out(self, message: mqtt.MQTTMessage) -> None:
-        """The inbox is full; a broker that fills it at QoS 1 minds no bound, and is left."""
-        if message.qos == 0:
+        if message.qos == 0 and len(self._inbox) >= 2 * self._options.receive_maximum:
             self._dropped += 1
-        elif self._reason == _LOST:
-            self._reason = f"the broker sent more messages than the {self._options.receive_maximum} that it may"
-            self._client.disconnect()
+            return
+        self._inbox.put(message, _size_of(message))
+        self._post(self._on_inbox)
 
     def _on_publish(
         self, _client: mqtt.Client, _data: object, packet_id: int, reason: ReasonCode, _properties: object
@@ -340,6 +360,13 @@ def topic_of(message: mqtt.MQTTMessage) -> str:
         return message.topic
     except UnicodeDecodeError:
         return ""
+
+
+def _size_of(message: mqtt.MQTTMessage) -> int:
+    """Roughly what a message takes in memory; topic and properties may be as long as a packet."""
+    properties = message.properties
+    described_bytes = 0 if properties is None else len(properties.pack())  # type: ignore[no-untyped-call]  # -- paho
+    return _MESSAGE_BYTES + len(message.payload) + len(topic_of(message)) + described_bytes
 
 
 def _connect_properties(options: ConnectionOptions) -> Properties:

@@ -7,9 +7,11 @@ import struct
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_agent import paho_connection
 from edge_agent.errors import BrokerUnavailableError, ConnectionLostError
@@ -20,7 +22,12 @@ pytestmark = pytest.mark.real
 
 ERRORS = ConnectionErrors(BrokerUnavailableError, ConnectionLostError)
 CONNACK = b"\x20\x03\x00\x00\x00"
+SUBACK = b"\x90\x04\x00\x01\x00\x01"
+PINGREQ = b"\xc0\x00"
+PUBACK_258 = b"\x40\x02\x01\x02"
+DISCONNECT = b"\xe0\x00"
 RECEIVE_MAXIMUM = 4
+FLOOD = 1000
 
 
 def options(url: str) -> ConnectionOptions:
@@ -95,19 +102,69 @@ async def test_an_attempt_that_was_given_up_takes_no_session_over(monkeypatch: p
     assert broker.received == b""
 
 
-async def test_a_broker_that_sends_more_than_it_may_is_left() -> None:
-    broker = Broker(CONNACK + b"".join(map(publication, range(1, 200))))
+@pytest.fixture
+def small_inbox(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Messages of 100 bytes that fill the inbox."""
+    monkeypatch.setattr(paho_connection, "_MAX_INBOX_BYTES", 50_000)
+    return 50_000 // (paho_connection._MESSAGE_BYTES + 100) + 1
+
+
+def flood() -> bytes:
+    """Far more than may be under way."""
+    return b"".join(publication(number, b"x" * 100) for number in range(1, FLOOD + 1))
+
+
+async def drain(connection: PahoConnection, count: int, most: int) -> list[int]:
+    """Packet ids of the next messages; never are more than `most` waiting."""
+    taken: list[int] = []
+    while len(taken) < count:
+        assert len(connection._inbox) <= most
+        message = await until(connection.take, what="the next message")
+        assert message is not None
+        taken.append(message.mid)
+    return taken
+
+
+async def test_a_broker_that_sends_more_than_it_may_is_held_back(small_inbox: int) -> None:
+    broker = Broker(CONNACK + flood())
     ends: list[str] = []
     async with serving(broker) as url:
         connection = PahoConnection(options(url), ERRORS, lambda: None, ends.append)
         assert await connection.open() is False
-        await until(lambda: bool(ends), what="the connection's end")
+        await until(lambda: len(connection._inbox) == small_inbox, what="a full inbox")
+        assert await drain(connection, FLOOD, small_inbox) == list(range(1, FLOOD + 1))
+        assert not ends
         await connection.close(1)
-    assert "more messages than" in ends[0]
-    taken = 0
-    while connection.take() is not None:
-        taken += 1
-    assert RECEIVE_MAXIMUM <= taken <= 3 * RECEIVE_MAXIMUM
+
+
+async def test_an_answer_is_awaited_behind_what_is_held_back(small_inbox: int) -> None:
+    broker = Broker(CONNACK + flood() + SUBACK)
+    async with serving(broker) as url:
+        connection = PahoConnection(options(url), ERRORS, lambda: None, lambda _reason: None)
+        await connection.open()
+        subscribing = asyncio.create_task(connection.subscribe("t", SubscribeOptions(qos=1)))
+        await until(lambda: len(connection._inbox) == small_inbox, what="a full inbox")
+        done, _ = await asyncio.wait({subscribing}, timeout=3 * options(url).answer_timeout_s)
+        assert not done
+        await drain(connection, FLOOD, small_inbox)
+        assert await subscribing
+        await connection.close(1)
+
+
+async def test_a_connection_that_is_held_back_writes_pings_and_ends_in_order(small_inbox: int) -> None:
+    broker = Broker(CONNACK + flood())
+    ends: list[str] = []
+    async with serving(broker) as url:
+        connection = PahoConnection(replace(options(url), keepalive_s=8), ERRORS, lambda: None, ends.append)
+        await connection.open()
+        await until(lambda: len(connection._inbox) == small_inbox, what="a full inbox")
+        await until(lambda: PINGREQ in broker.received, what="a ping")
+        connection.acknowledge(258, 1)
+        await until(lambda: PUBACK_258 in broker.received, what="an acknowledgement")
+        await connection.close(30)
+        await until(lambda: bool(ends), what="the end")
+        await until(lambda: DISCONNECT in broker.received, what="the last word")
+        assert len(connection._inbox) == small_inbox
 
 
 async def test_a_broker_may_fill_the_window_that_it_was_given() -> None:
