@@ -8,7 +8,6 @@ import getpass
 import logging
 import os
 import secrets
-import select
 import shutil
 import signal
 import socket
@@ -31,7 +30,7 @@ from csu.broker_files import (
     hash_password,
     parse_passwords,
 )
-from csu.children import bound, end_leftover
+from csu.children import allow_open_files, bound, end_leftover, wait_readable
 from csu.errors import BrokerError
 from csu.mqtt_probe import accepts
 from edge_agent.clock import Clock, SystemClock
@@ -350,6 +349,8 @@ class Broker:
             start_new_session=True,
         )
         try:
+            with suppress(ProcessLookupError):  # it ended at once: `_wait_ready` tells why
+                allow_open_files(self._process.pid)
             self._wait_ready(self._process)
         except BrokerError:
             self._end_process()
@@ -375,7 +376,7 @@ class Broker:
             return
         ended = os.pidfd_open(process.pid)
         try:
-            while not select.select([ended, self._wake[0]], [], [], _CHECK_INTERVAL_S)[0]:
+            while not wait_readable([ended, self._wake[0]], _CHECK_INTERVAL_S):
                 self._rotate_log(process)
         finally:
             os.close(ended)

@@ -1,7 +1,8 @@
-"""Processes that end with the one that started them, and processes that a killed one left behind."""
+"""Processes that end with the one that started them, what they inherit, and those that a killed one left behind."""
 
 import logging
 import os
+import resource
 import select
 import shutil
 import signal
@@ -30,6 +31,27 @@ def bound(command: Sequence[str | Path], number: signal.Signals = signal.SIGTERM
         return words
     guard = [setpriv, "--pdeathsig", number.name.removeprefix("SIG")]
     return [*guard, "/bin/sh", "-c", _IF_PARENT_LIVES, "sh", str(os.getpid()), *words]
+
+
+def allow_open_files(pid: int) -> None:
+    """Raise a child's limit of open files as far as its hard limit lets it (prlimit(2)).
+
+    The usual soft limit is 1024 (systemd.exec(5)), for the sake of programs that use select(2). mosquitto does not, and
+    would refuse the 1,017th unit; paho does, so that our own limit stays as it is.
+
+    Raises:
+        OSError: the child is gone.
+    """
+    _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def wait_readable(descriptors: Sequence[int], timeout_s: float) -> bool:
+    """Whether one of them has something to say before the time is over; of any number, unlike select(2)'s 1023."""
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(timeout_s * 1000))
 
 
 def end_leftover(pid_file: Path, argument: Path) -> None:
@@ -62,6 +84,6 @@ def _end(descriptor: int, pid: int) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(descriptor, number)
-        if select.select([descriptor], [], [], _END_TIMEOUT_S)[0]:
+        if wait_readable([descriptor], _END_TIMEOUT_S):
             return
     raise CsuError(f"process {pid}, left behind by an earlier run, does not end; end it and start again")

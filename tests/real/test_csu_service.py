@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import resource
 import socket
 import threading
 from collections.abc import Iterator
@@ -66,6 +67,18 @@ def test_garbage_is_ignored_and_counted(service: CsuService) -> None:
     events = wait_until(lambda: call(service, "/v1/events", token)[1], what="the event")
     assert [found["event_id"] for found in events] == [event.event_id]
     assert call_units(service)["states"]["status"]["body"]["state"] == "online"
+
+
+def test_the_broker_may_open_more_files_than_the_usual_limit(tmp_path: Path, processes: Processes) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, limits[1]))
+    try:
+        service = CsuService(tmp_path, processes)
+        service.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    broker = int((service.directory / "csu" / "broker" / "mosquitto.pid").read_text())
+    assert resource.prlimit(broker, resource.RLIMIT_NOFILE) == (limits[1], limits[1])
 
 
 def test_the_api_refuses_without_its_token(service: CsuService) -> None:

@@ -1,4 +1,6 @@
+import fcntl
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -7,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from csu.children import bound, end_leftover
+from csu.children import bound, end_leftover, wait_readable
 from tests.support.polling import wait_until
 from tests.support.processes import Processes
 
@@ -56,3 +58,18 @@ def test_only_the_process_that_is_meant_is_ended(tmp_path: Path, processes: Proc
 def test_without_setpriv_the_command_is_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("csu.children.shutil.which", lambda *_, **__: None)
     assert bound(["a", Path("b")]) == ["a", "b"]
+
+
+def test_descriptors_beyond_those_of_select_are_waited_for() -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
+    reader, writer = os.pipe()
+    high = fcntl.fcntl(reader, fcntl.F_DUPFD_CLOEXEC, 1100)
+    try:
+        assert not wait_readable([high], 0.0)
+        os.write(writer, b"x")
+        assert wait_readable([high], 30.0)
+    finally:
+        for descriptor in (high, reader, writer):
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
