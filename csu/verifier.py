@@ -1,6 +1,8 @@
-"""Gives each delivered clip its verdict and signs the receipt, one clip after another, in a process of its own.
+"""Gives each delivered clip its verdict and signs the receipt; each is verified in a process of its own.
 
-Units take turns: a verification may take minutes, and one unit's backlog must not become the others'.
+Two clips are verified at once. Every clip has a few minutes at first; one that needs more is begun anew in a second
+lane, where it may take its hours beside the others. In both, units take turns: one unit's backlog must not become the
+others'.
 
 Procedure, safe to repeat from any step: the clip is stored as `pending`; verified; verdict and signed receipt are
 stored together; the commander sends the receipt.
@@ -8,24 +10,22 @@ stored together; the commander sends the receipt.
 
 import asyncio
 import hashlib
-import json
 import logging
-import signal
-import sys
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from csu import stored_clips, stored_commands
 from csu.backoff import delay_s
-from csu.children import bound
 from csu.commander import Commander
 from csu.errors import CsuError, RegistryError, RequestRefusedError
 from csu.feed import Feed
 from csu.keys import KeyStore
 from csu.records import ClipRecord, CommandRecord
 from csu.registry import Registry
-from csu.verify_deadline import deadline_s
+from csu.verify_deadline import SLICE_S, limit_s
+from csu.verify_process import MAX_REASON_CHARACTERS, JobFailedError, StalledError, TooSlowError, run_job
 from edge_agent.clock import Clock
 from edge_agent.contract.jws import SigningKey
 from edge_agent.contract.manifest import MANIFEST_FILE_NAME
@@ -35,11 +35,9 @@ _log = logging.getLogger(__name__)
 
 _ATTEMPTS = 3
 _ODD_ATTEMPTS = 5
-_SLOW_ATTEMPTS = 3
+_STALLED_ATTEMPTS = 3
 _AGAIN_US = 60_000_000
 """A clip that could not be verified is looked at again so much later, however many others keep coming."""
-_MAX_REPORT_BYTES = 4_000_000
-_MAX_REASON_CHARACTERS = 500
 
 
 Key = tuple[str, str]
@@ -51,12 +49,18 @@ def key_of(clip: ClipRecord) -> Key:
     return clip.unit_id, clip.clip_id
 
 
-class _JobFailedError(CsuError):
-    """The verification process itself failed."""
+class _MovedError(CsuError):
+    """A clip has had its first few minutes and goes on in the other lane."""
 
 
-class _TooSlowError(_JobFailedError):
-    """The verification had not ended in its time: that says nothing of the clip."""
+@dataclass(slots=True)
+class _Lane:
+    """Clips that are verified one after another."""
+
+    is_long: bool
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    served: dict[str, int] = field(default_factory=dict)
+    """When each unit's turn last came; a number that rises with every turn."""
 
 
 class Verifier:
@@ -68,9 +72,10 @@ class Verifier:
         self._keys = keys
         self._feed = feed
         self._clock = clock
-        self._wake = asyncio.Event()
-        self._served: dict[str, int] = {}
-        """When each unit's turn last came; a number that rises with every turn."""
+        self._lane = _Lane(is_long=False)
+        self._long_lane = _Lane(is_long=True)
+        self._long: set[Key] = set()
+        """Pending clips that need more than a few minutes."""
         self._tries: dict[Key, int] = {}
         """How often a pending clip could not be verified for what no further try is expected to mend."""
 
@@ -82,24 +87,29 @@ class Verifier:
         """
         now_us = self._clock.wall_us()
         if await self._registry.run(stored_clips.add_clip, unit_id, clip_id, str(folder), now_us):
-            self._wake.set()
+            self._lane.wake.set()
 
     async def run(self) -> None:
         """Verify what is pending until cancelled."""
+        async with asyncio.TaskGroup() as lanes:
+            lanes.create_task(self._run_lane(self._lane))
+            lanes.create_task(self._run_lane(self._long_lane))
+
+    async def _run_lane(self, lane: _Lane) -> None:
         failures = 0
         while True:
-            self._wake.clear()
-            failures = 0 if await self._verify_pending() else failures + 1
+            lane.wake.clear()
+            failures = 0 if await self._verify_pending(lane) else failures + 1
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay_s(failures, 1.0, 60.0) if failures else None):
-                    await self._wake.wait()
+                    await lane.wake.wait()
 
-    async def _verify_pending(self) -> bool:
-        """Verify what waits; False when something could not be, which keeps no other clip waiting."""
+    async def _verify_pending(self, lane: _Lane) -> bool:
+        """Verify what waits in a lane; False when something could not be, which keeps no other clip waiting."""
         problem: Exception | None = None
         failed_us: dict[Key, int] = {}
         try:
-            while (clip := await self._next(failed_us)) is not None:
+            while (clip := await self._next(lane, failed_us)) is not None:
                 error = await self._try(clip)
                 if error is not None:
                     failed_us[key_of(clip)] = self._clock.monotonic_us()
@@ -110,18 +120,19 @@ class Verifier:
             _log.warning("verification: %s; trying again", problem)
         return problem is None
 
-    async def _next(self, failed_us: dict[Key, int]) -> ClipRecord | None:
-        """The oldest pending clip of the unit that was served longest ago, so that none keeps the others waiting.
+    async def _next(self, lane: _Lane, failed_us: dict[Key, int]) -> ClipRecord | None:
+        """The lane's oldest clip of the unit that was served longest ago, so that none keeps the others waiting.
 
         What failed, at an instant of the monotonic clock, waits for a while.
         """
         pending = await self._registry.run(stored_clips.pending_clips)
         since_us = self._clock.monotonic_us() - _AGAIN_US
-        waiting = [clip for clip in pending if failed_us.get(key_of(clip), since_us) <= since_us]
+        mine = [clip for clip in pending if (key_of(clip) in self._long) is lane.is_long]
+        waiting = [clip for clip in mine if failed_us.get(key_of(clip), since_us) <= since_us]
         if not waiting:
             return None
-        chosen = min(waiting, key=lambda clip: self._served.get(clip.unit_id, 0))
-        self._served[chosen.unit_id] = max(self._served.values(), default=0) + 1
+        chosen = min(waiting, key=lambda clip: lane.served.get(clip.unit_id, 0))
+        lane.served[chosen.unit_id] = max(lane.served.values(), default=0) + 1
         return chosen
 
     async def _try(self, clip: ClipRecord) -> Exception | None:
@@ -139,8 +150,12 @@ class Verifier:
         """As `_try`; raises OSError too."""
         try:
             await self._verify(clip)
-        except _TooSlowError as error:
-            return await self._count_slow(clip, error)
+        except _MovedError as moved:
+            _log.info("clip %s of %s: %s; begun anew beside the others", clip.clip_id, clip.unit_id, moved)
+        except StalledError as error:
+            return await self._count_stalled(clip, error)
+        except TooSlowError as error:
+            await self._end_unverified(clip, str(error))
         except (OSError, RegistryError):
             raise
         except Exception as error:  # noqa: BLE001 -- one odd clip must not end the verification of all others
@@ -166,15 +181,19 @@ class Verifier:
         reason = f"{MANIFEST_FILE_NAME} is missing in {clip.folder}: no receipt can be signed; ask for the clip anew"
         if not self._is_last_try(clip):
             raise FileNotFoundError(reason)
-        await self._save(clip, reason[:_MAX_REASON_CHARACTERS], {}, None)
+        await self._save(clip, reason[:MAX_REASON_CHARACTERS], {}, None)
 
-    async def _count_slow(self, clip: ClipRecord, error: _TooSlowError) -> Exception | None:
-        """The error when another try is left; else the clip ends here, without a receipt that nothing speaks for."""
-        if not self._is_last_try(clip, _SLOW_ATTEMPTS):
+    async def _count_stalled(self, clip: ClipRecord, error: StalledError) -> Exception | None:
+        """The error when another try is left; else the clip ends here."""
+        if not self._is_last_try(clip, _STALLED_ATTEMPTS):
             return error
-        reason = f"not verified: {error}, {_SLOW_ATTEMPTS} times; try csu verify {clip.folder}, or ask for less"
-        await self._save(clip, reason[:_MAX_REASON_CHARACTERS], {}, None)
+        await self._end_unverified(clip, f"{error}, {_STALLED_ATTEMPTS} times")
         return None
+
+    async def _end_unverified(self, clip: ClipRecord, problem: str) -> None:
+        """End the clip here, without a receipt: nothing was found wrong with its bytes."""
+        reason = f"not verified: {problem}; try csu verify {clip.folder}, or ask for less"
+        await self._save(clip, reason[:MAX_REASON_CHARACTERS], {}, None)
 
     async def _count_odd(self, clip: ClipRecord, error: Exception) -> Exception | None:
         """The error when another try is left; else the clip has failed, and the unit is told."""
@@ -195,6 +214,7 @@ class Verifier:
     async def _save(self, clip: ClipRecord, reason: str | None, report: dict[str, Any], receipt: str | None) -> None:
         now_us = self._clock.wall_us()
         record = await self._registry.run(stored_clips.save_verdict, *key_of(clip), reason, report, receipt, now_us)
+        self._long.discard(key_of(clip))
         _log.info("clip %s of %s: %s", clip.clip_id, clip.unit_id, record.verdict)
         self._feed.publish({"kind": "clip"} | record.to_object())
         self._commander.wake()
@@ -206,41 +226,36 @@ class Verifier:
             return None  # another centre's, or of a registry that was lost
 
     async def _judge(self, clip: ClipRecord, folder: Path) -> tuple[str | None, dict[str, Any]]:
-        """Why the clip fails, None when it does not; and the whole report. Raises _TooSlowError."""
+        """Why the clip fails, None when it does not; and the whole report.
+
+        Raises:
+            StalledError, TooSlowError, _MovedError: there is no verdict yet.
+        """
         problem = ""
         for _ in range(_ATTEMPTS):
             try:
                 return await self._run_job(clip, folder)
-            except _TooSlowError:
+            except (StalledError, TooSlowError):
                 raise
-            except _JobFailedError as error:
+            except JobFailedError as error:
                 problem = str(error)
                 _log.warning("clip %s: %s", clip.clip_id, error)
-        return f"the verification did not end by itself: {problem}"[:_MAX_REASON_CHARACTERS], {}
+        return f"the verification did not end by itself: {problem}"[:MAX_REASON_CHARACTERS], {}
 
     async def _run_job(self, clip: ClipRecord, folder: Path) -> tuple[str | None, dict[str, Any]]:
         # What is here was let in while the unit was trusted; that it is shut out since takes nothing from it.
         jwks = self._keys.evidence_jwks(clip.unit_id, clip.completed_us)
         if jwks is None:
             return f"no key of unit {clip.unit_id} is trusted for what came when this did", {}
-        allowed_s = await asyncio.to_thread(deadline_s, folder, self._tries.get(key_of(clip), 0))
-        command: list[str | Path] = [sys.executable, "-m", "csu.verify_job", folder]
-        job = await asyncio.create_subprocess_exec(
-            *await asyncio.to_thread(bound, command, signal.SIGKILL),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
+        whole_s = await asyncio.to_thread(limit_s, folder)
+        if key_of(clip) in self._long:
+            return await run_job(folder, jwks, whole_s)
         try:
-            async with asyncio.timeout(allowed_s):
-                output, _ = await job.communicate(json.dumps(jwks).encode())
-        except TimeoutError as error:
-            raise _TooSlowError(f"it had not ended after {allowed_s:.0f} s") from error
-        finally:
-            if job.returncode is None:
-                job.kill()
-                await job.wait()
-        return _read_outcome(output, job.returncode)
+            return await run_job(folder, jwks, min(whole_s, SLICE_S))
+        except TooSlowError as error:
+            self._long.add(key_of(clip))
+            self._long_lane.wake.set()
+            raise _MovedError(str(error)) from error
 
 
 def misplaced(clip: ClipRecord, report: dict[str, Any]) -> str | None:
@@ -277,7 +292,7 @@ def mismatch(command: CommandRecord | None, report: dict[str, Any]) -> str | Non
         "purpose": (command.purpose, requester.get("purpose")),
     }
     differing = [f"{name}: asked {was!r}, manifest {is_!r}" for name, (was, is_) in pairs.items() if was != is_]
-    return f"not what was asked for: {'; '.join(differing)}"[:_MAX_REASON_CHARACTERS] if differing else None
+    return f"not what was asked for: {'; '.join(differing)}"[:MAX_REASON_CHARACTERS] if differing else None
 
 
 def sign_receipt(key: SigningKey, clip: ClipRecord, sha256: str, reason: str | None, now_us: int) -> str:
@@ -291,19 +306,6 @@ def sign_receipt(key: SigningKey, clip: ClipRecord, sha256: str, reason: str | N
         iat=now_us // 1_000_000,
     )
     return key.sign("receipt", receipt.to_object())
-
-
-def _read_outcome(output: bytes, code: int | None) -> tuple[str | None, dict[str, Any]]:
-    if code != 0:
-        raise _JobFailedError(f"it ended with code {code}")
-    if len(output) > _MAX_REPORT_BYTES:
-        raise _JobFailedError(f"its report has {len(output)} bytes")
-    try:
-        outcome = json.loads(output)
-        reason = outcome["reason"]
-        return (None if reason is None else str(reason)[:_MAX_REASON_CHARACTERS]), dict(outcome["report"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise _JobFailedError(f"its report cannot be read: {error}") from error
 
 
 def _digest(manifest: Path) -> str:

@@ -2,19 +2,24 @@
 
 Decoding what came from outside is where a crash, an endless loop or a want of memory would come from; here it takes
 nothing with it.
-Prints one JSON object, `{"reason": text or null, "report": {…}}`.
+Prints an empty line now and then while it goes on, and at last one JSON object,
+`{"reason": text or null, "report": {…}}`.
 """
 
 import json
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TextIO
 
 from csu.verify import verify_clip
+from edge_agent.clock import Clock, SystemClock
 from edge_agent.contract.jws import TrustedKeys
 
 _VICTIM = "1000"
 """The highest score of proc_pid_oom_score_adj(5): when memory is short, this process goes and not the centre."""
+_BEAT_US = 1_000_000
 
 
 def volunteer() -> None:
@@ -23,11 +28,26 @@ def volunteer() -> None:
         Path("/proc/self/oom_score_adj").write_text(_VICTIM, encoding="ascii")
 
 
+def beat(clock: Clock, out: TextIO) -> Callable[[], None]:
+    """What is called while it goes on, and writes an empty line at most once a second."""
+    told_us = clock.monotonic_us()
+
+    def tell() -> None:
+        nonlocal told_us
+        now_us = clock.monotonic_us()
+        if now_us - told_us >= _BEAT_US:
+            told_us = now_us
+            out.write("\n")
+            out.flush()
+
+    return tell
+
+
 def main() -> int:
     """Verify and print; 0 whatever the verdict, else the job itself failed."""
     volunteer()
     keys = TrustedKeys.from_json(sys.stdin.read())
-    verdict = verify_clip(Path(sys.argv[1]), keys)
+    verdict = verify_clip(Path(sys.argv[1]), keys, progress=beat(SystemClock(), sys.stdout))
     reason = verdict.reason
     if reason is None and verdict.signature != "valid":
         reason = "the manifest's signature was not checked"

@@ -1,6 +1,7 @@
 """A whole clip: the manifest and its signature, the intervals, then part after part."""
 
 import json
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 from joserfc.util import urlsafe_b64decode
 
 from csu.verify.part import Claim, PartCheck
+from csu.verify.progress import Progress, untold
 from csu.verify.verdict import Findings, SignatureState, Verdict
 from edge_agent.contract.clip import Interval, Manifest, ManifestPart
 from edge_agent.contract.errors import ContractError, SignatureError
@@ -36,7 +38,9 @@ KeysOf = Callable[[str], TrustedKeys | None]
 """The keys of the unit that a manifest claims to be of; None when none is known."""
 
 
-def verify_clip(path: Path, trusted: TrustedKeys | KeysOf | None = None, *, decode: bool = True) -> Verdict:
+def verify_clip(
+    path: Path, trusted: TrustedKeys | KeysOf | None = None, *, decode: bool = True, progress: Progress = untold
+) -> Verdict:
     """Verify a delivered or saved clip. Never raises for what the files hold.
 
     Args:
@@ -45,6 +49,7 @@ def verify_clip(path: Path, trusted: TrustedKeys | KeysOf | None = None, *, deco
         trusted: the unit's public keys, or where to find those of the unit that the manifest names, so that no unit
             signs for another; None checks everything but the signature, and says so.
         decode: decode every picture; without, containers, digests and tables are checked.
+        progress: called for each read and each picture.
 
     Returns:
         The verdict; `ok` only when nothing is wrong.
@@ -56,7 +61,7 @@ def verify_clip(path: Path, trusted: TrustedKeys | KeysOf | None = None, *, deco
     statement = _read_statement(path, trusted, findings)
     if statement.manifest is not None:
         _check_intervals(statement.manifest, findings)
-    reports = [check.run(decode=decode) for check in _part_checks(path, statement, findings)]
+    reports = [check.run(decode=decode) for check in _part_checks(path, statement, findings, progress)]
     manifest = statement.manifest
     return Verdict(
         clip=str(path),
@@ -136,15 +141,15 @@ def _read_unsigned(text: str) -> Manifest:
     return manifest
 
 
-def _part_checks(path: Path, statement: _Statement, findings: Findings) -> Iterator[PartCheck]:
+def _part_checks(path: Path, statement: _Statement, findings: Findings, progress: Progress) -> Iterator[PartCheck]:
     manifest = statement.manifest
     if not path.is_dir():
         claim = _claimed_part(path, manifest, findings)
-        yield PartCheck(path, claim.part.index if claim else 1, claim, findings)
+        yield PartCheck(path, claim.part.index if claim else 1, claim, findings, progress)
     elif manifest is not None:
         for part in manifest.parts:
             if _is_plain_name(part.file_name):
-                yield PartCheck(path / part.file_name, part.index, Claim(manifest, part), findings)
+                yield PartCheck(path / part.file_name, part.index, Claim(manifest, part), findings, progress)
             else:
                 findings.error(MANIFEST_FILE_NAME, f"part {part.index}: {part.file_name!r:.80} is no file name")
 
@@ -201,10 +206,12 @@ def _check_part_interval(manifest: Manifest, part: ManifestPart, findings: Findi
 def _check_holes(manifest: Manifest, findings: Findings) -> None:
     """Every hole of over 2 s is a gap of the manifest."""
     edges = [(part.interval.start_us, part.interval.end_us) for part in manifest.parts]
-    held_until_us = manifest.asked.start_us
+    gaps = deque(sorted((gap.start_us, gap.end_us) for gap in manifest.gaps))
+    held_until_us = explained_until_us = manifest.asked.start_us
     for start_us, end_us in [*edges, (manifest.asked.end_us, manifest.asked.end_us)]:
-        explained = any(gap.start_us <= held_until_us and start_us <= gap.end_us for gap in manifest.gaps)
-        if start_us - held_until_us > _LONGEST_SILENT_HOLE_US and not explained:
+        while gaps and gaps[0][0] <= held_until_us:
+            explained_until_us = max(explained_until_us, gaps.popleft()[1])
+        if start_us - held_until_us > _LONGEST_SILENT_HOLE_US and explained_until_us < start_us:
             instant = format_utc(held_until_us)
             findings.error("manifest", f"footage from {instant} on is missing and no gap is listed for it")
         held_until_us = max(held_until_us, end_us)

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from csu.verify.progress import Progress, untold
 from edge_agent.contract.boxes import Box, read_head
 from edge_agent.contract.errors import FormatError
 
@@ -18,12 +19,13 @@ _HEAD_BYTES = 16
 class FileBytes:
     """A file open for reading; every failure is a FormatError that says where."""
 
-    def __init__(self, path: Path) -> None:
-        """Open it.
+    def __init__(self, path: Path, progress: Progress = untold) -> None:
+        """Open it; `progress` is called for each read.
 
         Raises:
             FormatError: it cannot be opened.
         """
+        self._progress = progress
         try:
             self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             self.size_bytes = os.fstat(self._descriptor).st_size
@@ -52,6 +54,7 @@ class FileBytes:
                 missing -= len(data)
         except OSError as error:
             raise FormatError(f"offset {offset}: {error.strerror}") from error
+        self._progress()
         if missing:
             raise FormatError(f"offset {offset}: {size} bytes expected, {size - missing} are there")
         return b"".join(pieces)

@@ -8,6 +8,7 @@ from pathlib import Path
 from csu.verify.contents import Contents, FoundFragment, FoundSegment, name_places, read_contents
 from csu.verify.file_bytes import FileBytes
 from csu.verify.frames import decode_frames
+from csu.verify.progress import Progress
 from csu.verify.tables import ListedChunk, Tables, read_tables
 from csu.verify.verdict import Findings, PartReport, Severity
 from edge_agent.contract.boxes import Box
@@ -44,8 +45,9 @@ def _read_boxes(file: FileBytes) -> tuple[bytes, Box]:
 class PartCheck:
     """The checks of one part file; each adds findings and none raises for what the file holds."""
 
-    def __init__(self, path: Path, index: int, claim: Claim | None, findings: Findings) -> None:
+    def __init__(self, path: Path, index: int, claim: Claim | None, findings: Findings, progress: Progress) -> None:
         self._path = path
+        self._progress = progress
         self._part = f"part {index}"
         self._index = index
         self._claim = claim
@@ -56,7 +58,7 @@ class PartCheck:
         """Check everything; pictures are decoded only when nothing else was wrong with the part."""
         before = self._findings.errors
         try:
-            with FileBytes(self._path) as file:
+            with FileBytes(self._path, self._progress) as file:
                 report = self._check_file(file)
         except FormatError as error:
             self._findings.error(self._part, f"{self._path.name}: {error}")
@@ -236,7 +238,7 @@ class PartCheck:
     def _check_frames(self, report: PartReport) -> PartReport:
         place = f"{self._part}, pictures"
         try:
-            frames = decode_frames(self._path)
+            frames = decode_frames(self._path, self._progress)
         except FormatError as error:
             self._findings.error(place, str(error))
             return report

@@ -13,17 +13,17 @@ from csu.feed import Feed
 from csu.keys import KeyStore
 from csu.records import ClipRecord, CommandRecord
 from csu.registry import Registry
-from csu.verifier import _ODD_ATTEMPTS, _SLOW_ATTEMPTS, Verifier, mismatch, misplaced, sign_receipt
-from csu.verify_deadline import deadline_s
+from csu.verifier import _ODD_ATTEMPTS, _STALLED_ATTEMPTS, Verifier, mismatch, misplaced, sign_receipt
+from csu.verify_deadline import SLICE_S
+from csu.verify_process import Outcome, TooSlowError, run_job
 from edge_agent.clock import FakeClock
 from edge_agent.contract.jws import SigningKey, TrustedKeys
 from edge_agent.contract.manifest import MANIFEST_FILE_NAME
 from edge_agent.contract.messages import Receipt
 from tests.builders import make_units
-from tests.support.clips import make_part, make_plan
+from tests.support.polling import until
 from tests.support.recording import rotated
 from tests.support.saved_clips import UNIT_KEY, asked_s, saved_clip
-from tests.unit.csu.ingest_parts import signed_manifest
 from tests.unit.csu.replies import COMMAND_ID, NOW_US, make_command
 
 PARAMS = {"camera": "main", "from": "2026-03-29T00:00:00.000Z", "to": "2026-03-29T00:01:00.000Z"}
@@ -126,7 +126,7 @@ def make_verifier(registry: Registry, keys: KeyStore, clock: FakeClock) -> Verif
 async def test_a_verification_that_crashes_fails_the_clip_and_nothing_else(
     registry: Registry, keys: KeyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, words: str
 ) -> None:
-    monkeypatch.setattr("csu.verifier.bound", lambda _command, _signal: [sys.executable, "-c", program])
+    monkeypatch.setattr("csu.verify_process.bound", lambda _command, _signal: [sys.executable, "-c", program])
     clock = FakeClock(wall_us=NOW_US)
     verifier = make_verifier(registry, keys, clock)
     folder = tmp_path / "clip"
@@ -146,7 +146,9 @@ async def test_a_verification_that_crashes_fails_the_clip_and_nothing_else(
 async def test_a_clip_whose_files_are_gone_keeps_no_other_waiting(
     registry: Registry, keys: KeyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("csu.verifier.bound", lambda _command, _signal: [sys.executable, "-c", "print('no json')"])
+    monkeypatch.setattr(
+        "csu.verify_process.bound", lambda _command, _signal: [sys.executable, "-c", "print('no json')"]
+    )
     clock = FakeClock(wall_us=NOW_US)
     verifier = make_verifier(registry, keys, clock)
     folder = tmp_path / "clip"
@@ -156,15 +158,15 @@ async def test_a_clip_whose_files_are_gone_keeps_no_other_waiting(
     await verifier.on_complete(unit_id="nomad-07", clip_id=COMMAND_ID, folder=tmp_path / "gone")
     clock.advance(1.0)
     await verifier.on_complete(unit_id="nomad-07", clip_id=other_id, folder=folder)
-    assert not await verifier._verify_pending()
+    assert not await verifier._verify_pending(verifier._lane)
     assert (await registry.run(stored_clips.load_clip, "nomad-07", other_id)).verdict == "failed"
     assert (await registry.run(stored_clips.load_clip, "nomad-07", COMMAND_ID)).verdict == "pending"
     for _ in range(_ODD_ATTEMPTS - 1):
-        await verifier._verify_pending()
+        await verifier._verify_pending(verifier._lane)
     record = await registry.run(stored_clips.load_clip, "nomad-07", COMMAND_ID)
     assert record.verdict == "failed"
     assert MANIFEST_FILE_NAME in str(record.reason)
-    assert await verifier._verify_pending()
+    assert await verifier._verify_pending(verifier._lane)
     due = await registry.run(stored_clips.due_receipts, NOW_US + 10**12)
     assert [receipt.clip_id for receipt in due] == [other_id]
 
@@ -179,7 +181,7 @@ async def test_a_clip_that_waits_while_its_unit_is_shut_out_is_verified(
     verifier = make_verifier(registry, keys, FakeClock(wall_us=NOW_US))
     await verifier.on_complete(unit_id="nomad-07", clip_id=clip.plan.clip_id, folder=clip.folder)
     await asyncio.to_thread(keys.expel, "nomad-07", NOW_US)
-    assert await verifier._verify_pending()
+    assert await verifier._verify_pending(verifier._lane)
     record = await registry.run(stored_clips.load_clip, "nomad-07", clip.plan.clip_id)
     assert (record.verdict, record.reason) == ("verified", None)
 
@@ -197,7 +199,7 @@ async def test_an_expelled_key_signs_no_clip_that_comes_later(
         await asyncio.to_thread(keys.enrol, "nomad-07", SigningKey.generate().public_jwk())
     verifier = make_verifier(registry, keys, FakeClock(wall_us=NOW_US))
     await verifier.on_complete(unit_id="nomad-07", clip_id=clip.plan.clip_id, folder=clip.folder)
-    assert await verifier._verify_pending()
+    assert await verifier._verify_pending(verifier._lane)
     record = await registry.run(stored_clips.load_clip, "nomad-07", clip.plan.clip_id)
     assert record.verdict == "failed"
     assert "key" in str(record.reason)
@@ -211,7 +213,7 @@ async def test_a_clip_under_another_id_is_refused(registry: Registry, keys: KeyS
     verifier = make_verifier(registry, keys, FakeClock(wall_us=NOW_US))
     other_id = clip.plan.clip_id[:-1] + "9"
     await verifier.on_complete(unit_id="nomad-07", clip_id=other_id, folder=clip.folder)
-    assert await verifier._verify_pending()
+    assert await verifier._verify_pending(verifier._lane)
     record = await registry.run(stored_clips.load_clip, "nomad-07", other_id)
     assert record.verdict == "failed"
     assert f"delivered as {other_id}" in str(record.reason)
@@ -226,7 +228,7 @@ async def test_another_units_clip_is_no_answer(registry: Registry, keys: KeyStor
     await registry.run(stored_commands.add_command, make_command(clip_id, unit_id="nomad-08"))
     verifier = make_verifier(registry, keys, FakeClock(wall_us=NOW_US))
     await verifier.on_complete(unit_id="nomad-07", clip_id=clip_id, folder=clip.folder)
-    assert await verifier._verify_pending()
+    assert await verifier._verify_pending(verifier._lane)
     record = await registry.run(stored_clips.load_clip, "nomad-07", clip_id)
     assert (record.verdict, record.reason) == ("failed", "this id is of a clip.request to another unit")
     # The delivery that was asked for is looked at all the same.
@@ -251,7 +253,7 @@ async def test_an_odd_clip_ends_no_other_ones_verification(
     for clip_id in (COMMAND_ID, other_id):
         await verifier.on_complete(unit_id="nomad-07", clip_id=clip_id, folder=tmp_path / "clip")
     for _ in range(_ODD_ATTEMPTS):
-        await verifier._verify_pending()
+        await verifier._verify_pending(verifier._lane)
     for clip_id, reason in ((COMMAND_ID, "it could not be verified: UnicodeEncodeError"), (other_id, "torn")):
         record = await registry.run(stored_clips.load_clip, "nomad-07", clip_id)
         assert (record.verdict, record.reason) == ("failed", reason)
@@ -273,7 +275,7 @@ async def test_an_odd_clip_whose_files_go_ends_no_verification(
     verifier = make_verifier(registry, keys, FakeClock(wall_us=NOW_US))
     await verifier.on_complete(unit_id="nomad-07", clip_id=COMMAND_ID, folder=tmp_path)
     for _ in range(_ODD_ATTEMPTS):
-        assert not await verifier._verify_pending()
+        assert not await verifier._verify_pending(verifier._lane)
     assert (await registry.run(stored_clips.load_clip, "nomad-07", COMMAND_ID)).verdict == "pending"
 
 
@@ -300,34 +302,87 @@ async def test_units_take_turns(
         await deliver("nomad-07", number)
     for number in (5, 6):
         await deliver("nomad-08", number)
-    assert await verifier._verify_pending()
+    assert await verifier._verify_pending(verifier._lane)
     assert judged == ["7:1", "8:5", "9:9", "7:2", "8:6", "7:3", "7:4"]
 
 
-async def test_a_verification_that_takes_too_long_signs_nothing(
+ENDLESS = [sys.executable, "-c", "import signal; signal.pause()"]
+
+
+def unread(folder: Path) -> Path:
+    """The folder of a clip that no one is going to read."""
+    folder.mkdir()
+    (folder / MANIFEST_FILE_NAME).write_text("a.b.c")
+    return folder
+
+
+async def test_a_verification_that_stands_still_signs_nothing(
+    registry: Registry, keys: KeyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stalled(folder: Path, jwks: object, allowed_s: float) -> Outcome:
+        return await run_job(folder, jwks, allowed_s, stall_s=0.1)
+
+    monkeypatch.setattr("csu.verifier.run_job", stalled)
+    monkeypatch.setattr("csu.verify_process.bound", lambda _command, _signal: ENDLESS)
+    verifier = make_verifier(registry, keys, FakeClock(wall_us=NOW_US))
+    await verifier.on_complete(unit_id="nomad-07", clip_id=COMMAND_ID, folder=unread(tmp_path / "clip"))
+    for _ in range(1, _STALLED_ATTEMPTS):
+        assert not await verifier._verify_pending(verifier._lane)
+        assert (await registry.run(stored_clips.load_clip, "nomad-07", COMMAND_ID)).verdict == "pending"
+    assert await verifier._verify_pending(verifier._lane)
+    record = await registry.run(stored_clips.load_clip, "nomad-07", COMMAND_ID)
+    assert record.verdict == "failed"
+    assert "not verified: it stood still" in str(record.reason)
+    assert await registry.run(stored_clips.due_receipts, NOW_US + 10**12) == []
+
+
+async def test_a_clip_that_takes_long_keeps_no_other_waiting(
     registry: Registry, keys: KeyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     allowed_s: list[float] = []
+    ended = asyncio.Event()
 
-    def deadline_s(_folder: Path, _tries: int) -> float:
-        allowed_s.append(0.1)
-        return 0.1
+    async def run(folder: Path, _jwks: object, time_s: float) -> Outcome:
+        if folder.name == "short":
+            return "torn", {}
+        allowed_s.append(time_s)
+        if len(allowed_s) == 1:
+            raise TooSlowError("so the test wants it")
+        await ended.wait()
+        return "long but torn", {}
 
-    monkeypatch.setattr("csu.verifier.deadline_s", deadline_s)
-    endless = [sys.executable, "-c", "import signal; signal.pause()"]
-    monkeypatch.setattr("csu.verifier.bound", lambda _command, _signal: endless)
+    monkeypatch.setattr("csu.verifier.run_job", run)
+    monkeypatch.setattr("csu.verifier.limit_s", lambda _folder: 90_000.0)
     verifier = make_verifier(registry, keys, FakeClock(wall_us=NOW_US))
-    (tmp_path / "clip").mkdir()
-    (tmp_path / "clip" / MANIFEST_FILE_NAME).write_text("a.b.c")
-    await verifier.on_complete(unit_id="nomad-07", clip_id=COMMAND_ID, folder=tmp_path / "clip")
-    for tries in range(1, _SLOW_ATTEMPTS):
-        assert not await verifier._verify_pending()
-        assert len(allowed_s) == tries
-        assert (await registry.run(stored_clips.load_clip, "nomad-07", COMMAND_ID)).verdict == "pending"
-    assert await verifier._verify_pending()
+    await verifier.on_complete(unit_id="nomad-07", clip_id=COMMAND_ID, folder=unread(tmp_path / "long"))
+    runs = asyncio.create_task(verifier.run())
+    try:
+        async with asyncio.timeout(30):
+            with verifier._feed.watch() as told:
+                await until(lambda: len(allowed_s) == 2, what="the long clip is begun anew")
+                short_id = COMMAND_ID[:-1] + "2"
+                await verifier.on_complete(unit_id="nomad-07", clip_id=short_id, folder=unread(tmp_path / "short"))
+                assert (await told.get() or {})["reason"] == "torn"
+                ended.set()
+                assert (await told.get() or {})["reason"] == "long but torn"
+    finally:
+        runs.cancel()
+        await asyncio.gather(runs, return_exceptions=True)
+    assert allowed_s == [SLICE_S, 90_000.0]
+
+
+async def test_a_verification_that_never_ends_is_not_tried_again(
+    registry: Registry, keys: KeyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("csu.verifier.limit_s", lambda _folder: 0.1)
+    monkeypatch.setattr("csu.verify_process.bound", lambda _command, _signal: ENDLESS)
+    verifier = make_verifier(registry, keys, FakeClock(wall_us=NOW_US))
+    await verifier.on_complete(unit_id="nomad-07", clip_id=COMMAND_ID, folder=unread(tmp_path / "clip"))
+    assert await verifier._verify_pending(verifier._lane)
+    assert await verifier._verify_pending(verifier._long_lane)
     record = await registry.run(stored_clips.load_clip, "nomad-07", COMMAND_ID)
     assert record.verdict == "failed"
-    assert "not verified" in str(record.reason)
+    assert "not verified: it had not ended" in str(record.reason)
     assert await registry.run(stored_clips.due_receipts, NOW_US + 10**12) == []
 
 
@@ -354,19 +409,5 @@ async def test_clips_that_keep_coming_keep_no_failed_one_waiting(
 
     monkeypatch.setattr(Verifier, "_judge", judge)
     await deliver(0)
-    await verifier._verify_pending()
+    await verifier._verify_pending(verifier._lane)
     assert judged.index("00", 1) == 4
-
-
-def test_the_time_for_a_verification_follows_bytes_and_pictures(tmp_path: Path) -> None:
-    (tmp_path / "part1.mp4").write_bytes(b"0" * 1000)
-    manifest_file = tmp_path / MANIFEST_FILE_NAME
-    manifest_file.write_text("a.b.c")
-    least_s = deadline_s(tmp_path, 0)
-    assert 60 < least_s < 600
-    part = make_part(b"", [("segments/1.mp4", 0, 5)])
-    manifest_file.write_bytes(signed_manifest(make_plan((part.model_copy(update={"samples": 36_000}),))))
-    assert least_s + 700 < deadline_s(tmp_path, 0) < least_s + 740
-    assert deadline_s(tmp_path, 2) == pytest.approx(4 * deadline_s(tmp_path, 0))
-    manifest_file.write_bytes(signed_manifest(make_plan((part.model_copy(update={"samples": 10**12}),))))
-    assert deadline_s(tmp_path, 0) == deadline_s(tmp_path, 3) <= 4 * 3600

@@ -1,0 +1,37 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+from csu.verify_process import JobFailedError, StalledError, TooSlowError, run_job
+
+_REPORT = """print('{"reason": null, "report": {"ok": true}}')"""
+
+
+def runs(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    monkeypatch.setattr("csu.verify_process.bound", lambda _command, _signal: [sys.executable, "-c", program])
+
+
+async def test_empty_lines_before_a_report_are_no_part_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs(monkeypatch, f"print(chr(10) * 5, flush=True); {_REPORT}")
+    assert await run_job(tmp_path, {}, 60.0) == (None, {"ok": True})
+
+
+async def test_a_process_that_goes_on_is_not_ended_for_standing_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("csu.verify_process.bound", lambda _command, _signal: ["sh", "-c", "while :; do echo; done"])
+    with pytest.raises(TooSlowError):
+        await run_job(tmp_path, {}, 2.0, stall_s=1.5)
+
+
+async def test_a_process_that_stands_still_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs(monkeypatch, "import signal; print(flush=True); signal.pause()")
+    with pytest.raises(StalledError):
+        await run_job(tmp_path, {}, 60.0, stall_s=0.2)
+
+
+async def test_a_report_without_end_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs(monkeypatch, "while True: print('x' * 65536)")
+    with pytest.raises(JobFailedError, match="bytes"):
+        await run_job(tmp_path, {}, 60.0)
