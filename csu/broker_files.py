@@ -22,6 +22,13 @@ MAX_BODY_BYTES = 100_000
 MAX_PACKET_BYTES = 131_072
 """Larger packets end the connection (MQTT 5 §3.2.2.3.6)."""
 
+MAX_QUEUED_MESSAGES = 600_000
+"""Events and replies that wait for an absent client: those of 1,000 units at 20 a day for 30 days, after which its
+session ends. States do not wait (`csu.bus`). What exceeds it is dropped although it was acknowledged."""
+
+MAX_QUEUED_BYTES = 512 * 1024 * 1024
+"""600,000 bodies of 900 bytes; also bounds what one unit can make the broker keep."""
+
 _ITERATIONS = 101
 _SALT_BYTES = 12
 
@@ -94,8 +101,8 @@ autosave_on_changes true
 autosave_interval 1
 max_packet_size {MAX_PACKET_BYTES}
 message_size_limit {MAX_BODY_BYTES}
-max_queued_messages 10000
-max_queued_bytes 67108864
+max_queued_messages {MAX_QUEUED_MESSAGES}
+max_queued_bytes {MAX_QUEUED_BYTES}
 max_inflight_messages 20
 set_tcp_nodelay true
 sys_interval 0

@@ -4,6 +4,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from paho.mqtt import client as mqtt
+
 from csu.backoff import delay_s
 from csu.errors import BrokerError, RegistryError
 from csu.mqtt_connection import BusSettings, Connection, Message
@@ -26,18 +28,22 @@ class Bus:
         handle: Callable[[Message], Awaitable[None]],
         on_connected: Callable[[], None],
         clock: Clock,
+        retained_topics: tuple[str, ...] = (),
     ) -> None:
         """Prepare; `run` connects.
 
         Args:
             settings: where the broker is.
-            topics: subscriptions.
+            topics: subscriptions to what is said once: it waits at the broker while we are away.
             handle: stores one message; the message is acknowledged once it returned.
             on_connected: called on the event loop whenever publishing works again.
             clock: for the delays between attempts.
+            retained_topics: subscriptions to what the broker retains: the newest comes with each connection, so that
+                nothing has to wait (QoS 0). What matches `topics` too is theirs.
         """
         self._settings = settings
         self._topics = topics
+        self._subscriptions = [(topic, 1) for topic in topics] + [(topic, 0) for topic in retained_topics]
         self._handle = handle
         self._on_connected = on_connected
         self._clock = clock
@@ -105,8 +111,8 @@ class Bus:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _begin(self, connection: Connection) -> None:
-        for topic in self._topics:
-            await connection.subscribe(topic)
+        for topic, qos in self._subscriptions:
+            await connection.subscribe(topic, qos)
         self._connection = connection
         _log.info("MQTT: connected to %s", self._settings.url)
         self._on_connected()
@@ -120,9 +126,14 @@ class Bus:
         _log.warning("MQTT: %s; trying again (%d since last said)", problem, self._unreported)
         self._problem, self._reported_us, self._unreported = problem, now_us, 0
 
+    def _is_copy(self, message: Message) -> bool:
+        """What matches both kinds of subscriptions comes for each (MQTT 5 §3.3.4); the copy at QoS 0 is left out."""
+        return message.qos == 0 and any(mqtt.topic_matches_sub(topic, message.topic) for topic in self._topics)
+
     async def _receive(self, connection: Connection) -> None:
         while True:
             message = await connection.receive()
             # A storage failure ends the connection unacknowledged: the broker then delivers again.
-            await self._handle(message)
+            if not self._is_copy(message):
+                await self._handle(message)
             connection.acknowledge(message)

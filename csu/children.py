@@ -36,8 +36,8 @@ def bound(command: Sequence[str | Path], number: signal.Signals = signal.SIGTERM
 def allow_open_files(pid: int) -> None:
     """Raise a child's limit of open files as far as its hard limit lets it (prlimit(2)).
 
-    The usual soft limit is 1024 (systemd.exec(5)), for the sake of programs that use select(2). mosquitto does not, and
-    would refuse the 1,017th unit; paho does, so that our own limit stays as it is.
+    The usual soft limit is 1024 (systemd.exec(5)), for the sake of programs that use select(2). mosquitto does not,
+    and would refuse the 1,017th unit; paho does, so that our own limit stays as it is.
 
     Raises:
         OSError: the child is gone.

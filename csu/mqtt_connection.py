@@ -76,13 +76,13 @@ class Connection:
         """
         await self._connection.open()
 
-    async def subscribe(self, topic: str) -> None:
-        """Subscribe at QoS 1; retained messages are sent again.
+    async def subscribe(self, topic: str, qos: int = 1) -> None:
+        """Subscribe; retained messages are sent again. At QoS 0 nothing waits at the broker while we are away.
 
         Raises:
             BrokerError: refused, or the connection ended.
         """
-        if not await self._connection.subscribe(topic, SubscribeOptions(qos=1)):
+        if not await self._connection.subscribe(topic, SubscribeOptions(qos=qos)):
             raise BrokerError(f"{self._url}: subscription to {topic} refused; check the access rules")
 
     async def publish(self, topic: str, payload: bytes, expiry_s: int) -> None:

@@ -97,9 +97,17 @@ class Service:
             registry, self._keys.signing_key, self._settings.prefix, self._publish, self._feed, self._clock
         )
         inbound = Inbound(registry, commander, self._keys, self._feed, self._settings.prefix, self._clock)
-        topics = (f"{self._settings.prefix}/+/up/#",)
+        ups = f"{self._settings.prefix}/+/up"
         bus_settings = await asyncio.to_thread(self._bus_settings)
-        self._bus = Bus(bus_settings, topics, inbound.handle, commander.wake, self._clock)
+        self._bus = Bus(
+            bus_settings,
+            (f"{ups}/event", f"{ups}/reply"),
+            inbound.handle,
+            commander.wake,
+            self._clock,
+            # All others: states, and what no unit should say, which is counted.
+            retained_topics=(f"{ups}/#",),
+        )
         verifier = Verifier(registry, commander, self._keys, self._feed, self._clock)
         ingest = self._make_ingest(verifier)
         ingest_url = await self._start_ingest(stack, ingest)

@@ -16,7 +16,6 @@ uses a connection takes messages while it awaits one.
 """
 
 import asyncio
-import logging
 import socket
 import ssl
 import threading
@@ -34,8 +33,6 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_agent.byte_inbox import ByteInbox
-
-logger = logging.getLogger(__name__)
 
 _CONNECT_TIMEOUT_S = 10.0
 _LOOP_TIMEOUT_S = 1.0
@@ -135,7 +132,6 @@ class PahoConnection:
         self._is_given_up = False  # set by the event loop, read by the network thread
         self._inbox: ByteInbox[mqtt.MQTTMessage] = ByteInbox(_MAX_INBOX_BYTES)
         self._held_turns = 0  # counted by the network thread
-        self._dropped = 0
         self._client = self._make_client()
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
 
@@ -237,8 +233,6 @@ class PahoConnection:
         for awaited in self._awaited.values():
             if not awaited.done():
                 awaited.set_exception(self._errors.lost(reason))
-        if self._dropped:
-            logger.warning("%d messages at QoS 0 were dropped: more came than are read", self._dropped)
         self._on_ended(reason)
 
     # -- the network thread's side
@@ -332,9 +326,6 @@ class PahoConnection:
             self._reason = str(reason)
 
     def _on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
-        if message.qos == 0 and len(self._inbox) >= 2 * self._options.receive_maximum:
-            self._dropped += 1
-            return
         self._inbox.put(message, _size_of(message))
         self._post(self._on_inbox)
 

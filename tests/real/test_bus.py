@@ -107,7 +107,8 @@ class Store:
 async def running_bus(broker: Broker, store: Store) -> AsyncIterator[Bus]:
     password = await asyncio.to_thread(broker.password_of, "csu")
     settings = BusSettings(broker.url, "csu", "csu", password)
-    bus = Bus(settings, ("csu/v1/+/up/#",), store.handle, lambda: None, SystemClock())
+    said_once = ("csu/v1/+/up/event", "csu/v1/+/up/reply")
+    bus = Bus(settings, said_once, store.handle, lambda: None, SystemClock(), ("csu/v1/+/up/#",))
     task = asyncio.create_task(bus.run())
     await until(lambda: bus.is_connected, what="connection")
     yield bus
@@ -178,5 +179,49 @@ def flood(port: int, password: str) -> None:
     for _ in range(1000):
         client.publish("csu/v1/nomad-08/up/event", b"flood", qos=0)
     client.publish("csu/v1/nomad-08/up/event", b"flood", qos=1).wait_for_publish(30)
+    client.disconnect()
+    client.loop_stop()
+
+
+async def test_states_take_no_event_its_place_while_the_centre_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("csu.broker_files.MAX_QUEUED_MESSAGES", 30)
+    events = [f"event-{number}".encode() for number in range(8)]
+    async with running_broker(tmp_path) as broker:
+        await leave_old_session(broker)
+        password = await asyncio.to_thread(broker.add_user, "nomad-08")
+        async with running_bus(broker, Store()):
+            pass
+        await asyncio.to_thread(say, broker.port, password, events)
+        assert await said_to_a_new_connection(broker, 9) == sorted([b"state-99", *events])
+        assert await said_to_a_new_connection(broker, 1) == [b"state-99"]
+
+
+async def said_to_a_new_connection(broker: Broker, number: int) -> list[bytes]:
+    store = Store()
+    async with running_bus(broker, store):
+        await until(lambda: len(store.kept) >= number, what="what waited and what is retained")
+    return sorted(store.kept)
+
+
+async def leave_old_session(broker: Broker) -> None:
+    """As of a centre that had states wait for it too."""
+    connection = Connection(BusSettings(broker.url, "csu", "csu", await asyncio.to_thread(broker.password_of, "csu")))
+    await connection.open()
+    await connection.subscribe("csu/v1/+/up/#")
+    await connection.close()
+
+
+def say(port: int, password: str, events: list[bytes]) -> None:
+    """A hundred retained states, then the events."""
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="nomad-08", protocol=mqtt.MQTTv5)
+    client.username_pw_set("nomad-08", password)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    for number in range(100):
+        client.publish("csu/v1/nomad-08/up/health", f"state-{number}".encode(), qos=1, retain=True)
+    for event in events:
+        client.publish("csu/v1/nomad-08/up/event", event, qos=1).wait_for_publish(30)
     client.disconnect()
     client.loop_stop()

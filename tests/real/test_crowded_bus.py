@@ -52,7 +52,9 @@ async def running(broker: Broker) -> AsyncIterator[Centre]:
     password = await asyncio.to_thread(broker.password_of, "csu")
     centre = Centre()
     settings = BusSettings(broker.url, "csu", "csu", password)
-    bus = Bus(settings, (f"{DEFAULT_PREFIX}/+/up/#",), centre.handle, centre.connected, SystemClock())
+    ups = f"{DEFAULT_PREFIX}/+/up"
+    said_once = (f"{ups}/event", f"{ups}/reply")
+    bus = Bus(settings, said_once, centre.handle, centre.connected, SystemClock(), (f"{ups}/#",))
     task = asyncio.create_task(bus.run())
     try:
         yield centre

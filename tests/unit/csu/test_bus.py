@@ -41,7 +41,7 @@ class FakeConnection:
         if self.problem:
             raise BrokerError(self.problem)
 
-    async def subscribe(self, _topic: str) -> None:
+    async def subscribe(self, _topic: str, _qos: int) -> None:
         if self.refuses_subscription:
             raise BrokerError("refused")
         await self._acknowledged.wait()
