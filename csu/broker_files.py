@@ -22,12 +22,13 @@ MAX_BODY_BYTES = 100_000
 MAX_PACKET_BYTES = 131_072
 """Larger packets end the connection (MQTT 5 §3.2.2.3.6)."""
 
-MAX_QUEUED_MESSAGES = 600_000
-"""Events and replies that wait for an absent client: those of 1,000 units at 20 a day for 30 days, after which its
-session ends. States do not wait (`csu.bus`). What exceeds it is dropped although it was acknowledged."""
+MAX_QUEUED_MESSAGES = 50_000
+"""Events and replies that wait for an absent client: those of 100 units at 20 a day for 25 days. States do not wait
+(`csu.bus`). What exceeds it is dropped although it was acknowledged; but each message writes the whole store, which
+takes a second when 400,000 wait, and nobody is served meanwhile."""
 
-MAX_QUEUED_BYTES = 512 * 1024 * 1024
-"""600,000 bodies of 900 bytes; also bounds what one unit can make the broker keep."""
+MAX_QUEUED_BYTES = 64 * 1024 * 1024
+"""Also bounds what one unit can make the broker keep."""
 
 _ITERATIONS = 101
 _SALT_BYTES = 12

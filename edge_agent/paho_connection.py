@@ -64,7 +64,7 @@ class ConnectionOptions:
         keepalive_s: a silent line is asked after so long.
         session_expiry_s: so long does the broker keep the session.
         receive_maximum: unacknowledged QoS 1 messages that the broker may have under way to us (mosquitto exceeds
-            it); while twice as many of any QoS wait in the inbox, those at QoS 0 are dropped.
+            it).
         max_packet_bytes: larger messages are not delivered by the broker; None for all.
         username: None connects without credentials.
         read_password: called in the network thread; may read a file.

@@ -120,7 +120,7 @@ class ClipSender:
 
     async def _read_plan(self) -> ClipPlan:
         if self._plan is None:
-            plan = await asyncio.to_thread(read_plan, self._tools.data_dir / self.state.plan_file)
+            plan = await self._reading(read_plan, self._tools.data_dir / self.state.plan_file)
             if len(plan.parts) != len(self.state.parts):
                 raise FormatError(f"{self.state.plan_file}: not the plan whose upload began")
             self._plan = plan
@@ -172,17 +172,17 @@ class ClipSender:
     async def _send(self, item: _Item, turn: Turn) -> None:
         if not item.state.done:
             location, offset = await self._begin(item)
-            await self._digest(item.digest.catch_up, offset)
+            await self._reading(item.digest.catch_up, offset)
             self._begin_measuring(offset)
             while offset < item.source.length_bytes:
                 await turn.step_aside()
                 offset = await self._send_chunk(item, location, offset)
                 self._reached(offset, item)
-            sha256 = await self._digest(item.digest.finish)
+            sha256 = await self._reading(item.digest.finish)
             await self.save(item.put_back(ItemState(location=location, sha256=sha256, done=True)))
         self._done_bytes += item.source.length_bytes
 
-    async def _digest(self, step: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    async def _reading(self, step: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
         try:
             return await asyncio.to_thread(step, *arguments, **named)
         except RingStorageError as error:

@@ -14,7 +14,7 @@ from edge_agent.contract.commands import Priority
 from edge_agent.contract.jws import SigningKey
 from edge_agent.contract.messages import Progress
 from edge_agent.contract.upload import origin_of
-from edge_agent.errors import ContractError, FormatError, TransferInterruptedError, UplinkError
+from edge_agent.errors import ContractError, FormatError, RingStorageError, TransferInterruptedError, UplinkError
 from edge_agent.settings import UploadSettings
 from edge_agent.uplink.clip_sender import TransferTools
 from edge_agent.uplink.http_session import open_session
@@ -111,7 +111,7 @@ class Transfers:
                 return
             try:
                 state = await asyncio.to_thread(self._load_or_make, clip_id, plan_file, url, priority)
-            except OSError as error:
+            except (OSError, RingStorageError) as error:
                 raise TransferInterruptedError(f"the upload's state cannot be stored: {error}") from error
             self._start(state)
 

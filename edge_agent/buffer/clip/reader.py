@@ -26,11 +26,14 @@ def read_plan(plan_file: Path) -> ClipPlan:
 
     Raises:
         FormatError: there is no such plan, or it is damaged.
+        RingStorageError: the system lacks what reading takes, which says nothing of the plan.
     """
     try:
         headers, _, document = plan_file.read_bytes().rpartition(b"\n")
         plan = ClipPlan.from_json(document, MAX_PLAN_BYTES)
     except OSError as error:
+        if error.errno in _OF_THE_SYSTEM:
+            raise RingStorageError(f"cannot read {plan_file}: {error.strerror}") from error
         raise FormatError(f"{plan_file}: {error.strerror}") from error
     except ContractError as error:
         raise FormatError(f"{plan_file}: {error}") from error

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.buffer.clip.reader import PartReader
+from edge_agent.buffer.clip.reader import PartReader, read_plan
 from edge_agent.errors import FormatError, RingStorageError
 from tests.support.clips import make_part, write_ring_part
 
@@ -67,6 +67,9 @@ def test_a_system_without_open_files_says_nothing_of_the_footage(
             with pytest.raises(RingStorageError, match="Too many open files"):
                 reader.read(0, 200)
         assert reader.read(0, len(WHOLE)) == WHOLE
+    monkeypatch.setattr(Path, "read_bytes", without_open_files)
+    with pytest.raises(RingStorageError, match="Too many open files"):
+        read_plan(plan)
 
 
 def test_a_short_ring_file_is_named_and_nothing_short_is_returned(tmp_path: Path) -> None:
