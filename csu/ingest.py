@@ -18,7 +18,6 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from csu.errors import ContractError, UploadRefusedError
 from csu.ingest_arrival import Arrivals, ArrivalStore, OnComplete, clip_key
 from csu.ingest_auth import Authoriser, KeyLookup
 from csu.ingest_body import BodyWriter
+from csu.ingest_quota import IngestLimits, Quota
 from csu.ingest_store import UploadStore
 from csu.ingest_turn import Exclusive, Gates
 from csu.ingest_upload import Upload
@@ -45,31 +45,6 @@ _EXPIRY_CHECK_S = 300.0
 _log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@dataclass(frozen=True, slots=True)
-class IngestLimits:
-    """What the ingest takes."""
-
-    max_part_bytes: int = 200_000_000_000
-    max_clips_per_unit: int = 200
-    """Clips with unfinished uploads; parts of a clip that has begun are let in, 10,000 (`UploadMetadata.index`)."""
-    max_empty_uploads_per_unit: int = 1000
-    """Uploads without a byte. The agent sends what it created: it leaves one a clip at most, when it steps aside."""
-    kept_uploads_per_unit: int = 2000
-    """Beyond this, those of clips that have arrived are forgotten when a further clip begins."""
-    reserve_bytes: int = 1_000_000_000
-    """Free space that uploads leave."""
-    max_requests_per_unit: int = 32
-    """In work at once; bodies of one unit alone must not take all connections. The agent sends two, eight at most."""
-    unit_share: float = 0.1
-    """Part of the free space that one unit's announcements keep from the others, at most."""
-    idle_s: float = 60.0
-    """A body that brings nothing for so long is read no further."""
-    expiry_s: float = 31 * 24 * 3600.0
-    """An upload that nothing was added to for so long is removed."""
-    empty_expiry_s: float = 3000.0
-    """An upload that has no byte for so long is removed; looked at every 5 minutes, so within the hour."""
 
 
 class Ingest:
@@ -105,6 +80,7 @@ class Ingest:
         store = ArrivalStore(directory / "arrivals", directory / "ingest", clips)
         self._clips = Exclusive()
         self._arrivals = Arrivals(self._uploads, store, evidence_keys or keys, on_complete, self._clips, clock)
+        self._quota = Quota(self._uploads, self._arrivals, self._limits, clock)
         self._gates = Gates()
         self._requests: Counter[str] = Counter()
         self.app = self._build()
@@ -232,33 +208,11 @@ class Ingest:
     async def _new(self, metadata: UploadMetadata, length_bytes: int) -> Upload:
         if self._uploads.table.is_named(metadata):
             raise UploadRefusedError(400, f"another upload of this clip is named {metadata.filename}")
-        await self._check_number(metadata.unit_id, metadata.clip_id)
+        await self._quota.check(metadata)
         room_bytes = await asyncio.to_thread(self._uploads.room_bytes, metadata.unit_id, self._limits.unit_share)
         if room_bytes - length_bytes < self._limits.reserve_bytes:
             raise UploadRefusedError(507, f"no room for {length_bytes} bytes at the centre")
         return await asyncio.to_thread(self._uploads.create, metadata, length_bytes, self._clock.wall_us())
-
-    async def _check_number(self, unit_id: str, clip_id: str) -> None:
-        """Bound what a unit begins, never what it goes on with: a clip that cannot end would keep its place."""
-        table, limits = self._uploads.table, self._limits
-        if table.empty_of(unit_id) >= limits.max_empty_uploads_per_unit:
-            raise UploadRefusedError(429, f"unit {unit_id} has too many empty uploads here; send or cancel some")
-        if table.has_begun(unit_id, clip_id):
-            return
-        if (
-            table.clips_of(unit_id) >= limits.max_clips_per_unit
-            or table.uploads_of(unit_id) >= limits.kept_uploads_per_unit
-        ):
-            await asyncio.to_thread(self._forget_arrived, unit_id)
-        if table.clips_of(unit_id) < limits.max_clips_per_unit:
-            return
-        if not await asyncio.to_thread(self._uploads.has_clip_arrived, unit_id, clip_id):
-            raise UploadRefusedError(429, f"unit {unit_id} has too many unfinished clips here; end or cancel some")
-
-    def _forget_arrived(self, unit_id: str) -> None:
-        uploads = self._uploads.arrived(unit_id)
-        is_noted = self._arrivals.is_noted
-        self._uploads.forget(one for one in uploads if not is_noted(unit_id, one.info.metadata.clip_id))
 
     async def _created(self, upload: Upload) -> web.Response:
         offset = await asyncio.to_thread(upload.offset_bytes)

@@ -16,6 +16,7 @@ import asyncio
 import errno
 import hashlib
 import logging
+from collections import Counter
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -179,6 +180,7 @@ class Arrivals:
         self._clock = clock
         self._waiting: dict[tuple[str, str], None] = {}  # a set that keeps its order; one entry a clip at most
         self._noted: dict[tuple[str, str], Arrival] = {}
+        self._handed_over: Counter[str] = Counter()
         self._wake = asyncio.Event()
 
     def look_at(self, unit_id: str, clip_id: str) -> None:
@@ -189,6 +191,10 @@ class Arrivals:
     def is_noted(self, unit_id: str, clip_id: str) -> bool:
         """Whether the clip is being put together and handed over: its files are no longer the unit's to remove."""
         return (unit_id, clip_id) in self._noted
+
+    def handed_over_of(self, unit_id: str) -> int:
+        """How many clips of a unit were handed over since the start."""
+        return self._handed_over[unit_id]
 
     async def run(self) -> None:
         """Hand over what arrives, for ever; what could not be handed over is tried again."""
@@ -250,6 +256,7 @@ class Arrivals:
         await self._on_complete(unit_id=unit_id, clip_id=clip_id, folder=folder)
         await asyncio.to_thread(self._store.forget, arrival)
         del self._noted[unit_id, clip_id]
+        self._handed_over[unit_id] += 1
 
     async def _find(self, unit_id: str, clip_id: str) -> Arrival | None:
         uploads = self._uploads.table.of_clip(unit_id, clip_id)

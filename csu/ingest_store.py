@@ -118,10 +118,11 @@ class UploadStore:
         Raises:
             OSError: the storage refused.
         """
-        self.table.discard(upload)
         if upload.data_path.exists():
             upload.data_path.unlink()
             fsync_directory(upload.folder)
+        # Not before its bytes are gone: what could not be removed stays known, and is removed when it is tried again.
+        self.table.discard(upload)
         _remove_tree(upload.folder)
         fsync_directory(self._directory)
 

@@ -1,14 +1,15 @@
 """Gives each delivered clip its verdict and signs the receipt; each is verified in a process of its own.
 
-Two clips are verified at once. Every clip has a few minutes at first; one that needs more is begun anew in a second
-lane, where it may take its hours beside the others. In both, units take turns: one unit's backlog must not become the
-others'.
+Every clip has a few minutes at first, one after another; units take turns. A clip that needs more is begun anew in a
+lane of its unit's own, where it may take its hours beside the others, at a lower priority. A few such lanes work at
+once: what one unit sends, however long it takes, must not become the others' wait.
 
 Procedure, safe to repeat from any step: the clip is stored as `pending`; verified; verdict and signed receipt are
 stored together; the commander sends the receipt.
 """
 
 import asyncio
+import errno
 import hashlib
 import logging
 from contextlib import suppress
@@ -25,7 +26,14 @@ from csu.keys import KeyStore
 from csu.records import ClipRecord, CommandRecord
 from csu.registry import Registry
 from csu.verify_deadline import SLICE_S, limit_s
-from csu.verify_process import MAX_REASON_CHARACTERS, JobFailedError, StalledError, TooSlowError, run_job
+from csu.verify_process import (
+    MAX_REASON_CHARACTERS,
+    JobFailedError,
+    Outcome,
+    StalledError,
+    TooSlowError,
+    run_job,
+)
 from edge_agent.clock import Clock
 from edge_agent.contract.jws import SigningKey
 from edge_agent.contract.manifest import MANIFEST_FILE_NAME
@@ -36,6 +44,10 @@ _log = logging.getLogger(__name__)
 _ATTEMPTS = 3
 _ODD_ATTEMPTS = 5
 _STALLED_ATTEMPTS = 3
+_UNREADABLE_ATTEMPTS = 10
+_UNREADABLE = {errno.EIO, errno.EBADMSG, errno.EUCLEAN}
+"""What a file system says of a file that it has lost; EBADMSG and EUCLEAN: its checksums do not fit."""
+_LONG_AT_ONCE = 4
 _AGAIN_US = 60_000_000
 """A clip that could not be verified is looked at again so much later, however many others keep coming."""
 
@@ -57,7 +69,8 @@ class _MovedError(CsuError):
 class _Lane:
     """Clips that are verified one after another."""
 
-    is_long: bool
+    long_of: str | None
+    """The unit whose long clips these are; None for the first few minutes of everyone's."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     served: dict[str, int] = field(default_factory=dict)
     """When each unit's turn last came; a number that rises with every turn."""
@@ -72,10 +85,12 @@ class Verifier:
         self._keys = keys
         self._feed = feed
         self._clock = clock
-        self._lane = _Lane(is_long=False)
-        self._long_lane = _Lane(is_long=True)
-        self._long: set[Key] = set()
-        """Pending clips that need more than a few minutes."""
+        self._lane = _Lane(long_of=None)
+        self._long_lanes: dict[str, _Lane] = {}
+        self._lanes: asyncio.TaskGroup | None = None
+        self._places = asyncio.Semaphore(_LONG_AT_ONCE)
+        self._long: dict[Key, float] = {}
+        """Pending clips that need more than a few minutes, and how many seconds they had there."""
         self._tries: dict[Key, int] = {}
         """How often a pending clip could not be verified for what no further try is expected to mend."""
 
@@ -91,9 +106,17 @@ class Verifier:
 
     async def run(self) -> None:
         """Verify what is pending until cancelled."""
-        async with asyncio.TaskGroup() as lanes:
-            lanes.create_task(self._run_lane(self._lane))
-            lanes.create_task(self._run_lane(self._long_lane))
+        async with asyncio.TaskGroup() as self._lanes:
+            self._lanes.create_task(self._run_lane(self._lane))
+
+    def _move_to_long(self, clip: ClipRecord) -> None:
+        self._long[key_of(clip)] = 0.0
+        if clip.unit_id in self._long_lanes:
+            self._long_lanes[clip.unit_id].wake.set()
+            return
+        lane = self._long_lanes[clip.unit_id] = _Lane(long_of=clip.unit_id)
+        if self._lanes is not None:
+            self._lanes.create_task(self._run_lane(lane))
 
     async def _run_lane(self, lane: _Lane) -> None:
         failures = 0
@@ -127,13 +150,16 @@ class Verifier:
         """
         pending = await self._registry.run(stored_clips.pending_clips)
         since_us = self._clock.monotonic_us() - _AGAIN_US
-        mine = [clip for clip in pending if (key_of(clip) in self._long) is lane.is_long]
+        mine = [clip for clip in pending if self._lane_of(clip) is lane]
         waiting = [clip for clip in mine if failed_us.get(key_of(clip), since_us) <= since_us]
         if not waiting:
             return None
         chosen = min(waiting, key=lambda clip: lane.served.get(clip.unit_id, 0))
         lane.served[chosen.unit_id] = max(lane.served.values(), default=0) + 1
         return chosen
+
+    def _lane_of(self, clip: ClipRecord) -> _Lane:
+        return self._long_lanes[clip.unit_id] if key_of(clip) in self._long else self._lane
 
     async def _try(self, clip: ClipRecord) -> Exception | None:
         """Verify one clip; what kept it from its verdict.
@@ -144,7 +170,10 @@ class Verifier:
         try:
             return await self._verify_or_count(clip)
         except OSError as error:
-            return error
+            if error.errno not in _UNREADABLE or not self._is_last_try(clip, _UNREADABLE_ATTEMPTS):
+                return error
+            await self._end_unverified(clip, f"the centre's storage cannot read it: {error}")
+            return None
 
     async def _verify_or_count(self, clip: ClipRecord) -> Exception | None:
         """As `_try`; raises OSError too."""
@@ -214,7 +243,7 @@ class Verifier:
     async def _save(self, clip: ClipRecord, reason: str | None, report: dict[str, Any], receipt: str | None) -> None:
         now_us = self._clock.wall_us()
         record = await self._registry.run(stored_clips.save_verdict, *key_of(clip), reason, report, receipt, now_us)
-        self._long.discard(key_of(clip))
+        self._long.pop(key_of(clip), None)
         _log.info("clip %s of %s: %s", clip.clip_id, clip.unit_id, record.verdict)
         self._feed.publish({"kind": "clip"} | record.to_object())
         self._commander.wake()
@@ -225,7 +254,7 @@ class Verifier:
         except RequestRefusedError:
             return None  # another centre's, or of a registry that was lost
 
-    async def _judge(self, clip: ClipRecord, folder: Path) -> tuple[str | None, dict[str, Any]]:
+    async def _judge(self, clip: ClipRecord, folder: Path) -> Outcome:
         """Why the clip fails, None when it does not; and the whole report.
 
         Raises:
@@ -242,20 +271,29 @@ class Verifier:
                 _log.warning("clip %s: %s", clip.clip_id, error)
         return f"the verification did not end by itself: {problem}"[:MAX_REASON_CHARACTERS], {}
 
-    async def _run_job(self, clip: ClipRecord, folder: Path) -> tuple[str | None, dict[str, Any]]:
+    async def _run_job(self, clip: ClipRecord, folder: Path) -> Outcome:
         # What is here was let in while the unit was trusted; that it is shut out since takes nothing from it.
         jwks = self._keys.evidence_jwks(clip.unit_id, clip.completed_us)
         if jwks is None:
             return f"no key of unit {clip.unit_id} is trusted for what came when this did", {}
         whole_s = await asyncio.to_thread(limit_s, folder)
         if key_of(clip) in self._long:
-            return await run_job(folder, jwks, whole_s)
+            return await self._run_long(clip, folder, jwks, whole_s)
         try:
             return await run_job(folder, jwks, min(whole_s, SLICE_S))
         except TooSlowError as error:
-            self._long.add(key_of(clip))
-            self._long_lane.wake.set()
+            self._move_to_long(clip)
             raise _MovedError(str(error)) from error
+
+    async def _run_long(self, clip: ClipRecord, folder: Path, jwks: object, whole_s: float) -> Outcome:
+        """Let it have its time; however often it is begun anew, no more than twice that in all."""
+        async with self._places:
+            began_us = self._clock.monotonic_us()
+            allowed_s = min(whole_s, 2 * whole_s - self._long[key_of(clip)])
+            try:
+                return await run_job(folder, jwks, allowed_s, is_long=True)
+            finally:
+                self._long[key_of(clip)] += (self._clock.monotonic_us() - began_us) / 1e6
 
 
 def misplaced(clip: ClipRecord, report: dict[str, Any]) -> str | None:

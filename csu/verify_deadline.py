@@ -9,8 +9,9 @@ from edge_agent.contract.commands import MAX_CLIP_S
 
 SLICE_S = 300.0
 """What a clip has for its first try, whatever it holds; most need seconds. Others wait behind it."""
-STALL_S = 300.0
-"""Without a byte read or a picture decoded; reading a day's manifest and tables takes seconds."""
+STALL_S = 200.0
+"""Without a byte read or a picture decoded; reading a day's manifest and tables takes seconds. Less than `SLICE_S`: a
+clip that stands still from the beginning is found to, and not only to be slow."""
 
 _BASE_S = 300.0
 _BYTES_PER_S = 2_000_000.0

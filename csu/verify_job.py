@@ -1,5 +1,6 @@
 """Verifies one clip in a process of its own: `python -m csu.verify_job FOLDER`, the unit's JWK set on standard input.
 
+With `--nice` every other process goes first.
 Decoding what came from outside is where a crash, an endless loop or a want of memory would come from; here it takes
 nothing with it.
 Prints an empty line now and then while it goes on, and at last one JSON object,
@@ -7,6 +8,7 @@ Prints an empty line now and then while it goes on, and at last one JSON object,
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,6 +21,8 @@ from edge_agent.contract.jws import TrustedKeys
 
 _VICTIM = "1000"
 """The highest score of proc_pid_oom_score_adj(5): when memory is short, this process goes and not the centre."""
+_NICE = 10
+"""A tenth of what another process has (sched(7)): the centre and short clips go first, and it never stands still."""
 _BEAT_US = 1_000_000
 
 
@@ -46,6 +50,8 @@ def beat(clock: Clock, out: TextIO) -> Callable[[], None]:
 def main() -> int:
     """Verify and print; 0 whatever the verdict, else the job itself failed."""
     volunteer()
+    if "--nice" in sys.argv[2:]:
+        os.nice(_NICE)
     keys = TrustedKeys.from_json(sys.stdin.read())
     verdict = verify_clip(Path(sys.argv[1]), keys, progress=beat(SystemClock(), sys.stdout))
     reason = verdict.reason

@@ -34,7 +34,9 @@ class TooSlowError(JobFailedError):
     """The verification went on but had not ended in its time: that says nothing of the clip."""
 
 
-async def run_job(folder: Path, jwks: object, allowed_s: float, stall_s: float = STALL_S) -> Outcome:
+async def run_job(
+    folder: Path, jwks: object, allowed_s: float, *, stall_s: float = STALL_S, is_long: bool = False
+) -> Outcome:
     """Verify the clip in a process of its own.
 
     Args:
@@ -42,6 +44,7 @@ async def run_job(folder: Path, jwks: object, allowed_s: float, stall_s: float =
         jwks: the JWK set that its signature is checked against.
         allowed_s: the process is ended after this time,
         stall_s: or when so long nothing was heard of it.
+        is_long: it lets others go first (nice(2)).
 
     Raises:
         TooSlowError: it took too long.
@@ -49,7 +52,7 @@ async def run_job(folder: Path, jwks: object, allowed_s: float, stall_s: float =
         JobFailedError: it ended with an error, or without a report that can be read.
         OSError: it could not be started.
     """
-    async with _started(folder) as job:
+    async with _started(folder, is_long=is_long) as job:
         try:
             async with asyncio.timeout(allowed_s):
                 await _tell(job, json.dumps(jwks).encode())
@@ -61,8 +64,9 @@ async def run_job(folder: Path, jwks: object, allowed_s: float, stall_s: float =
 
 
 @asynccontextmanager
-async def _started(folder: Path) -> AsyncIterator[Process]:
-    command: list[str | Path] = [sys.executable, "-m", "csu.verify_job", folder]
+async def _started(folder: Path, *, is_long: bool) -> AsyncIterator[Process]:
+    options = ["--nice"] if is_long else []
+    command: list[str | Path] = [sys.executable, "-m", "csu.verify_job", folder, *options]
     job = await asyncio.create_subprocess_exec(
         *await asyncio.to_thread(bound, command, signal.SIGKILL), stdin=PIPE, stdout=PIPE, start_new_session=True
     )

@@ -9,7 +9,8 @@ import json
 import sys
 from pathlib import Path
 
-from csu.ingest import Ingest, IngestLimits
+from csu.ingest import Ingest
+from csu.ingest_quota import IngestLimits
 from csu.ingest_server import IngestServer
 from edge_agent.clock import SystemClock
 from edge_agent.contract.jws import TrustedKeys

@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from csu.ingest import Ingest, IngestLimits
+from csu.ingest import Ingest
+from csu.ingest_quota import IngestLimits
 from csu.ingest_server import IngestServer
 from edge_agent.clock import SystemClock
 from edge_agent.contract.jws import SigningKey, TrustedKeys

@@ -10,7 +10,8 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from csu.ingest import Ingest, IngestLimits
+from csu.ingest import Ingest
+from csu.ingest_quota import IngestLimits
 from csu.ingest_server import IngestServer
 from edge_agent.buffer.clip.store import write_plan
 from edge_agent.clock import SystemClock

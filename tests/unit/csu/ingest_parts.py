@@ -1,6 +1,6 @@
 """What the ingest's tests share: two units, limits, manifests, and a look at what is stored."""
 
-from csu.ingest import IngestLimits
+from csu.ingest_quota import IngestLimits
 from edge_agent.contract.clip import ClipPlan
 from edge_agent.contract.jws import SigningKey
 from edge_agent.contract.manifest import MANIFEST_FILE_NAME, build_manifest, sign_manifest

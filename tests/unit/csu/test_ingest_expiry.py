@@ -10,7 +10,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from csu.ingest import _EXPIRY_CHECK_S, IngestLimits
+from csu.ingest import _EXPIRY_CHECK_S
+from csu.ingest_quota import IngestLimits
 from csu.ingest_store import UploadStore
 from csu.ingest_upload import Upload
 from edge_agent.contract.upload import PATCH_CONTENT_TYPE, origin_of

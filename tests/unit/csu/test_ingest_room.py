@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import aiohttp
 import pytest
 
-from csu.ingest import IngestLimits
-from csu.ingest_upload import UploadInfo
+from csu.ingest_quota import IngestLimits
+from csu.ingest_store import UploadStore
+from csu.ingest_upload import Upload, UploadInfo
 from edge_agent.contract.upload import PATCH_CONTENT_TYPE, origin_of
 from tests.support.polling import until
 from tests.support.tus_requests import RawUnit, metadata, token
@@ -62,6 +63,49 @@ async def test_a_day_of_drop_outs_is_one_clip(tmp_path: Path) -> None:
         unit = RawUnit(session, KEY, centre.url)
         assert (await unit.create(5)).status == 201
         assert (await unit.create(5, metadata(clip_id=str(uuid.uuid4())))).status == 201
+
+
+async def test_a_unit_cannot_fill_the_centre_with_tiny_parts(tmp_path: Path) -> None:
+    limits = IngestLimits(reserve_bytes=0, max_uploads_per_unit=6)
+    keys = {UNIT_ID: trusted(KEY), OTHER_ID: trusted(OTHER_KEY)}
+    async with running_ingest(tmp_path / "csu", keys, limits) as centre, aiohttp.ClientSession() as session:
+        unit, clip_id = RawUnit(session, KEY, centre.url), str(uuid.uuid4())
+        for index in (1, 2, 3):
+            await unit.upload(b"12345", metadata(index=index, filename=f"{index}.mp4"))
+            await unit.upload(b"12345", metadata(clip_id=clip_id, index=index, filename=f"{index}.mp4"))
+        seventh = metadata(clip_id=clip_id, index=4, filename="4.mp4")
+        refused = await unit.create(5, seventh)
+        assert (refused.status, "too many uploads" in refused.text) == (429, True)
+        other = RawUnit(session, OTHER_KEY, centre.url, OTHER_ID)
+        assert (await other.create(5, metadata(unit_id=OTHER_ID))).status == 201
+        # A clip that is all there may end, and what arrives makes room, at once.
+        await unit.upload(signed_manifest(plan_of(5, 5, 5)), manifest_metadata())
+        await until(have_arrived(centre, 1), what="arrival")
+        await until(lambda: not centre.ingest._arrivals._noted, what="end of the hand-over")
+        assert (await unit.create(5, seventh)).status == 201
+
+
+async def test_a_unit_at_its_limit_costs_the_centre_no_look_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    arrived = UploadStore.arrived
+
+    def look(store: UploadStore, unit_id: str) -> list[Upload]:
+        looks.append(unit_id)
+        return arrived(store, unit_id)
+
+    monkeypatch.setattr(UploadStore, "arrived", look)
+    limits = IngestLimits(reserve_bytes=0, max_clips_per_unit=1)
+    async with (
+        running_ingest(tmp_path / "csu", {UNIT_ID: trusted(KEY)}, limits) as centre,
+        aiohttp.ClientSession() as session,
+    ):
+        unit = RawUnit(session, KEY, centre.url)
+        assert (await unit.create(5)).status == 201
+        for _ in range(5):
+            assert (await unit.create(5, metadata(clip_id=str(uuid.uuid4())))).status == 429
+    assert looks == [UNIT_ID]
 
 
 async def test_a_unit_cannot_fill_the_centre_with_empty_uploads(tmp_path: Path) -> None:

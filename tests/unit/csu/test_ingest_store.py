@@ -1,6 +1,7 @@
 """Uploads on disk, over restarts and damage."""
 
 import asyncio
+import errno
 from pathlib import Path
 
 import aiohttp
@@ -40,3 +41,21 @@ def test_an_unreadable_upload_is_set_aside_with_its_bytes(tmp_path: Path, info: 
     assert store.table.of_unit(UNIT_ID) == [kept]
     (aside,) = (tmp_path / "ingest-damaged").iterdir()
     assert (aside / "data").read_bytes() == b"evidence"
+
+
+def test_what_could_not_be_removed_stays_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = UploadStore(tmp_path / "ingest", tmp_path / "clips")
+    store.load()
+    upload = store.create(metadata(), 10, NOW_US)
+
+    def refuse(_path: Path, missing_ok: bool = False) -> None:
+        raise OSError(errno.EROFS, f"so the test wants it, {missing_ok}")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refuse)
+        with pytest.raises(OSError, match="so the test"):
+            store.remove(upload)
+    assert store.table.of_unit(UNIT_ID) == [upload]
+    store.remove(upload)
+    assert store.table.of_unit(UNIT_ID) == []
+    assert list((tmp_path / "ingest").iterdir()) == []

@@ -13,9 +13,17 @@ from csu.feed import Feed
 from csu.keys import KeyStore
 from csu.records import ClipRecord, CommandRecord
 from csu.registry import Registry
-from csu.verifier import _ODD_ATTEMPTS, _STALLED_ATTEMPTS, Verifier, mismatch, misplaced, sign_receipt
+from csu.verifier import (
+    _ODD_ATTEMPTS,
+    _STALLED_ATTEMPTS,
+    _UNREADABLE_ATTEMPTS,
+    Verifier,
+    mismatch,
+    misplaced,
+    sign_receipt,
+)
 from csu.verify_deadline import SLICE_S
-from csu.verify_process import Outcome, TooSlowError, run_job
+from csu.verify_process import JobFailedError, Outcome, TooSlowError, run_job
 from edge_agent.clock import FakeClock
 from edge_agent.contract.jws import SigningKey, TrustedKeys
 from edge_agent.contract.manifest import MANIFEST_FILE_NAME
@@ -319,8 +327,8 @@ def unread(folder: Path) -> Path:
 async def test_a_verification_that_stands_still_signs_nothing(
     registry: Registry, keys: KeyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def stalled(folder: Path, jwks: object, allowed_s: float) -> Outcome:
-        return await run_job(folder, jwks, allowed_s, stall_s=0.1)
+    async def stalled(folder: Path, jwks: object, allowed_s: float, *, is_long: bool = False) -> Outcome:
+        return await run_job(folder, jwks, allowed_s, stall_s=0.1, is_long=is_long)
 
     monkeypatch.setattr("csu.verifier.run_job", stalled)
     monkeypatch.setattr("csu.verify_process.bound", lambda _command, _signal: ENDLESS)
@@ -342,11 +350,11 @@ async def test_a_clip_that_takes_long_keeps_no_other_waiting(
     allowed_s: list[float] = []
     ended = asyncio.Event()
 
-    async def run(folder: Path, _jwks: object, time_s: float) -> Outcome:
+    async def run(folder: Path, _jwks: object, time_s: float, *, is_long: bool = False) -> Outcome:
         if folder.name == "short":
             return "torn", {}
         allowed_s.append(time_s)
-        if len(allowed_s) == 1:
+        if not is_long:
             raise TooSlowError("so the test wants it")
         await ended.wait()
         return "long but torn", {}
@@ -379,7 +387,7 @@ async def test_a_verification_that_never_ends_is_not_tried_again(
     verifier = make_verifier(registry, keys, FakeClock(wall_us=NOW_US))
     await verifier.on_complete(unit_id="nomad-07", clip_id=COMMAND_ID, folder=unread(tmp_path / "clip"))
     assert await verifier._verify_pending(verifier._lane)
-    assert await verifier._verify_pending(verifier._long_lane)
+    assert await verifier._verify_pending(verifier._long_lanes["nomad-07"])
     record = await registry.run(stored_clips.load_clip, "nomad-07", COMMAND_ID)
     assert record.verdict == "failed"
     assert "not verified: it had not ended" in str(record.reason)
@@ -411,3 +419,79 @@ async def test_clips_that_keep_coming_keep_no_failed_one_waiting(
     await deliver(0)
     await verifier._verify_pending(verifier._lane)
     assert judged.index("00", 1) == 4
+
+
+async def test_a_units_long_clips_keep_no_other_units_waiting(
+    registry: Registry, keys: KeyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+
+    async def run(folder: Path, _jwks: object, _time_s: float, *, is_long: bool = False) -> Outcome:
+        if not is_long:
+            raise TooSlowError("so the test wants it")
+        begun.append(folder.name)
+        if folder.name.startswith("endless"):
+            await asyncio.Event().wait()
+        return "torn", {}
+
+    monkeypatch.setattr("csu.verifier.run_job", run)
+    monkeypatch.setattr("csu.verifier.limit_s", lambda _folder: 90_000.0)
+    await asyncio.to_thread(keys.enrol, "nomad-08", UNIT_KEY.public_jwk())
+    verifier = make_verifier(registry, keys, FakeClock(wall_us=NOW_US))
+    for number in range(3):
+        clip_id, folder = f"{COMMAND_ID[:-1]}{number}", unread(tmp_path / f"endless-{number}")
+        await verifier.on_complete(unit_id="nomad-07", clip_id=clip_id, folder=folder)
+    runs = asyncio.create_task(verifier.run())
+    try:
+        async with asyncio.timeout(30):
+            with verifier._feed.watch() as told:
+                await until(lambda: begun == ["endless-0"], what="the first long clip of the unit is at work")
+                await verifier.on_complete(unit_id="nomad-08", clip_id=COMMAND_ID, folder=unread(tmp_path / "b"))
+                heard = await told.get() or {}
+    finally:
+        runs.cancel()
+        await asyncio.gather(runs, return_exceptions=True)
+    assert (heard["unit_id"], heard["reason"]) == ("nomad-08", "torn")
+    assert begun == ["endless-0", "b"]
+
+
+async def test_tries_of_a_long_clip_share_their_time(
+    registry: Registry, keys: KeyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FakeClock(wall_us=NOW_US)
+    allowed_s: list[float] = []
+
+    async def run(_folder: Path, _jwks: object, time_s: float, *, is_long: bool = False) -> Outcome:
+        if not is_long:
+            raise TooSlowError("so the test wants it")
+        allowed_s.append(time_s)
+        clock.advance(900.0)
+        raise JobFailedError("it crashes late")
+
+    monkeypatch.setattr("csu.verifier.run_job", run)
+    monkeypatch.setattr("csu.verifier.limit_s", lambda _folder: 1000.0)
+    verifier = make_verifier(registry, keys, clock)
+    await verifier.on_complete(unit_id="nomad-07", clip_id=COMMAND_ID, folder=unread(tmp_path / "clip"))
+    assert await verifier._verify_pending(verifier._lane)
+    assert await verifier._verify_pending(verifier._long_lanes["nomad-07"])
+    assert allowed_s == [1000.0, 1000.0, 200.0]
+    assert (await registry.run(stored_clips.load_clip, "nomad-07", COMMAND_ID)).verdict == "failed"
+
+
+async def test_a_clip_that_the_storage_has_lost_ends_without_a_receipt(
+    registry: Registry, keys: KeyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(_path: Path) -> str:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("csu.verifier._digest", lost)
+    verifier = make_verifier(registry, keys, FakeClock(wall_us=NOW_US))
+    await verifier.on_complete(unit_id="nomad-07", clip_id=COMMAND_ID, folder=unread(tmp_path / "clip"))
+    for _ in range(1, _UNREADABLE_ATTEMPTS):
+        assert not await verifier._verify_pending(verifier._lane)
+        assert (await registry.run(stored_clips.load_clip, "nomad-07", COMMAND_ID)).verdict == "pending"
+    assert await verifier._verify_pending(verifier._lane)
+    record = await registry.run(stored_clips.load_clip, "nomad-07", COMMAND_ID)
+    assert record.verdict == "failed"
+    assert "not verified: the centre's storage cannot read it" in str(record.reason)
+    assert await registry.run(stored_clips.due_receipts, NOW_US + 10**12) == []

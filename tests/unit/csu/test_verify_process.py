@@ -1,9 +1,12 @@
+import os
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
 from csu.verify_process import JobFailedError, StalledError, TooSlowError, run_job
+from edge_agent.contract.jws import SigningKey
 
 _REPORT = """print('{"reason": null, "report": {"ok": true}}')"""
 
@@ -35,3 +38,27 @@ async def test_a_report_without_end_is_not_kept(tmp_path: Path, monkeypatch: pyt
     runs(monkeypatch, "while True: print('x' * 65536)")
     with pytest.raises(JobFailedError, match="bytes"):
         await run_job(tmp_path, {}, 60.0)
+
+
+@pytest.mark.parametrize(("is_long", "lower_by"), [(False, 0), (True, 10)])
+async def test_a_long_verification_lets_others_go_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_long: bool, lower_by: int
+) -> None:
+    program = """
+import json, os, sys
+from csu import verify_job
+from pathlib import Path
+def look(path: Path, keys: object, progress: object) -> None:
+    print(json.dumps({"reason": None, "report": {"nice": os.nice(0)}}), flush=True)
+    os._exit(0)
+verify_job.verify_clip = look
+sys.exit(verify_job.main())
+"""
+
+    def started(command: list[str | Path], _signal: signal.Signals) -> list[str]:
+        return [sys.executable, "-c", program, *map(str, command[3:])]
+
+    monkeypatch.setattr("csu.verify_process.bound", started)
+    keys = SigningKey.generate().public_jwk()
+    _, report = await run_job(tmp_path, {"keys": [keys]}, 60.0, is_long=is_long)
+    assert report["nice"] == os.nice(0) + lower_by
