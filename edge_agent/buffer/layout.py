@@ -38,9 +38,11 @@ def list_segments(directory: Path) -> set[int]:
     """
     found: set[int] = set()
     for folder in (directory / SEGMENTS_FOLDER).iterdir():
-        if not folder.is_dir():
-            continue
-        for name in os.listdir(folder):  # noqa: PTH208 -- a month of segments as Path objects takes 20 MB
+        try:
+            names = os.listdir(folder)  # noqa: PTH208 -- a month of segments as Path objects takes 20 MB
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # emptied and removed meanwhile (buffer.disposal), or a stray file
+        for name in names:
             sequence = sequence_of(name)
             if sequence is not None and segment_file(sequence) == f"{SEGMENTS_FOLDER}/{folder.name}/{name}":
                 found.add(sequence)
