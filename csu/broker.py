@@ -8,11 +8,8 @@ import getpass
 import logging
 import os
 import secrets
-import shutil
 import signal
-import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -22,16 +19,11 @@ from types import TracebackType
 from typing import Self
 
 from csu.backoff import delay_s
-from csu.broker_files import (
-    BrokerPaths,
-    access_text,
-    config_text,
-    format_passwords,
-    hash_password,
-    parse_passwords,
-)
+from csu.broker_files import BrokerPaths, access_text, config_text
+from csu.broker_passwords import Passwords
 from csu.children import allow_open_files, bound, end_leftover, wait_readable
 from csu.errors import BrokerError
+from csu.mosquitto_program import find_mosquitto, free_port, read_port
 from csu.mqtt_probe import accepts
 from edge_agent.clock import Clock, SystemClock
 from edge_agent.contract.names import DEFAULT_PREFIX
@@ -53,27 +45,6 @@ _HEALTHY_US = 10_000_000
 
 class _PortTakenError(BrokerError):
     """Another program took the port between choosing and listening."""
-
-
-def find_mosquitto() -> Path:
-    """The broker's program: `CSU_MOSQUITTO`, else on the PATH, beside Python, or where Debian puts it.
-
-    Raises:
-        BrokerError: there is none; the message says what to install.
-    """
-    named = os.environ.get("CSU_MOSQUITTO")
-    if named:
-        if not os.access(named, os.X_OK):
-            raise BrokerError(f"CSU_MOSQUITTO={named} is not a program; correct it or remove it")
-        return Path(named)
-    beside_python = f"{Path(sys.executable).parent}:/usr/sbin:/usr/local/sbin"  # scripts/setup links it there
-    found = shutil.which("mosquitto") or shutil.which("mosquitto", path=beside_python)
-    if not found:
-        raise BrokerError(
-            "mosquitto is not installed; install it (sudo apt-get install mosquitto), name its program in"
-            " CSU_MOSQUITTO, or use a broker of your own (csu serve --broker URL)"
-        )
-    return Path(found)
 
 
 class Broker:
@@ -111,7 +82,7 @@ class Broker:
         self._services = tuple(service_users)
         self._clock: Clock = clock or SystemClock()
         self._probe_password = secrets.token_urlsafe(18)
-        self._users_lock = threading.Lock()  # protects the password file
+        self._passwords = Passwords(self._paths)
         self._process: subprocess.Popen[bytes] | None = None
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
@@ -153,13 +124,7 @@ class Broker:
         Raises:
             BrokerError: no such service user, or not started yet.
         """
-        path = self._paths.secret(service_user)
-        try:
-            return path.read_text(encoding="ascii").strip()
-        except OSError as error:
-            raise BrokerError(f"no password of the service user {service_user!r}: {error}") from error
-        except UnicodeDecodeError as error:
-            raise BrokerError(f"{path} is damaged: {error}; remove it, a new one is made") from error
+        return self._passwords.of_service(service_user)
 
     def __enter__(self) -> Self:
         self.start()
@@ -221,7 +186,7 @@ class Broker:
         if name in self._services or name == _PROBE_USER or ":" in name or "\n" in name:
             raise BrokerError(f"{name!r} is a reserved name; choose another unit id")
         chosen = password or secrets.token_urlsafe(24)
-        self._write_passwords({name: hash_password(chosen)})
+        self._passwords.set({name: chosen})
         self._reload(name, chosen)
         return chosen
 
@@ -233,39 +198,17 @@ class Broker:
         """
         if name in self._services or name == _PROBE_USER:
             raise BrokerError(f"{name!r} is a reserved name, not a unit's")
-        self._write_passwords({name: None})
+        self._passwords.remove(name)
         process = self._process
         if process is not None and process.poll() is None:
             process.send_signal(signal.SIGHUP)
 
-    # The files.
-
     def _prepare(self) -> None:
         make_directory(self._paths.directory, 0o700)
         end_leftover(self._paths.pid, self._paths.config)
-        service_hashes: dict[str, str | None] = {_PROBE_USER: hash_password(self._probe_password)}
-        for user in self._services:
-            secret = self._paths.secret(user)
-            if not secret.exists():
-                write_file(secret, secrets.token_urlsafe(24).encode(), 0o600)
-            service_hashes[user] = hash_password(self.password_of(user))
-        self._write_passwords(service_hashes)
+        service_passwords = {user: self._passwords.make_of_service(user) for user in self._services}
+        self._passwords.set({_PROBE_USER: self._probe_password} | service_passwords)
         write_file(self._paths.access, access_text(self._prefix, self._services).encode(), 0o600)
-
-    def _read_passwords(self) -> dict[str, str]:
-        try:
-            return parse_passwords(self._paths.passwords.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {}
-        except (UnicodeDecodeError, BrokerError) as error:
-            remedy = "restore it, or remove it and enrol the units again"
-            raise BrokerError(f"{self._paths.passwords} is damaged: {error}; {remedy}") from error
-
-    def _write_passwords(self, changes: dict[str, str | None]) -> None:
-        with self._users_lock:
-            merged = self._read_passwords() | changes
-            kept = {name: digest for name, digest in merged.items() if digest is not None}
-            write_file(self._paths.passwords, format_passwords(kept).encode(), 0o600)
 
     def _reload(self, name: str, password: str) -> None:
         process = self._process
@@ -279,8 +222,6 @@ class Broker:
             if self._clock.monotonic_us() > deadline_us:
                 raise BrokerError(f"mosquitto does not take the new user {name!r}; see {self._paths.log}")
             self._clock.sleep(_POLL_S)
-
-    # The process.
 
     def _supervise(self, program: Path, ready: "Future[None]") -> None:
         try:
@@ -316,9 +257,9 @@ class Broker:
         self._end_process()
 
     def _first_start(self, program: Path) -> None:
-        kept = self._asked_port or _read_port(self._paths.port)
+        kept = self._asked_port or read_port(self._paths.port)
         for attempt in range(_PORT_ATTEMPTS):
-            self._port = kept or _free_port(self._host)
+            self._port = kept or free_port(self._host)
             try:
                 self._spawn(program)
             except _PortTakenError as error:
@@ -411,24 +352,6 @@ class Broker:
         self._wake = None
         for descriptor in wake:
             os.close(descriptor)
-
-
-def _free_port(host: str) -> int:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, 0), family=family) as server:
-        return int(server.getsockname()[1])
-
-
-def _read_port(path: Path) -> int:
-    try:
-        port = int(path.read_text(encoding="ascii"))
-    except FileNotFoundError:
-        return 0
-    except ValueError:
-        port = -1
-    if not 0 < port <= 65_535:
-        raise BrokerError(f"{path} does not hold a port number; remove it")
-    return port
 
 
 def _size_bytes(path: Path) -> int:

@@ -14,8 +14,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from csu.broker import Broker, find_mosquitto
+from csu.broker import Broker
 from csu.errors import BrokerError
+from csu.mosquitto_program import find_mosquitto
 from csu.mqtt_probe import accepts
 from tests.support.polling import wait_until
 from tests.support.processes import Processes

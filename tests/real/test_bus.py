@@ -11,9 +11,10 @@ import pytest
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from csu.broker import Broker, find_mosquitto
+from csu.broker import Broker
 from csu.bus import Bus
 from csu.errors import BrokerError, RegistryError
+from csu.mosquitto_program import find_mosquitto
 from csu.mqtt_connection import BusSettings, Connection, Message
 from edge_agent.clock import SystemClock
 from tests.support.authority import Authority, make_authority

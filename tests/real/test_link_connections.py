@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from csu.broker import find_mosquitto
+from csu.mosquitto_program import find_mosquitto
 from edge_agent import paho_connection
 from edge_agent.clock import SystemClock
 from edge_agent.errors import BrokerUnavailableError, ConnectionLostError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.buffer import planning
+from edge_agent.buffer import choosing, planning
 from edge_agent.buffer.clip.reader import read_plan
 from edge_agent.buffer.keeper import Room
 from edge_agent.buffer.ring import Ring
@@ -189,7 +189,8 @@ def test_the_segment_before_is_enough_when_it_holds_a_key_frame(bench: RingBench
 
 
 def test_a_key_frame_beyond_reach_is_told(bench: RingBench, ring: Ring, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planning, "MAX_REACH_S", 60)
+    for module in (choosing, planning):
+        monkeypatch.setattr(module, "MAX_REACH_S", 60)
     begin_us = bench.clock.wall_us()
     record_one_group(bench, ring, 100)
     with pytest.raises(RingRequestError, match="in the 1 minutes of footage before") as refusal:
