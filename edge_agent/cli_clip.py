@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 WAIT_LIMIT_S = 90.0
 _ASK_AGAIN_S = 1.0
 LOCAL_ROLE = "technician"
+_ENDS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 def save_local_clip(options: argparse.Namespace, settings: Settings, clock: Clock) -> int:
@@ -50,7 +51,7 @@ def save_local_clip(options: argparse.Namespace, settings: Settings, clock: Cloc
         RingError: the ring rejects the request or does not answer, the target is taken or refused.
         EvidenceError: the unit's key cannot be used.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in _ENDS:
         signal.signal(number, _end)  # a recorder that wants its ring, a lost terminal: the pin is released first
     camera = find_camera(settings, options.camera)
     request = _request(options, settings, clock)
@@ -121,7 +122,7 @@ def _is_refusing(directory: Path, error: RingError) -> bool:
 
 
 def _end(number: int, _frame: object) -> None:
-    for other in (signal.SIGTERM, signal.SIGHUP):
+    for other in _ENDS:
         signal.signal(other, signal.SIG_IGN)  # a second one would end the release that the first one leads to
     sys.exit(128 + number)
 

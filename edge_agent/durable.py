@@ -15,12 +15,15 @@ name, under both, or under the new one.
 """
 
 import errno
+import logging
 import os
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
 _TEMPORARY_SUFFIX = ".tmp"
+
+_log = logging.getLogger(__name__)
 
 
 def fsync_directory(path: Path) -> None:
@@ -161,9 +164,19 @@ def remove_file(path: Path) -> None:
 
 
 def sweep_temporary_files(directory: Path) -> int:
-    """Remove what interrupted `write_file` calls left; the number removed."""
+    """Remove what interrupted `write_file` calls left; the number removed.
+
+    One that the storage refuses to remove harms nobody and stays.
+
+    Raises:
+        OSError: the directory cannot be read.
+    """
     removed = 0
     for stray in directory.glob(f".*{_TEMPORARY_SUFFIX}"):
-        stray.unlink(missing_ok=True)
+        try:
+            stray.unlink(missing_ok=True)
+        except OSError as error:
+            _log.warning("%s stays: %s", stray, error)
+            continue
         removed += 1
     return removed

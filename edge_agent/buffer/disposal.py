@@ -24,6 +24,9 @@ from edge_agent.errors import RingStorageError
 
 logger = logging.getLogger(__name__)
 
+_MAX_REFUSED = 16
+"""Tries a round that the storage may refuse: a few rotten files must not keep the others, nor a round last long."""
+
 
 class Disposal:
     """Removes segments that are out of the catalogue already; any thread may call."""
@@ -32,7 +35,13 @@ class Disposal:
         self._directory = directory
         self._index = index
         self._lock = threading.Lock()  # one removal at a time; protects _owed
-        self._owed: set[int] = set()
+        self._owed: dict[int, None] = {}  # a set in the order of the tries
+        self._trouble = ""
+
+    @property
+    def trouble(self) -> str:
+        """What the storage refuses to remove; empty when nothing is owed."""
+        return self._trouble
 
     def remove(self, sequences: Iterable[int]) -> None:
         """Remove segments; what the storage refuses stays owed and is tried again by `retry`."""
@@ -44,13 +53,13 @@ class Disposal:
                 self._index.decide_deletion(numbers)
             except RingStorageError as error:
                 logger.warning("removing files before their index rows: %s", error)
-            self._owed.update(numbers)
+            self._owed.update(dict.fromkeys(numbers))
             self._remove_owed()
 
     def resume(self) -> int:
         """Finish what an earlier process owed; the number of segments."""
         with self._lock:
-            self._owed.update(self._index.deletions_owed())
+            self._owed.update(dict.fromkeys(self._index.deletions_owed()))
             count = len(self._owed)
             self._remove_owed()
             return count
@@ -67,24 +76,43 @@ class Disposal:
             return frozenset(self._owed)
 
     def _remove_owed(self) -> None:
-        gone = {sequence for sequence in self._owed if self._unlink(self._directory / segment_file(sequence))}
+        gone = self._unlink_owed()
         folders = {(self._directory / segment_file(sequence)).parent for sequence in gone}
         try:
             for folder in folders:
                 _sync_or_remove(folder)
             self._index.deletions_done(gone)
         except (OSError, RingStorageError) as error:
-            logger.warning("removals are not recorded as done: %s", error)
+            self._tell(f"removals are not recorded as done: {error}")
             return
-        self._owed -= gone
+        for sequence in gone:
+            del self._owed[sequence]
+        if not self._owed:
+            self._tell("")
 
-    def _unlink(self, path: Path) -> bool:
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            logger.warning("cannot remove %s: %s", path, error)
-            return False
-        return True
+    def _unlink_owed(self) -> set[int]:
+        """Unlink files until the storage refused a few, which are then the last to be tried again."""
+        gone: set[int] = set()
+        refused: list[int] = []
+        for sequence in self._owed:
+            try:
+                (self._directory / segment_file(sequence)).unlink(missing_ok=True)
+                gone.add(sequence)
+            except OSError as error:
+                refused.append(sequence)
+                self._tell(f"{len(self._owed)} segments cannot be removed: {error}")
+                if len(refused) >= _MAX_REFUSED:
+                    break
+        for sequence in refused:
+            del self._owed[sequence]
+        self._owed.update(dict.fromkeys(refused))
+        return gone
+
+    def _tell(self, trouble: str) -> None:
+        """Log when it begins and when it ends; thousands of segments may wait for a storage that refuses."""
+        if bool(trouble) != bool(self._trouble):
+            logger.warning("removal of footage: %s", trouble or "works again")
+        self._trouble = trouble
 
 
 def _sync_or_remove(folder: Path) -> None:

@@ -150,7 +150,7 @@ class Keeper:
         """Everything that is due."""
         steps = (self._index_closed, self._sample_clock, self._retain, self._rebuild_more, self._sweep_damaged)
         troubles = [trouble for step in steps if (trouble := self._guarded(step))]
-        trouble = troubles[0] if troubles else ""
+        trouble = troubles[0] if troubles else self._disposal.trouble
         if bool(trouble) != bool(self._trouble):
             logger.warning("ring housekeeping: %s", trouble or "works again")
         self._trouble = trouble
@@ -219,7 +219,10 @@ class Keeper:
             self._more_is_expired = len(old) == MAX_VICTIMS
             return old or self._before_unknown(over_limits(catalogue, pins, excess_bytes, 0, MAX_VICTIMS))
 
+        owed = len(self._disposal.owed())
         self._dispose(pick)
+        if len(self._disposal.owed()) - owed >= MAX_VICTIMS:
+            self._more_is_expired = False  # the storage refuses all of them: there is nothing to hurry with
         self._keep_free()
         self._prune_boots()
 
@@ -306,7 +309,6 @@ class Keeper:
         self._indexer.take(batch, verify=False)
         self._unknown = self._unknown[_REBUILD_FILES:]
         self._holdings.add_unknown_bytes(-batch_bytes)
-        self._holdings.set_clock(self._index.boots(), self._index.anchors())
         if not self._unknown:
             logger.warning("the index is complete again")
 

@@ -7,6 +7,7 @@ indexed as what it is now. What is lost becomes a gap, whose cause the segment b
 
 import logging
 from collections.abc import Iterable
+from pathlib import Path
 
 from edge_agent.buffer.holdings import Holdings
 from edge_agent.buffer.index import Index
@@ -47,7 +48,7 @@ class Mender:
                 return True
             put_aside(self._directory, path, result)
         except (RingStorageError, OSError) as error:
-            if path.exists():
+            if not _is_gone(path):
                 logger.warning("segment %d is left out of a clip: %s", sequence, error)
                 return False
         logger.warning("segment %d is lost: its file is gone, or holds nothing", sequence)
@@ -76,3 +77,14 @@ class Mender:
             logger.warning("the index still names segment %d, which is gone: %s", sequence, error)
         self._holdings.doubt(self._holdings.behind([sequence]))
         self._holdings.forget([sequence])
+
+
+def _is_gone(path: Path) -> bool:
+    """Whether there is no such file; one that the storage cannot even look at is there (EIO of a rotten inode)."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False

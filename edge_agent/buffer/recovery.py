@@ -40,6 +40,7 @@ from edge_agent.buffer.segment import SegmentInfo
 from edge_agent.buffer.segment_scan import ScanResult, cut_tail, scan_segment
 from edge_agent.durable import fsync_directory
 from edge_agent.errors import FormatError, IndexDamagedError, RingStorageError
+from edge_agent.passing import is_passing
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +128,11 @@ def make_room(directory: Path, free_bytes: Callable[[Path], int], spared: int = 
         older = [sequence for sequence in held[: max(len(held) - spared, 0)] if sequence not in pinned]
         for sequence in older[:_MAX_GIVEN_UP]:
             path = directory / segment_file(sequence)
-            path.unlink()
+            try:
+                path.unlink()
+            except OSError as error:  # a rotten file must not keep the others, which would do
+                logger.warning("%s cannot be given up: %s", path, error)
+                continue
             fsync_directory(path.parent)
             given_up += 1
             before, free = free, free_bytes(directory)
@@ -256,6 +261,15 @@ def _is_shorter(path: Path, size_bytes: int) -> bool:
         return True
 
 
+def _is_there(path: Path) -> bool:
+    """Whether a file is there and its storage can say so: what is rotten counts as missing."""
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
+
+
 def _next_sequence(directory: Path, index: Index, files: Iterable[int]) -> int:
     damaged = (sequence_of(path.name.partition("-")[0]) for path in (directory / DAMAGED_FOLDER).iterdir())
     highest = max([0, *files, *(number for number in damaged if number is not None)])
@@ -297,14 +311,20 @@ class FileIndexer:
     def take(self, sequences: Sequence[int], *, verify: bool = True) -> None:
         """Scan and index files.
 
+        A file that the storage cannot read is left as it is, and out. Safe to repeat when it raised.
+
         Raises:
-            RingStorageError: the index cannot be written.
+            RingStorageError: the index cannot be written, or the system lacks what reading takes.
         """
         infos = [info for sequence in sequences if (info := self._scan(sequence, verify=verify)) is not None]
         if not infos:
             return
         self._index.add_segments(infos)
-        self._index.add_anchors(self._new_anchors(infos))
+        anchors, last_anchors = self._new_anchors(infos)
+        self._index.add_anchors(anchors)
+        self._last_anchors = last_anchors
+        # Before anybody can find them: footage of a boot that no clock knows cannot be dated.
+        self._holdings.set_clock(self._index.boots(), self._index.anchors())
         for info in infos:
             self._holdings.add(info, indexed=True)
         if self._is_lost:
@@ -313,7 +333,7 @@ class FileIndexer:
 
     def _doubt_behind_holes(self, infos: Iterable[SegmentInfo]) -> None:
         numbers = (info.sequence for info in infos)
-        doubted = [number for number in numbers if not (self._directory / segment_file(number - 1)).exists()]
+        doubted = [number for number in numbers if not _is_there(self._directory / segment_file(number - 1))]
         self._index.doubt(doubted)
         self._holdings.doubt(doubted)
 
@@ -331,21 +351,23 @@ class FileIndexer:
                 cut_tail(path, result.good_bytes)
                 self._found.files_cut += 1
         except (RingStorageError, OSError) as error:
+            if is_passing(error):
+                raise RingStorageError(f"cannot read {path} now: {error}") from error
             logger.warning("%s is left as it is: %s", path, error)
             return None
         return result.info
 
-    def _new_anchors(self, infos: Iterable[SegmentInfo]) -> list[Anchor]:
-        """The clock as the segments' headers believed it, thinned to what tells something new."""
-        kept: list[Anchor] = []
+    def _new_anchors(self, infos: Iterable[SegmentInfo]) -> tuple[list[Anchor], dict[str, Anchor]]:
+        """The clock as the segments' headers believed it, thinned to what tells something new; each boot's last."""
+        kept, last = [], dict(self._last_anchors)
         for header in (info.header for info in infos):
             anchor = Anchor(
                 header.boot_id, header.monotonic_us, header.wall_us, header.clock_source, header.clock_bound_us
             )
-            if tells_something(anchor, self._last_anchors.get(anchor.boot_id)):
-                self._last_anchors[anchor.boot_id] = anchor
+            if tells_something(anchor, last.get(anchor.boot_id)):
+                last[anchor.boot_id] = anchor
                 kept.append(anchor)
-        return kept
+        return kept, last
 
 
 def put_aside(directory: Path, path: Path, result: ScanResult) -> bool:

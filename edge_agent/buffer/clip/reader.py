@@ -1,6 +1,5 @@
 """Reading a clip from its durable plan: header bytes, then ring ranges, at any offset, without a temporary file."""
 
-import errno
 import os
 import threading
 from bisect import bisect_right
@@ -13,11 +12,11 @@ from typing import Self
 
 from edge_agent.contract.clip import MAX_PLAN_BYTES, ClipPlan, Part
 from edge_agent.errors import ContractError, FormatError, RingStorageError
+from edge_agent.passing import is_passing
 
 PLAN_SUFFIX = ".plan"
 
 _MAX_OPEN_FILES = 4
-_OF_THE_SYSTEM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN})
 _CHUNK_BYTES = 1 << 20
 
 
@@ -32,7 +31,7 @@ def read_plan(plan_file: Path) -> ClipPlan:
         headers, _, document = plan_file.read_bytes().rpartition(b"\n")
         plan = ClipPlan.from_json(document, MAX_PLAN_BYTES)
     except OSError as error:
-        if error.errno in _OF_THE_SYSTEM:
+        if is_passing(error):
             raise RingStorageError(f"cannot read {plan_file}: {error.strerror}") from error
         raise FormatError(f"{plan_file}: {error.strerror}") from error
     except ContractError as error:
@@ -136,7 +135,7 @@ class PartReader:
                 read.append(data)
                 missing -= len(data)
         except OSError as error:
-            if error.errno in _OF_THE_SYSTEM:
+            if is_passing(error):
                 raise RingStorageError(f"cannot read {path}: {error.strerror}") from error
             raise FormatError(f"{path}: {error.strerror}") from error
         if missing:

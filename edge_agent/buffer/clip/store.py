@@ -11,6 +11,7 @@ Removing is one `unlink` and the folder's sync.
 Only the ring's owner writes here; others read (`reader.read_plan`).
 """
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,7 +72,8 @@ def list_plans(plans_directory: Path) -> list[str]:
     """
     if not plans_directory.exists():
         return []
-    names = (path.name for path in plans_directory.iterdir() if path.suffix == PLAN_SUFFIX and path.is_file())
+    with os.scandir(plans_directory) as entries:  # says what is a file without asking a rotten one
+        names = [entry.name for entry in entries if entry.name.endswith(PLAN_SUFFIX) and entry.is_file()]
     ids = (name.removesuffix(PLAN_SUFFIX) for name in names)
     return sorted(clip_id for clip_id in ids if re.fullmatch(UUID_PATTERN, clip_id))
 
