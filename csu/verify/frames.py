@@ -1,9 +1,13 @@
 """Decoding a part to its last picture; in memory are only those that the decoder itself keeps."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import av
+from av.container import InputContainer
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from csu.verify.progress import Progress, untold
@@ -11,6 +15,9 @@ from edge_agent.contract.access_unit import TIMESCALE_HZ
 from edge_agent.contract.errors import FormatError
 
 _THREADS = 2
+_FEW = 8
+"""Pictures that one damaged one may take with it: others that the decoder still holds at the end."""
+_ONE_IN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +25,10 @@ class DecodedFrames:
     """What came out of the decoder.
 
     Attributes:
-        count: pictures that the edit list shows.
+        count: pictures that came out, of those that the edit list shows.
         first_90k: presentation of the first one, from the beginning of the presentation.
         last_90k: presentation of the last one.
-        corrupt: pictures that the decoder had to patch up.
+        corrupt: how many of them the decoder had to patch up.
     """
 
     count: int
@@ -29,9 +36,13 @@ class DecodedFrames:
     last_90k: int
     corrupt: int
 
+    def are_plausible(self, shown: int) -> bool:
+        """Whether what did not come out may have reached the unit damaged: single pictures, not most of a part."""
+        return shown - max(_FEW, shown // _ONE_IN) <= self.count <= shown
+
 
 def decode_frames(path: Path, progress: Progress = untold) -> DecodedFrames:
-    """Decode everything that a player would show.
+    """Decode everything that a player would show; as a player, go on behind what does not decode.
 
     Args:
         path: the part's file.
@@ -58,12 +69,18 @@ def _share_out(video: VideoStream) -> None:
         video.thread_type, video.thread_count = "FRAME", _THREADS
 
 
+def _frames(container: InputContainer, video: VideoStream) -> Iterator[VideoFrame]:
+    for packet in container.demux(video):
+        with suppress(av.InvalidDataError):  # whoever counts sees that one is missing
+            yield from packet.decode()
+
+
 def _decode(path: Path, progress: Progress) -> DecodedFrames:
     count = corrupt = first_90k = last_90k = 0
     with av.open(str(path), options={"enable_drefs": "0", "protocol_whitelist": "file"}) as container:
         video = container.streams.video[0]
         _share_out(video)
-        for frame in container.decode(video):
+        for frame in _frames(container, video):
             if frame.pts is None or frame.time_base is None:
                 raise FormatError("a picture without a time came out of the decoder")
             time_90k = round(frame.pts * frame.time_base * TIMESCALE_HZ)

@@ -242,13 +242,17 @@ class PartCheck:
         except FormatError as error:
             self._findings.error(place, str(error))
             return report
-        if frames.count != report.shown:
+        missing = report.shown - frames.count
+        if not frames.are_plausible(report.shown):
             self._findings.error(place, f"{frames.count} came out of the decoder, {report.shown} are listed")
-        if frames.first_90k != 0 or frames.last_90k >= round(report.duration_s * 90_000):
+        is_late = frames.first_90k > 0 and missing <= 0
+        if is_late or frames.first_90k < 0 or frames.last_90k >= round(report.duration_s * 90_000):
             first, last = frames.first_90k, frames.last_90k
             self._findings.error(place, f"they are shown from {first} to {last}/90000 s, not in the edit list's time")
-        if frames.corrupt:
-            self._findings.add("warning", place, f"{frames.corrupt} of {frames.count} reached the unit damaged")
+        elif missing + frames.corrupt > 0:
+            unseen = f", {missing} of them cannot be shown" if missing > 0 else ""
+            message = f"{missing + frames.corrupt} of {report.shown} reached the unit damaged{unseen}"
+            self._findings.add("warning", place, message)
         return PartReport(**{**report.to_object(), "decoded": frames.count})
 
 
