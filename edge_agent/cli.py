@@ -6,7 +6,8 @@ far as told and nobody reads on.
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from edge_agent import __version__
@@ -16,7 +17,7 @@ from edge_agent.clock import Clock, SystemClock
 from edge_agent.errors import EdgeAgentError, RingUnavailableError, SettingsError
 from edge_agent.logs import set_up_logging
 from edge_agent.settings import Settings
-from edge_agent.settings_file import load_settings
+from edge_agent.settings_file import check_camera_files, load_settings
 
 DEFAULT_CONFIG = Path("/etc/edge-agent/unit.toml")
 EXIT_FAILED = 1
@@ -35,9 +36,11 @@ def _run(options: argparse.Namespace, settings: Settings, clock: Clock) -> int:
 
 
 def _record(options: argparse.Namespace, settings: Settings, clock: Clock) -> int:
-    from edge_agent.recorder import run_recorder
+    from edge_agent.recorder import find_camera, run_recorder
 
     set_up_logging(f"record {options.camera}", options.verbose)
+    if not options.take_over:  # under a supervisor, which looked before: what goes missing later is lost, not wrong
+        check_camera_files(find_camera(settings, options.camera))
     return run_recorder(settings, options.camera, clock, take_over=options.take_over)
 
 
@@ -137,9 +140,10 @@ def _main(arguments: Sequence[str] | None) -> int:
     options = build_parser().parse_args(_with_relative_times(sys.argv[1:] if arguments is None else arguments))
     try:
         settings = load_settings(options.config)
-        for camera in settings.camera:
-            check_scheme(camera)
-        return int(options.function(options, settings, SystemClock()))
+        with _naming(options.config):
+            for camera in settings.camera:
+                check_scheme(camera)
+            return int(options.function(options, settings, SystemClock()))
     except SettingsError as error:
         return _complain(error, EXIT_SETTINGS)
     except RingUnavailableError as error:
@@ -148,6 +152,19 @@ def _main(arguments: Sequence[str] | None) -> int:
         return _complain(error, EXIT_FAILED)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+
+
+@contextmanager
+def _naming(config: Path) -> Iterator[None]:
+    """Settings that are refused later than they are read: the sentence begins with their file, too.
+
+    Raises:
+        SettingsError: what was raised, with the name of the file.
+    """
+    try:
+        yield
+    except SettingsError as error:
+        raise SettingsError(f"{config}: {error}") from error
 
 
 def _complain(error: EdgeAgentError, code: int) -> int:

@@ -7,7 +7,7 @@ environment of an enrolled unit (`unit.enrolled = true` in the file).
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
@@ -22,13 +22,16 @@ class _Table(BaseModel):
 
 
 class UnitSettings(_Table):
-    """`[unit]`."""
+    """`[unit]`: who the unit is and where it keeps everything."""
 
     id: UnitId
+    """The name by which the centre knows the unit; it stands in every segment, manifest and topic."""
     data_dir: Path
+    """Footage, keys and the link's state lie here; made when it is missing."""
     enrolled: bool = False
+    """True: who the unit is, whom it obeys and whither footage goes are taken from the file alone."""
     timezone: str = "Europe/Paris"
-    """Of the site, for times that a person types; everything stored and sent is UTC."""
+    """Of the site, as the IANA database names it, for times that a person types; what is stored and sent is UTC."""
 
     @field_validator("timezone")
     @classmethod
@@ -41,51 +44,83 @@ class PositionSettings(_Table):
     """`[position]`: the fixed position of a unit without GNSS."""
 
     longitude_deg: float = Field(ge=-180, le=180)
+    """East of Greenwich, WGS 84 (RFC 7946 §4)."""
     latitude_deg: float = Field(ge=-90, le=90)
+    """North of the equator, WGS 84."""
     altitude_m: float | None = Field(default=None, ge=-500, le=9000)
+    """Above the WGS 84 ellipsoid; sent with the position."""
     accuracy_m: float | None = Field(default=None, gt=0, le=10_000)
+    """How far off the position may be; sent with the position and kept in every segment."""
 
 
 class CameraSettings(_Table):
-    """`[[camera]]`."""
+    """`[[camera]]`: one table a camera, one to eight of them."""
 
     name: CameraName
+    """Its own among the unit's cameras; names its folder in the ring."""
     source: str
+    """`rtsp://user:password@host:554/path`, `rtsps://…`, `file:street.mp4`, or `test:` (drawn; on a bench)."""
     width: int | None = Field(default=None, ge=64, le=8192)
+    """Of the drawn scene, even and at least 144; None: 1280. Other sources have their own."""
     height: int | None = Field(default=None, ge=64, le=8192)
+    """Of the drawn scene, even and at least 48; None: 720. Other sources have their own."""
     fps: float | None = Field(default=None, gt=0, le=240)
+    """Pictures a second of the drawn scene; None: 25. Other sources have their own."""
     bitrate_kbps: int = Field(default=4000, ge=50, le=200_000)
+    """What the source is expected to send: the recorder's queue is sized by it, `edge-agent check` reckons days by
+    it, and the drawn scene is encoded at it. It does not set a camera."""
     gop_s: float = Field(default=1.0, gt=0, le=10)
+    """From key frame to key frame in the drawn scene. Other sources have their own."""
     sync: SyncPolicy = "fragment"
+    """When footage is synced to the disk: each fragment of 1 s, or every 10 s, which a power cut then takes."""
     max_bytes: int | None = Field(default=None, ge=1_000_000)
     """Size of the ring; None: as much as the disk gives."""
     min_free_bytes: int = Field(default=500_000_000, ge=0)
-    """Free space that the ring leaves on its file system."""
+    """Free space that the ring leaves on its file system; the oldest footage gives way to it."""
     max_age_h: float = Field(default=30 * 24, gt=0, le=31 * 24)
     """Footage older than this is destroyed; the law's month is the most."""
     min_age_h: float | None = Field(default=None, gt=0, le=31 * 24)
     """Footage ought to be kept so long; an alarm says when the storage cannot hold it. None: no such alarm."""
     segment_s: float = Field(default=60.0, ge=1, le=60)
+    """The longest that one file of footage gets; footage is destroyed file by file."""
     connect_timeout_s: float = Field(default=10.0, gt=0, le=120)
+    """A camera that has not answered for so long is tried again."""
     stall_timeout_s: float = Field(default=10.0, gt=0, le=300)
+    """A connected camera that is silent for so long is hung up on and tried again."""
     tls_verify: bool = True
     """`rtsps://`: the camera's certificate has to be trusted and be for its host; false: encryption alone."""
     ca_file: Path | None = None
     """`rtsps://`: PEM of the authorities that may sign the camera's certificate; None: the system's."""
 
+    @property
+    def video_file(self) -> Path | None:
+        """The path in `file:relative`, `file:/absolute` or `file:///absolute`; None when the source names no file."""
+        scheme, _, rest = self.source.partition(":")
+        path = unquote(urlsplit(self.source).path) if rest.startswith("//") else rest
+        return Path(path) if path and scheme.lower() == "file" else None
+
 
 class MqttSettings(_Table):
-    """`[mqtt]`."""
+    """`[mqtt]`: the broker of the centre. A link takes `[mqtt]`, `[upload]` and `[trust]`; recording takes none."""
 
     url: str
+    """`mqtts://host[:port]`, or `mqtt://host[:port]` on a bench; without a port 8883 and 1883."""
     topic_prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")] = DEFAULT_PREFIX
+    """Before the unit's id in every topic; that of the centre."""
     username: str | None = None
+    """None: the broker is given no name."""
     password_file: Path | None = None
+    """Holds the password alone; read at every connection, blanks and newlines around it are dropped."""
     ca_file: Path | None = None
+    """PEM of the authorities that may sign the broker's certificate; None: the system's."""
     certificate_file: Path | None = None
+    """PEM of the unit's own certificate, for a broker that asks for one."""
     key_file: Path | None = None
+    """PEM of the certificate's private key; None: it is in `certificate_file`."""
     keepalive_s: int = Field(default=45, ge=5, le=600)
+    """A silent line is asked after so long."""
     session_expiry_s: int = Field(default=7 * 24 * 3600, ge=60, le=0xFFFFFFFF)
+    """So long does the broker keep commands for a unit that is away; a broker may keep them for less."""
 
     @field_validator("url")
     @classmethod
@@ -97,16 +132,22 @@ class MqttSettings(_Table):
 
 
 class UploadSettings(_Table):
-    """`[upload]`."""
+    """`[upload]`: the ingest of the centre."""
 
     url: str
+    """`https://host[:port]/path/`, or `http://…` on a bench."""
     allowed_origins: tuple[str, ...] = ()
     """Origins beside that of `url` to which a command may send a clip."""
     ca_file: Path | None = None
+    """PEM of the authorities that may sign the ingest's certificate; None: the system's."""
     certificate_file: Path | None = None
+    """PEM of the unit's own certificate, for an ingest that asks for one."""
     key_file: Path | None = None
+    """PEM of the certificate's private key; None: it is in `certificate_file`."""
     chunk_bytes: int = Field(default=4_000_000, ge=65_536, le=64_000_000)
+    """Of one request, at least; requests grow while the link is fast."""
     concurrent: int = Field(default=2, ge=1, le=8)
+    """Clips that are sent at the same time."""
 
     @field_validator("url")
     @classmethod
@@ -121,7 +162,7 @@ class TrustSettings(_Table):
     """`[trust]`: whom the unit obeys."""
 
     command_keys_file: Path
-    """JWK set of the keys that sign commands and receipts."""
+    """JWK set (RFC 7517 §5) of the keys that sign commands and receipts."""
 
 
 class Settings(_Table):
@@ -137,12 +178,19 @@ class Settings(_Table):
     @model_validator(mode="after")
     def _check_cameras(self) -> Self:
         names = [camera.name for camera in self.camera]
-        if len(set(names)) != len(names):
-            raise ValueError("two cameras have the same name; each needs its own")
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"two cameras are named {twice}; each needs a name of its own")
         return self
 
     @model_validator(mode="after")
     def _check_link(self) -> Self:
-        if self.mqtt is not None and (self.upload is None or self.trust is None):
-            raise ValueError("[mqtt] needs [upload] and [trust] beside it")
+        tables = {"[mqtt]": self.mqtt, "[upload]": self.upload, "[trust]": self.trust}
+        there = " and ".join(name for name, table in tables.items() if table is not None)
+        missing = " and ".join(name for name, table in tables.items() if table is None)
+        if there and missing:
+            raise ValueError(
+                f"{there} without {missing}: a link takes [mqtt], [upload] and [trust]; write what is missing,"
+                f" or take {there} out: the unit then records without a link"
+            )
         return self

@@ -1,8 +1,10 @@
 """Reads the settings file and the environment, and says what is wrong with them in one sentence each.
 
-Order: the file, then `EDGE_…` variables over it. Relative paths are taken from the file's folder.
+Order: the file, then `EDGE_…` variables over it. Relative paths are taken from the file's folder, those of `file:`
+sources too.
 """
 
+import logging
 import os
 import re
 import tomllib
@@ -11,9 +13,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from edge_agent.errors import SettingsError
 from edge_agent.settings import CameraSettings, Settings
+
+logger = logging.getLogger(__name__)
 
 PREFIX = "EDGE_"
 MAX_FILE_BYTES = 1_000_000
@@ -21,6 +26,8 @@ GUARDED_TABLES = ("trust",)
 GUARDED_KEYS = frozenset({("upload", "url"), ("upload", "allowed_origins"), ("unit", "enrolled"), ("unit", "id")})
 """Never from the environment of an enrolled unit: whom it obeys, whither footage goes, who it is."""
 
+_NAME = re.compile(r"[\w.-]{1,40}")
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 _CREDENTIALS = re.compile(r"//.*@", re.DOTALL)
 _CAMERA_VARIABLE = re.compile(r"CAMERA_(\d)_(\w+)")
 
@@ -36,27 +43,53 @@ def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Se
     try:
         settings = Settings.model_validate(tree)
     except ValidationError as error:
-        raise SettingsError(f"{path}: " + "; ".join(_sentences(error))) from error
+        raise SettingsError(f"{path}: " + "; ".join(_sentences(error, tree))) from error
     return _with_absolute_paths(settings, path.resolve().parent)
 
 
 def check_files(settings: Settings) -> None:
     """Look for the files that the settings name, before anything is started.
 
+    A file that the storage cannot read though it is there is no mistake in the settings: who needs it says so, and
+    the others do their work.
+
     Raises:
-        SettingsError: one is not there or cannot be read.
+        SettingsError: one is not there or may not be read.
     """
-    tables: list[tuple[str, BaseModel | None]] = [
-        ("mqtt", settings.mqtt),
-        ("upload", settings.upload),
-        ("trust", settings.trust),
-        *((f"camera.{number}", camera) for number, camera in enumerate(settings.camera)),
-    ]
-    for table, model in tables:
-        for name in type(model).model_fields if model is not None else ():
-            value = getattr(model, name)
-            if isinstance(value, Path) and not (value.is_file() and os.access(value, os.R_OK)):
-                raise SettingsError(f"{table}.{name} = {str(value)!r}: no such file, or not readable; put it there")
+    for table in ("mqtt", "upload", "trust"):
+        _check_table(f"{table}.", getattr(settings, table))
+    for camera in settings.camera:
+        check_camera_files(camera)
+
+
+def check_camera_files(camera: CameraSettings) -> None:
+    """As `check_files`, of one camera; the video of a `file:` source too.
+
+    Raises:
+        SettingsError: one is not there or may not be read.
+    """
+    place = f"camera {camera.name!r}: "
+    _check_table(place, camera)
+    if camera.video_file is not None:
+        _check_file(f"{place}source", camera.video_file)
+
+
+def _check_table(place: str, table: BaseModel | None) -> None:
+    for name in type(table).model_fields if table is not None else ():
+        if isinstance(value := getattr(table, name), Path):
+            _check_file(f"{place}{name}", value)
+
+
+def _check_file(what: str, path: Path) -> None:
+    try:
+        is_there = path.is_file() and os.access(path, os.R_OK)
+    except PermissionError:
+        is_there = False
+    except OSError as error:
+        logger.warning("%s = '%s': the storage cannot read it: %s", what, path, error.strerror)
+        return
+    if not is_there:
+        raise SettingsError(f"{what} = {str(path)!r}: no such file, or not readable; put it there")
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -125,21 +158,44 @@ _REMEDIES = {
 }
 
 
-def _sentences(error: ValidationError) -> list[str]:
-    sentences = []
+def _sentences(error: ValidationError, tree: Mapping[str, Any]) -> list[str]:
     problems = error.errors(include_url=False)
-    for problem in problems:
-        if problem["type"] == "too_short" and len(problems) > 1:
-            continue  # said of [[camera]] as a whole because a camera in it is wrong, which has its own sentence
-        place = ".".join(str(step) for step in problem["loc"]) or "file"
-        remedy = _REMEDIES.get(problem["type"])
-        if problem["type"] == "missing":
-            sentences.append(f"{place}: {remedy}")
-        elif remedy:
-            sentences.append(f"{place} = {_shown(problem['input'])}: {remedy}")
-        else:
-            sentences.append(f"{place} = {_shown(problem['input'])}: {problem['msg']}")
-    return sentences
+    return [
+        _sentence(problem, tree)
+        for problem in problems
+        # Said of [[camera]] as a whole because a camera in it is wrong, which has its own sentence.
+        if problem["type"] != "too_short" or len(problems) == 1
+    ]
+
+
+def _sentence(problem: ErrorDetails, tree: Mapping[str, Any]) -> str:
+    place, reason = _place_of(problem["loc"], tree), _REMEDIES.get(problem["type"]) or _reason_of(problem)
+    if not place:  # of the file as a whole: its tables do not go together
+        return reason
+    return f"{place}: {reason}" if problem["type"] == "missing" else f"{place} = {_shown(problem['input'])}: {reason}"
+
+
+def _reason_of(problem: ErrorDetails) -> str:
+    """What a validator said, in its own words: pydantic puts `Value error, ` before those of ours."""
+    cause = problem.get("ctx", {}).get("error")
+    return str(cause) if isinstance(cause, ValueError) else problem["msg"]
+
+
+def _place_of(steps: tuple[int | str, ...], tree: Mapping[str, Any]) -> str:
+    """`mqtt.url`; a camera's key as `camera 'main': fps`."""
+    if len(steps) < 2 or steps[0] != "camera" or not isinstance(steps[1], int):
+        return ".".join(map(str, steps))
+    camera = _camera_of(steps[1], tree)
+    return ": ".join([camera, *([".".join(map(str, steps[2:]))] if steps[2:] else [])])
+
+
+def _camera_of(number: int, tree: Mapping[str, Any]) -> str:
+    """How a person finds a camera in the file: by its name when it alone has it, else by its place."""
+    names = [camera.get("name") if isinstance(camera, dict) else None for camera in tree["camera"]]
+    name = names[number]
+    if isinstance(name, str) and _NAME.fullmatch(name) and names.count(name) == 1:
+        return f"camera {name!r}"
+    return f"the {_ORDINALS[number]} [[camera]]" if number < len(_ORDINALS) else f"[[camera]] number {number + 1}"
 
 
 def _shown(value: object) -> str:
@@ -160,4 +216,14 @@ def _with_absolute_paths(settings: Settings, folder: Path) -> Settings:
 
     result = absolute(settings)
     assert isinstance(result, Settings)  # noqa: S101 -- narrows model_copy's type
-    return result
+    cameras = tuple(_with_absolute_file(camera, folder) for camera in settings.camera)
+    return result.model_copy(update={"camera": cameras})
+
+
+def _with_absolute_file(camera: CameraSettings, folder: Path) -> CameraSettings:
+    changes: dict[str, object] = {}
+    if camera.ca_file is not None:
+        changes["ca_file"] = folder / camera.ca_file
+    if camera.video_file is not None and not camera.source.partition(":")[2].startswith("//"):
+        changes["source"] = f"file:{folder / camera.video_file}"
+    return camera.model_copy(update=changes)

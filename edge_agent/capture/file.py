@@ -10,9 +10,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import TypeAlias
-from urllib.parse import unquote, urlsplit
 
 import av
 from av.container import InputContainer
@@ -32,13 +30,6 @@ _MAX_BEHIND_US = 2_000_000
 _DEFAULT_FPS = 25.0
 
 
-def file_path(source: str) -> Path | None:
-    """The path in `file:relative`, `file:/absolute` or `file:///absolute`; None when it names no path."""
-    rest = source.partition(":")[2]
-    path = unquote(urlsplit(source).path) if rest.startswith("//") else rest
-    return Path(path) if path else None
-
-
 @dataclass(frozen=True, slots=True)
 class _Parameters:
     config: CodecConfig
@@ -55,12 +46,12 @@ class FileSource:
         Raises:
             SettingsError: the address names no file.
         """
-        path = file_path(settings.source)
+        path = settings.video_file
         if path is None:
             raise SettingsError(
                 f"camera {settings.name!r}: source: {settings.source!r} names no file; file:street.mp4"
             )
-        self._path = path
+        self._path = path.absolute()
         self._context = context
 
     def run(self, sink: StreamSink, stop: threading.Event) -> None:
@@ -115,7 +106,11 @@ class FileSource:
         return _Parameters(config_of(stream), time_base_of(stream), depth)
 
     def _open(self) -> InputContainer:
-        if not self._path.is_file():
+        try:
+            is_there = self._path.is_file()
+        except OSError as error:
+            raise SourceUnavailableError(f"{self._path}: {error.strerror}; look at its storage") from error
+        if not is_there:
             raise SourceUnavailableError(f"{self._path}: there is no such file; put it there or change camera.source")
         try:
             return av.open(str(self._path), "r")

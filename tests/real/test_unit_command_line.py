@@ -20,7 +20,7 @@ from edge_agent.paths import ring_directory
 from tests.support.polling import wait_until
 from tests.support.processes import Processes
 from tests.support.service_manager import ServiceManager
-from tests.support.unit import Unit, plain_environment, running, small_camera
+from tests.support.unit import Unit, camera_of, plain_environment, running, small_camera
 
 pytestmark = pytest.mark.real
 
@@ -142,7 +142,7 @@ SETTINGS_FAULTS = [
     ('[unit]\nid = "n-7"\ndata_dir = "data"\n[[camera]]\nname = "main"\nsource = "tape:1"\n', "tape:"),
     (
         '[unit]\nid = "n-7"\ndata_dir = "data"\n[[camera]]\nname = "main"\nsource = "test:"\nfps = "fast"\n',
-        "camera.0.fps = 'fast'",
+        "camera 'main': fps = 'fast'",
     ),
 ]
 
@@ -154,7 +154,9 @@ def test_bad_settings_end_with_2_before_anything_is_started(
 ) -> None:
     unit.settings_file.write_text(text, encoding="utf-8")
     assert main([*words, "--config", str(unit.settings_file)]) == 2
-    assert named in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert named in said
+    assert str(unit.settings_file) in said
     assert not unit.data_dir.exists()
 
 
@@ -172,6 +174,14 @@ def test_files_and_cameras_that_are_not_there_end_with_2(tmp_path: Path, unit: U
     unit.write_settings()
     assert "tiny" in expect_2(unit, "record", "tiny")
     assert "tiny" in expect_2(unit, "run")
+    unit.cameras = [camera_of("file:nope.mp4")]
+    unit.write_settings()
+    for words in (("run",), ("record", "main")):
+        assert str(unit.directory / "nope.mp4") in expect_2(unit, *words)
+    unit.cameras = [camera_of("file:nope.mp4")]
+    unit.write_settings()
+    for words in (("run",), ("record", "main")):
+        assert str(unit.directory / "nope.mp4") in expect_2(unit, *words)
     assert not unit.pids()
     unit.settings_file.unlink()
     assert str(unit.settings_file) in expect_2(unit, "run")

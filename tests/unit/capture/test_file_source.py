@@ -1,3 +1,4 @@
+import re
 import threading
 from itertools import pairwise
 from pathlib import Path
@@ -9,6 +10,7 @@ from edge_agent.clock import FakeClock
 from edge_agent.contract.access_unit import AccessUnit
 from edge_agent.errors import SourceFormatError, SourceUnavailableError
 from edge_agent.settings import CameraSettings
+from tests.support.rotten import rot
 from tests.unit.capture.clips import extradata_of, packets_of, write_clip
 from tests.unit.capture.fakes import RecordingSink, make_context
 
@@ -115,6 +117,23 @@ def test_addresses_with_slashes(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceUnavailableError, match=r"gone\.mp4: there is no such file"):
         play(tmp_path / "gone.mp4", 1)
+
+
+def test_a_missing_file_is_named_with_its_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SourceUnavailableError) as caught:
+        play(Path("gone.mp4"), 1)
+    assert str(tmp_path / "gone.mp4") in str(caught.value)
+
+
+def test_a_file_that_the_storage_cannot_read_is_a_camera_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = tmp_path / "street.mp4"
+    clip.touch()
+    rot(monkeypatch, clip)
+    with pytest.raises(SourceUnavailableError, match=re.escape(str(clip))):
+        play(clip, 1)
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:

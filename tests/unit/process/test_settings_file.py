@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from edge_agent.errors import SettingsError
-from edge_agent.settings_file import load_settings
+from edge_agent.settings_file import check_files, load_settings
+from tests.support.rotten import rot
 
 LEAST = """
 [unit]
@@ -62,12 +63,17 @@ def test_origins_from_a_variable_are_a_list(tmp_path: Path) -> None:
         ("", ["unit", "missing"]),
         ("[unit\n", ["not TOML"]),
         (LEAST.replace("nomad-07", "Nomad 07"), ["unit.id", "Nomad 07"]),
-        (LEAST + "colour = 1\n", ["camera.0.colour", "no such key"]),
-        (LEAST + "width = 'wide'\n", ["camera.0.width", "wide", "integer"]),
-        (LEAST + "fps = nan\n", ["camera.0.fps", "finite"]),
-        (LEAST + "max_age_h = 800\n", ["camera.0.max_age_h", "744"]),
-        (LEAST + '[[camera]]\nname = "main"\nsource = "test:"\n', ["two cameras"]),
-        (LEAST + '[mqtt]\nurl = "mqtt://x"\n', ["[upload] and [trust]"]),
+        (LEAST + "colour = 1\n", ["camera 'main': colour", "no such key"]),
+        (LEAST + "width = 'wide'\n", ["camera 'main': width", "wide", "integer"]),
+        (LEAST + "fps = nan\n", ["camera 'main': fps", "finite"]),
+        (LEAST + "max_age_h = 800\n", ["camera 'main': max_age_h", "744"]),
+        (LEAST + '[[camera]]\nname = "main"\nsource = "test:"\n', ["unit.toml: two cameras are named main;"]),
+        (LEAST + '[[camera]]\nname = "main"\nsource = "test:"\nfps = 0\n', ["the second [[camera]]: fps = 0"]),
+        (LEAST + '[[camera]]\nsource = "test:"\n', ["the second [[camera]]: name: the key is missing"]),
+        ("camera = [3]\n" + LEAST.partition("[[")[0], ["the first [[camera]] = 3"]),
+        (LEAST + '[mqtt]\nurl = "mqtt://x"\n', ["unit.toml: [mqtt] without [upload] and [trust]"]),
+        (LEAST + '[upload]\nurl = "http://x/"\n', ["[upload] without [mqtt] and [trust]", "take [upload] out"]),
+        (LEAST + '[trust]\ncommand_keys_file = "k"\n', ["[trust] without [mqtt] and [upload]"]),
         (LEAST + '[mqtt]\nurl = "http://x"\n', ["mqtt.url", "mqtts://host"]),
         (LEAST.replace('id = "nomad-07"', 'id = "nomad-07"\ntimezone = "Mars/Base"'), ["Mars/Base", "Europe/Paris"]),
     ],
@@ -77,6 +83,49 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, words: list[str]) -> 
         load_settings(write(tmp_path, text), {})
     assert [word for word in words if word not in str(caught.value)] == []
     assert "unit.toml" in str(caught.value)
+    assert "Value error" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "file"),
+    [
+        ("file:street.mp4", "{folder}/street.mp4"),
+        ("file:clips/a street.mp4", "{folder}/clips/a street.mp4"),
+        ("FILE:street.mp4", "{folder}/street.mp4"),
+        ("file:/srv/street.mp4", "/srv/street.mp4"),
+        ("file:///srv/a%20street.mp4", "/srv/a street.mp4"),
+        ("rtsp://192.0.2.7/street.mp4", None),
+        ("file:", None),
+    ],
+)
+def test_a_video_file_is_looked_for_beside_the_settings(tmp_path: Path, source: str, file: str | None) -> None:
+    settings = load_settings(write(tmp_path, LEAST.replace("test:", source)), {})
+    expected = None if file is None else Path(file.format(folder=tmp_path))
+    assert settings.camera[0].video_file == expected
+
+
+def test_a_video_file_that_is_missing_is_named_with_its_whole_path(tmp_path: Path) -> None:
+    settings = load_settings(write(tmp_path, LEAST.replace("test:", "file:nope.mp4")), {})
+    with pytest.raises(SettingsError) as caught:
+        check_files(settings)
+    assert "camera 'main': source" in str(caught.value)
+    assert str(tmp_path / "nope.mp4") in str(caught.value)
+    (tmp_path / "nope.mp4").touch()
+    check_files(settings)
+
+
+def test_a_file_that_the_storage_cannot_read_stops_no_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only who needs it fails: footage does not wait for a password."""
+    text = LEAST + '[mqtt]\nurl = "mqtt://x"\npassword_file = "password"\n'
+    text += '[upload]\nurl = "http://x/"\n[trust]\ncommand_keys_file = "keys.json"\n'
+    for name in ("password", "keys.json"):
+        (tmp_path / name).touch()
+    settings = load_settings(write(tmp_path, text), {})
+    rot(monkeypatch, tmp_path / "password")
+    check_files(settings)
+    (tmp_path / "keys.json").unlink()
+    with pytest.raises(SettingsError, match=r"trust\.command_keys_file"):
+        check_files(settings)
 
 
 @pytest.mark.parametrize("variable", ["EDGE_UNIT_COLOUR", "EDGE_MQT_URL", "EDGE_CAMERA_5_NAME", "EDGE_CAMERA_SOURCE"])
