@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from importlib import import_module
+from importlib.util import find_spec
 from typing import cast
 
 from edge_agent.capture.source import Source, SourceContext
@@ -18,13 +19,17 @@ SOURCES: dict[str, str] = {
 }
 """Scheme of `camera.source` → module and factory."""
 
+EXTRAS: dict[str, tuple[str, ...]] = {"test": ("cv2", "numpy")}
+"""Scheme → packages that it needs beside those of a unit (`requirements/unit.txt`)."""
+
 
 def open_source(settings: CameraSettings, context: SourceContext) -> Source:
     """Make the source that `settings.source` names; nothing is opened yet.
 
     Raises:
-        SettingsError: unknown scheme, or an address that this kind of source cannot use.
+        SettingsError: unknown scheme, a library that is not installed, or an address that this source cannot use.
     """
+    check_libraries(settings)
     module, _, name = _place_of(settings).partition(":")
     return cast("Factory", getattr(import_module(module), name))(settings, context)
 
@@ -36,6 +41,21 @@ def check_scheme(settings: CameraSettings) -> None:
         SettingsError: unknown scheme.
     """
     _place_of(settings)
+
+
+def check_libraries(settings: CameraSettings) -> None:
+    """Look for the packages that a source needs and a unit does not have, without loading them.
+
+    Raises:
+        SettingsError: one is not installed.
+    """
+    scheme = settings.source.partition(":")[0].lower()
+    missing = [name for name in EXTRAS.get(scheme, ()) if find_spec(name) is None]
+    if missing:
+        raise SettingsError(
+            f"camera {settings.name!r}: source: {scheme}: draws with packages that a unit does not have"
+            f" ({', '.join(missing)}); name a camera or a file, or set a bench up with scripts/setup demo"
+        )
 
 
 def _place_of(settings: CameraSettings) -> str:

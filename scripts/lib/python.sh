@@ -11,14 +11,30 @@ require_environment() {
         return 0
     fi
     echo "setup: bringing $venv to requirements/$kind.txt" >&2
-    if [[ ! -f $venv/.setup-origin || $(<"$venv/.setup-origin") != "$(environment_origin "$python")" ]]; then
+    if [[ ! -f $venv/.setup-origin || $(<"$venv/.setup-origin") != "$(environment_origin "$python")" ]] ||
+        { [[ $kind == unit ]] && holds_more_than_a_unit; }; then
         create_environment "$python"
     fi
+    if [[ $kind != unit ]]; then
+        # Before anything is installed: an installation that is cut off is no environment of a unit either.
+        touch "$venv/.setup-more"
+        rm -f "$venv/.setup-unit"
+    fi
     install_requirements "$kind"
-    [[ ! -x $debian_dir/mosquitto ]] || ln -sfn "$PWD/$debian_dir/mosquitto" "$venv/bin/mosquitto"
+    [[ $kind == unit || ! -x $debian_dir/mosquitto ]] || ln -sfn "$PWD/$debian_dir/mosquitto" "$venv/bin/mosquitto"
     echo "$stamp" >"$venv/.setup-$kind"
     # The packages of `dev` are those of `demo` and more.
     [[ $kind != dev ]] || environment_stamp demo "$python" >"$venv/.setup-demo"
+}
+
+# The stamps as well: an environment may be older than .setup-more.
+holds_more_than_a_unit() {
+    [[ -e $venv/.setup-more || -e $venv/.setup-demo || -e $venv/.setup-dev ]]
+}
+
+# The service's user may not write into the checkout, so byte code that is not made here is made at every start.
+compile_unit() {
+    "$venv/bin/python" -m compileall -q edge_agent
 }
 
 # Prints the first interpreter that is new enough.

@@ -88,3 +88,27 @@ def test_an_address_without_a_place_says_what_is_expected(source: str, remedy: s
 def test_a_picture_too_small_for_its_time_code_is_refused() -> None:
     with pytest.raises(SettingsError, match="at least 144×48"):
         open_source(CameraSettings(name="main", source="test:", width=130, height=96), make_context())
+
+
+def test_a_source_whose_library_a_unit_lacks_says_so_before_anything_is_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("edge_agent.capture.table.find_spec", lambda name: None)
+    with pytest.raises(SettingsError, match=r"cv2, numpy.*scripts/setup demo"):
+        open_source(CameraSettings(name="main", source="test:"), make_context())
+    open_source(CameraSettings(name="main", source="rtsp://192.0.2.7/stream1"), make_context())
+
+
+def test_nothing_but_the_test_source_loads_a_library_that_a_unit_lacks() -> None:
+    """In a process of its own, in which those libraries cannot be imported."""
+    program = (
+        "import importlib, pkgutil, sys\n"
+        "sys.modules.update(dict.fromkeys(['cv2', 'numpy', 'rich']))\n"
+        "import edge_agent\n"
+        "for module in pkgutil.walk_packages(edge_agent.__path__, 'edge_agent.'):\n"
+        "    if module.name not in set(sys.argv[1:]): importlib.import_module(module.name)\n"
+    )
+    drawn = [f"edge_agent.capture.{name}" for name in ("test", "scene", "timecode")]
+    words = [sys.executable, "-c", program, "edge_agent.__main__", *drawn]
+    outcome = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert outcome.returncode == 0, outcome.stderr

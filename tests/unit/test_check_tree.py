@@ -1,0 +1,46 @@
+"""`scripts/check-tree` reads what is, or would be, in the repository, and nothing else."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    root = tmp_path / "checkout"
+    (root / "scripts").mkdir(parents=True)
+    (root / "requirements").mkdir()
+    (root / "requirements" / "unit.txt").write_text("")
+    (root / ".venv").symlink_to(ROOT / ".venv")
+    shutil.copy(ROOT / "scripts" / "check-tree", root / "scripts")
+    shutil.copy(ROOT / ".gitignore", root)
+    subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
+    return root
+
+
+def check(root: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "HOME": "/home/somebody"}
+    return subprocess.run(["scripts/check-tree"], cwd=root, capture_output=True, text=True, env=environment)
+
+
+@pytest.mark.parametrize("folder", ["demo-data", "first-look", "centre"])
+def test_what_the_documented_commands_leave_behind_is_not_of_the_tree(checkout: Path, folder: str) -> None:
+    left = checkout / folder / "csu" / "broker"
+    left.mkdir(parents=True)
+    (left / "mosquitto.conf").write_text(f"password_file {left}/passwords\n")
+    assert check(checkout).returncode == 0
+
+
+@pytest.mark.parametrize("is_tracked", [False, True])
+def test_a_file_that_names_the_machine_fails(checkout: Path, is_tracked: bool) -> None:
+    (checkout / "notes.md").write_text("See /home/somebody/notes.\n")
+    if is_tracked:
+        subprocess.run(["git", "add", "notes.md"], cwd=checkout, check=True)
+    outcome = check(checkout)
+    assert outcome.returncode == 1
+    assert "notes.md" in outcome.stdout
