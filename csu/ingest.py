@@ -121,11 +121,23 @@ class Ingest:
     async def _expire(self) -> None:
         while True:
             try:
-                for upload in await asyncio.to_thread(self._uploads.idle_since, *self._idle_instants()):
-                    await self._expire_one(upload)
-            except (OSError, UploadRefusedError) as error:
-                _log.warning("uploads that have expired are not removed, tried again later: %s", error)
+                idle = await asyncio.to_thread(self._uploads.idle_since, *self._idle_instants())
+            except OSError as error:
+                _log.warning("which uploads have expired cannot be seen, tried again later: %s", error)
+            else:
+                await self._expire_all(idle)
             await self._clock.async_sleep(_EXPIRY_CHECK_S)
+
+    async def _expire_all(self, idle: list[Upload]) -> None:
+        """Each on its own: one that the storage does not let go keeps no other."""
+        problems = []
+        for upload in idle:
+            try:
+                await self._expire_one(upload)
+            except (OSError, UploadRefusedError) as error:
+                problems.append(error)
+        if problems:
+            _log.warning("%d expired uploads are not removed, tried again later: %s", len(problems), problems[0])
 
     def _idle_instants(self) -> tuple[int, int]:
         """What `Upload.is_idle` takes, as of now."""
@@ -215,7 +227,10 @@ class Ingest:
         return await asyncio.to_thread(self._uploads.create, metadata, length_bytes, self._clock.wall_us())
 
     async def _created(self, upload: Upload) -> web.Response:
-        offset = await asyncio.to_thread(upload.offset_bytes)
+        try:
+            offset = await asyncio.to_thread(upload.offset_bytes)
+        except FileNotFoundError as error:
+            raise UploadRefusedError(409, "this upload was removed meanwhile; create it once more") from error
         if offset == upload.info.length_bytes:
             self._look_at(upload)
         headers = {"Location": PREFIX + upload.info.upload_id, "Upload-Offset": str(offset)}

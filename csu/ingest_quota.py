@@ -10,6 +10,7 @@ from typing import Protocol
 
 from csu.errors import UploadRefusedError
 from csu.ingest_store import UploadStore
+from csu.ingest_turn import Exclusive
 from edge_agent.clock import Clock
 from edge_agent.contract.upload import UploadMetadata
 
@@ -71,6 +72,7 @@ class Quota:
         self._arrivals = arrivals
         self._limits = limits
         self._clock = clock
+        self._sweeps = Exclusive()
         self._swept: dict[str, tuple[int, int]] = {}
         """Of each unit: when its uploads were last looked through, how many clips had been handed over by then."""
 
@@ -108,12 +110,13 @@ class Quota:
 
     async def _forget_arrived(self, unit_id: str) -> None:
         """Forget what has arrived; seldom in vain, since a unit at its limit may ask as often as it likes."""
-        now_us, handed_over = self._clock.monotonic_us(), self._arrivals.handed_over_of(unit_id)
-        swept_us, handed_over_then = self._swept.get(unit_id, (now_us - _SWEEP_INTERVAL_US, handed_over))
-        if handed_over == handed_over_then and now_us - swept_us < _SWEEP_INTERVAL_US:
-            return
-        self._swept[unit_id] = now_us, handed_over
-        await asyncio.to_thread(self._forget, unit_id)
+        async with self._sweeps.alone(unit_id):  # whoever comes meanwhile has what this one finds
+            now_us, handed_over = self._clock.monotonic_us(), self._arrivals.handed_over_of(unit_id)
+            swept_us, handed_over_then = self._swept.get(unit_id, (now_us - _SWEEP_INTERVAL_US, handed_over))
+            if handed_over == handed_over_then and now_us - swept_us < _SWEEP_INTERVAL_US:
+                return
+            self._swept[unit_id] = now_us, handed_over
+            await asyncio.to_thread(self._forget, unit_id)
 
     def _forget(self, unit_id: str) -> None:
         is_needed = self._arrivals.is_noted

@@ -23,7 +23,11 @@ Outcome = tuple[str | None, dict[str, Any]]
 
 
 class JobFailedError(CsuError):
-    """The verification process itself failed."""
+    """The verification process ended without a report: that says nothing of the clip."""
+
+
+class UnreadableError(JobFailedError):
+    """The centre's own storage did not give what was to be verified: that says nothing of the clip."""
 
 
 class StalledError(JobFailedError):
@@ -49,6 +53,7 @@ async def run_job(
     Raises:
         TooSlowError: it took too long.
         StalledError: it stood still.
+        UnreadableError: files of the clip could not be read here.
         JobFailedError: it ended with an error, or without a report that can be read.
         OSError: it could not be started.
     """
@@ -112,6 +117,8 @@ def _read_outcome(output: bytes, code: int) -> Outcome:
     try:
         outcome = json.loads(output)
         reason = outcome["reason"]
+        if outcome["is_unreadable"]:
+            raise UnreadableError(str(reason)[:MAX_REASON_CHARACTERS])
         return (None if reason is None else str(reason)[:MAX_REASON_CHARACTERS]), dict(outcome["report"])
     except (ValueError, KeyError, TypeError) as error:
         raise JobFailedError(f"its report cannot be read: {error}") from error

@@ -73,6 +73,7 @@ def verify_clip(
         left_out=findings.left_out,
         left_out_errors=findings.left_out_errors,
         summary=_summary(manifest) if manifest else {},
+        is_unreadable=findings.is_unreadable,
     )
 
 
@@ -86,7 +87,7 @@ def _read_statement(path: Path, trusted: TrustedKeys | KeysOf | None, findings: 
         return _Statement("not-checked")
     statement = _Statement("not-checked" if trusted is None else "invalid")
     try:
-        text = _read_text(manifest_file)
+        text = _read_text(manifest_file, findings)
         statement.manifest = _read_unsigned(text)
         if trusted is None:
             findings.add("warning", manifest_file.name, "no key was given: the signature was not checked")
@@ -115,7 +116,7 @@ def _manifest_of(path: Path) -> Path | None:
     return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
-def _read_text(path: Path) -> str:
+def _read_text(path: Path, findings: Findings) -> str:
     try:
         with path.open("rb") as file:
             data = file.read(MAX_MANIFEST_BYTES + 1)
@@ -123,6 +124,7 @@ def _read_text(path: Path) -> str:
             raise ContractError(f"over {MAX_MANIFEST_BYTES} bytes, which is the most that is read")
         return data.decode("ascii")
     except OSError as error:
+        findings.is_unreadable = True
         raise ContractError(f"cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ContractError(f"not a JWS: {error.reason} at {error.start}") from error

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -19,17 +19,24 @@ _HEAD_BYTES = 16
 class FileBytes:
     """A file open for reading; every failure is a FormatError that says where."""
 
-    def __init__(self, path: Path, progress: Progress = untold) -> None:
-        """Open it; `progress` is called for each read.
+    def __init__(self, path: Path, progress: Progress = untold, on_unreadable: Callable[[], None] = untold) -> None:
+        """Open it.
+
+        Args:
+            path: the file.
+            progress: called for each read.
+            on_unreadable: called when it is the storage that does not give the file or its bytes.
 
         Raises:
             FormatError: it cannot be opened.
         """
         self._progress = progress
+        self._on_unreadable = on_unreadable
         try:
             self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             self.size_bytes = os.fstat(self._descriptor).st_size
         except OSError as error:
+            on_unreadable()
             raise FormatError(f"cannot be opened: {error.strerror}") from error
 
     def __enter__(self) -> Self:
@@ -53,6 +60,7 @@ class FileBytes:
                 pieces.append(data)
                 missing -= len(data)
         except OSError as error:
+            self._on_unreadable()
             raise FormatError(f"offset {offset}: {error.strerror}") from error
         self._progress()
         if missing:

@@ -1,5 +1,6 @@
 """Decoding a part to its last picture; in memory are only those that the decoder itself keeps."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from edge_agent.contract.access_unit import TIMESCALE_HZ
 from edge_agent.contract.errors import FormatError
 
 _THREADS = 2
+_OF_THE_SYSTEM = {errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN}
 _FEW = 8
 """Pictures that one damaged one may take with it: others that the decoder still holds at the end."""
 _ONE_IN = 10
@@ -50,10 +52,15 @@ def decode_frames(path: Path, progress: Progress = untold) -> DecodedFrames:
 
     Raises:
         FormatError: the decoder refuses the file, or it holds no picture.
+        OSError, MemoryError: the system lacks what decoding takes, which says nothing of the file.
     """
     try:
         return _decode(path, progress)
-    except (av.FFmpegError, ValueError, IndexError, OverflowError, MemoryError) as error:
+    except av.FFmpegError as error:
+        if error.errno in _OF_THE_SYSTEM:
+            raise
+        raise FormatError(f"does not decode: {type(error).__name__}: {error}") from error
+    except (ValueError, IndexError, OverflowError) as error:
         raise FormatError(f"does not decode: {type(error).__name__}: {error}") from error
 
 

@@ -58,7 +58,7 @@ class PartCheck:
         """Check everything; pictures are decoded only when nothing else was wrong with the part."""
         before = self._findings.errors
         try:
-            with FileBytes(self._path, self._progress) as file:
+            with FileBytes(self._path, self._progress, self._note_unreadable) as file:
                 report = self._check_file(file)
         except FormatError as error:
             self._findings.error(self._part, f"{self._path.name}: {error}")
@@ -66,6 +66,9 @@ class PartCheck:
         if self._findings.errors > before or not decode:
             return report
         return self._check_frames(report)
+
+    def _note_unreadable(self) -> None:
+        self._findings.is_unreadable = True
 
     def _check_file(self, file: FileBytes) -> PartReport:
         before = self._findings.errors

@@ -29,6 +29,8 @@ class Findings:
         self.kept: list[Finding] = []
         self.left_out = 0
         self.left_out_errors = 0
+        self.is_unreadable = False
+        """Some of it could not be read from this machine's storage: that says nothing of the clip."""
 
     def add(self, severity: Severity, place: str, message: str) -> None:
         """Remember one."""
@@ -96,6 +98,8 @@ class Verdict:
     """How many of those are errors."""
     summary: dict[str, Any] = field(default_factory=dict)
     """What the manifest says of the clip: camera, intervals, reference, clock."""
+    is_unreadable: bool = False
+    """Some of it could not be read from this machine's storage: the errors may be that storage's."""
 
     @property
     def ok(self) -> bool:

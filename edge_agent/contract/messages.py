@@ -13,6 +13,9 @@ from edge_agent.contract.times import UtcMicros
 ProbeState = Literal["ok", "warning", "critical", "unknown"]
 ReplyState = Literal["accepted", "rejected", "running", "done", "failed", "cancelled"]
 
+Amount = Annotated[int, Field(ge=0, lt=1 << 63)]
+"""Bytes, seconds or a number of things, as SQLite and every reader can hold it."""
+
 REPLY_RANK: dict[ReplyState, int] = {
     "accepted": 0,
     "running": 1,
@@ -102,8 +105,8 @@ class DayCoverage(ContractModel):
     """Seconds held and lost of one UTC day."""
 
     day: str
-    held_s: int
-    lost_s: int
+    held_s: Amount
+    lost_s: Amount
 
 
 class CameraCoverage(ContractModel):
@@ -112,7 +115,7 @@ class CameraCoverage(ContractModel):
     camera: CameraName
     oldest_us: UtcMicros | None = Field(default=None, alias="oldest")
     newest_us: UtcMicros | None = Field(default=None, alias="newest")
-    size_bytes: int
+    size_bytes: Amount
     hours_until_overwrite: float | None = None
     days: tuple[DayCoverage, ...] = ()
     last_24h: tuple[CoverageInterval, ...] = ()
@@ -151,10 +154,10 @@ class Stamp(ContractModel):
     unit_id: UnitId
     boot_id: HexId
     at: UtcMicros
-    seq: int
+    seq: Amount
     """Rises by one a message and boot, so that loss shows."""
     clock_source: ClockSource
-    clock_bound_ms: int | None = None
+    clock_bound_ms: Amount | None = None
 
 
 class Event(Stamp):
@@ -178,8 +181,8 @@ class ReplyError(ContractModel):
 class Progress(ContractModel):
     """How far a transfer is."""
 
-    sent_bytes: int
-    total_bytes: int
+    sent_bytes: Amount
+    total_bytes: Amount
     expected_end_us: UtcMicros | None = Field(default=None, alias="expected_end")
     before_overwrite: bool | None = None
 
@@ -209,4 +212,4 @@ class Receipt(ContractModel):
     sha256: Sha256Hex
     verdict: Literal["verified", "failed"]
     reason: str | None = None
-    iat: int
+    iat: Amount

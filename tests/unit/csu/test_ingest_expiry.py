@@ -1,6 +1,7 @@
 """When an upload that nobody goes on with is removed, and when it is not."""
 
 import asyncio
+import errno
 import os
 import threading
 from collections.abc import AsyncIterator
@@ -141,3 +142,28 @@ async def test_a_storage_that_fails_once_does_not_end_expiry(tmp_path: Path, mon
     ):
         await RawUnit(session, KEY, centre.url).create(10)
         await until(lambda: not list((tmp_path / "csu" / "ingest").iterdir()), what="expiry")
+
+
+async def test_one_that_cannot_be_removed_keeps_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expiry = HeldExpiry(monkeypatch)
+    async with (
+        running_ingest(tmp_path / "csu", {UNIT_ID: trusted(KEY)}, AT_ONCE) as centre,
+        aiohttp.ClientSession() as session,
+    ):
+        unit = RawUnit(session, KEY, centre.url)
+        store = centre.ingest._uploads
+        await unit.create(10)
+        await until(expiry.found.is_set, what="expiry found")
+        for index in (2, 3, 4):
+            await unit.create(10, metadata(index=index, filename=f"{index}.mp4"))
+        (first, *_) = store.table.all()
+        remove = UploadStore.remove
+
+        def refuse(store: UploadStore, upload: Upload) -> None:
+            if upload is first:
+                raise OSError(errno.EIO, "so the test wants it")
+            remove(store, upload)
+
+        monkeypatch.setattr(UploadStore, "remove", refuse)
+        expiry._go_on.set()
+        await until(lambda: store.table.all() == [first], what="the others gone")

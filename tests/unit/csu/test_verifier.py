@@ -1,6 +1,5 @@
 import asyncio
 import errno
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,22 +7,16 @@ from typing import Any
 import pytest
 
 from csu import stored_clips, stored_commands
+from csu.clip_answer import mismatch, misplaced, sign_receipt
 from csu.commander import Commander
 from csu.feed import Feed
 from csu.keys import KeyStore
 from csu.records import ClipRecord, CommandRecord
 from csu.registry import Registry
-from csu.verifier import (
-    _ODD_ATTEMPTS,
-    _STALLED_ATTEMPTS,
-    _UNREADABLE_ATTEMPTS,
-    Verifier,
-    mismatch,
-    misplaced,
-    sign_receipt,
-)
+from csu.verifier import Verifier
 from csu.verify_deadline import SLICE_S
-from csu.verify_process import JobFailedError, Outcome, TooSlowError, run_job
+from csu.verify_process import JobFailedError, Outcome, StalledError, TooSlowError, run_job
+from csu.verify_queue import ATTEMPTS, Lane
 from edge_agent.clock import FakeClock
 from edge_agent.contract.jws import SigningKey, TrustedKeys
 from edge_agent.contract.manifest import MANIFEST_FILE_NAME
@@ -123,60 +116,110 @@ def make_verifier(registry: Registry, keys: KeyStore, clock: FakeClock) -> Verif
     )
 
 
+async def passes(verifier: Verifier, clock: FakeClock, times: int, lane: Lane | None = None) -> None:
+    """So often everything that is due is looked at, and long enough apart that all that waits is due."""
+    for _ in range(times):
+        await verifier._verify_due(lane or verifier._lane)
+        clock.advance(3600.0)
+
+
+async def verdict_of(registry: Registry, clip_id: str = COMMAND_ID) -> tuple[str, str | None, int]:
+    """Verdict, its reason, and how many receipts are signed for the unit's clips."""
+    record = await registry.run(stored_clips.load_clip, "nomad-07", clip_id)
+    due = await registry.run(stored_clips.due_receipts, NOW_US + 10**15)
+    return record.verdict, record.reason, len(due)
+
+
+def unread(folder: Path) -> Path:
+    """The folder of a clip that no one is going to read."""
+    folder.mkdir()
+    (folder / MANIFEST_FILE_NAME).write_text("a.b.c")
+    return folder
+
+
 @pytest.mark.parametrize(
     ("program", "words"),
     [
-        ("import os; os.abort()", "code"),
+        ("import os; os.abort()", "code -6"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "code -9"),
+        ("raise MemoryError", "code 1"),
         ("print('no json')", "cannot be read"),
         ("print('{}')", "cannot be read"),
     ],
 )
-async def test_a_verification_that_crashes_fails_the_clip_and_nothing_else(
+async def test_a_verification_that_crashes_says_nothing_of_the_clip(
     registry: Registry, keys: KeyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, words: str
 ) -> None:
     monkeypatch.setattr("csu.verify_process.bound", lambda _command, _signal: [sys.executable, "-c", program])
     clock = FakeClock(wall_us=NOW_US)
     verifier = make_verifier(registry, keys, clock)
-    folder = tmp_path / "clip"
-    folder.mkdir()
-    (folder / "manifest.jws").write_text("a.b.c")
-    await verifier.on_complete(unit_id="nomad-07", clip_id=COMMAND_ID, folder=folder)
-    (clip,) = await registry.run(stored_clips.pending_clips)
-    await verifier._verify(clip)
-    record = await registry.run(stored_clips.load_clip, "nomad-07", COMMAND_ID)
-    assert record.verdict == "failed"
-    assert words in str(record.reason)
-    (due,) = await registry.run(stored_clips.due_receipts, NOW_US)
-    claims = TrustedKeys.from_jwks(keys.public_jwks()).verify("receipt", due.receipt)
-    assert json.loads(json.dumps(claims))["verdict"] == "failed"
+    await verifier.on_complete(unit_id="nomad-07", clip_id=COMMAND_ID, folder=unread(tmp_path / "clip"))
+    await passes(verifier, clock, ATTEMPTS["crashed"] - 1)
+    assert await verdict_of(registry) == ("pending", None, 0)
+    await passes(verifier, clock, 1)
+    verdict, reason, receipts = await verdict_of(registry)
+    assert (verdict, receipts) == ("failed", 0)
+    assert "not verified: " in str(reason)
+    assert words in str(reason)
+
+
+async def test_a_verification_that_crashed_for_want_of_memory_ends_well(
+    registry: Registry, keys: KeyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = await asyncio.to_thread(
+        lambda: saved_clip(tmp_path, rotated(tmp_path, make_units(3), 40), asked_s(0.5, 2.5), tmp_path / "clip")
+    )
+    await asyncio.to_thread(keys.enrol, "nomad-07", UNIT_KEY.public_jwk())
+    clock = FakeClock(wall_us=NOW_US)
+    verifier = make_verifier(registry, keys, clock)
+    await verifier.on_complete(unit_id="nomad-07", clip_id=clip.plan.clip_id, folder=clip.folder)
+    with monkeypatch.context() as patched:
+        patched.setattr("csu.verify_process.bound", lambda _command, _signal: ["sh", "-c", "kill -9 $$"])
+        await passes(verifier, clock, 3)
+    await passes(verifier, clock, 1)
+    assert await verdict_of(registry, clip.plan.clip_id) == ("verified", None, 1)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+async def test_a_part_that_the_centre_cannot_read_says_nothing_of_the_clip(
+    registry: Registry, keys: KeyStore, tmp_path: Path, number: int
+) -> None:
+    clip = await asyncio.to_thread(
+        lambda: saved_clip(tmp_path, rotated(tmp_path, make_units(3), 40), asked_s(0.5, 2.5), tmp_path / "clip")
+    )
+    await asyncio.to_thread(keys.enrol, "nomad-07", UNIT_KEY.public_jwk())
+    clock = FakeClock(wall_us=NOW_US)
+    verifier = make_verifier(registry, keys, clock)
+    await verifier.on_complete(unit_id="nomad-07", clip_id=clip.plan.clip_id, folder=clip.folder)
+    await asyncio.to_thread(clip.parts[0].rename, tmp_path / "away")
+    await passes(verifier, clock, ATTEMPTS["unreadable"] - 1)
+    assert await verdict_of(registry, clip.plan.clip_id) == ("pending", None, 0)
+    if number:
+        await asyncio.to_thread((tmp_path / "away").rename, clip.parts[0])
+    await passes(verifier, clock, 1)
+    verdict, reason, receipts = await verdict_of(registry, clip.plan.clip_id)
+    assert (verdict, receipts) == (("verified", 1) if number else ("failed", 0))
+    assert number or "storage does not give it" in str(reason)
 
 
 async def test_a_clip_whose_files_are_gone_keeps_no_other_waiting(
     registry: Registry, keys: KeyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "csu.verify_process.bound", lambda _command, _signal: [sys.executable, "-c", "print('no json')"]
-    )
+    report = """print('{"reason": "torn", "is_unreadable": false, "report": {}}')"""
+    monkeypatch.setattr("csu.verify_process.bound", lambda _command, _signal: [sys.executable, "-c", report])
     clock = FakeClock(wall_us=NOW_US)
     verifier = make_verifier(registry, keys, clock)
-    folder = tmp_path / "clip"
-    folder.mkdir()
-    (folder / "manifest.jws").write_text("a.b.c")
     other_id = COMMAND_ID[:-1] + "2"
     await verifier.on_complete(unit_id="nomad-07", clip_id=COMMAND_ID, folder=tmp_path / "gone")
     clock.advance(1.0)
-    await verifier.on_complete(unit_id="nomad-07", clip_id=other_id, folder=folder)
-    assert not await verifier._verify_pending(verifier._lane)
-    assert (await registry.run(stored_clips.load_clip, "nomad-07", other_id)).verdict == "failed"
-    assert (await registry.run(stored_clips.load_clip, "nomad-07", COMMAND_ID)).verdict == "pending"
-    for _ in range(_ODD_ATTEMPTS - 1):
-        await verifier._verify_pending(verifier._lane)
-    record = await registry.run(stored_clips.load_clip, "nomad-07", COMMAND_ID)
-    assert record.verdict == "failed"
-    assert MANIFEST_FILE_NAME in str(record.reason)
-    assert await verifier._verify_pending(verifier._lane)
-    due = await registry.run(stored_clips.due_receipts, NOW_US + 10**12)
-    assert [receipt.clip_id for receipt in due] == [other_id]
+    await verifier.on_complete(unit_id="nomad-07", clip_id=other_id, folder=unread(tmp_path / "clip"))
+    await passes(verifier, clock, 1)
+    assert (await verdict_of(registry, other_id))[:2] == ("failed", "torn")
+    assert (await verdict_of(registry))[0] == "pending"
+    await passes(verifier, clock, ATTEMPTS["missing"] - 1)
+    verdict, reason, receipts = await verdict_of(registry)
+    assert (verdict, receipts) == ("failed", 1)
+    assert MANIFEST_FILE_NAME in str(reason)
 
 
 async def test_a_clip_that_waits_while_its_unit_is_shut_out_is_verified(
@@ -189,7 +232,7 @@ async def test_a_clip_that_waits_while_its_unit_is_shut_out_is_verified(
     verifier = make_verifier(registry, keys, FakeClock(wall_us=NOW_US))
     await verifier.on_complete(unit_id="nomad-07", clip_id=clip.plan.clip_id, folder=clip.folder)
     await asyncio.to_thread(keys.expel, "nomad-07", NOW_US)
-    assert await verifier._verify_pending(verifier._lane)
+    await verifier._verify_due(verifier._lane)
     record = await registry.run(stored_clips.load_clip, "nomad-07", clip.plan.clip_id)
     assert (record.verdict, record.reason) == ("verified", None)
 
@@ -207,7 +250,7 @@ async def test_an_expelled_key_signs_no_clip_that_comes_later(
         await asyncio.to_thread(keys.enrol, "nomad-07", SigningKey.generate().public_jwk())
     verifier = make_verifier(registry, keys, FakeClock(wall_us=NOW_US))
     await verifier.on_complete(unit_id="nomad-07", clip_id=clip.plan.clip_id, folder=clip.folder)
-    assert await verifier._verify_pending(verifier._lane)
+    await verifier._verify_due(verifier._lane)
     record = await registry.run(stored_clips.load_clip, "nomad-07", clip.plan.clip_id)
     assert record.verdict == "failed"
     assert "key" in str(record.reason)
@@ -221,7 +264,7 @@ async def test_a_clip_under_another_id_is_refused(registry: Registry, keys: KeyS
     verifier = make_verifier(registry, keys, FakeClock(wall_us=NOW_US))
     other_id = clip.plan.clip_id[:-1] + "9"
     await verifier.on_complete(unit_id="nomad-07", clip_id=other_id, folder=clip.folder)
-    assert await verifier._verify_pending(verifier._lane)
+    await verifier._verify_due(verifier._lane)
     record = await registry.run(stored_clips.load_clip, "nomad-07", other_id)
     assert record.verdict == "failed"
     assert f"delivered as {other_id}" in str(record.reason)
@@ -236,7 +279,7 @@ async def test_another_units_clip_is_no_answer(registry: Registry, keys: KeyStor
     await registry.run(stored_commands.add_command, make_command(clip_id, unit_id="nomad-08"))
     verifier = make_verifier(registry, keys, FakeClock(wall_us=NOW_US))
     await verifier.on_complete(unit_id="nomad-07", clip_id=clip_id, folder=clip.folder)
-    assert await verifier._verify_pending(verifier._lane)
+    await verifier._verify_due(verifier._lane)
     record = await registry.run(stored_clips.load_clip, "nomad-07", clip_id)
     assert (record.verdict, record.reason) == ("failed", "this id is of a clip.request to another unit")
     # The delivery that was asked for is looked at all the same.
@@ -255,36 +298,39 @@ async def test_an_odd_clip_ends_no_other_ones_verification(
 
     monkeypatch.setattr(Verifier, "_judge", judge)
     other_id = COMMAND_ID[:-1] + "2"
-    verifier = make_verifier(registry, keys, FakeClock(wall_us=NOW_US))
-    (tmp_path / "clip").mkdir()
-    (tmp_path / "clip" / MANIFEST_FILE_NAME).write_text("a.b.c")
+    clock = FakeClock(wall_us=NOW_US)
+    verifier = make_verifier(registry, keys, clock)
+    folder = unread(tmp_path / "clip")
     for clip_id in (COMMAND_ID, other_id):
-        await verifier.on_complete(unit_id="nomad-07", clip_id=clip_id, folder=tmp_path / "clip")
-    for _ in range(_ODD_ATTEMPTS):
-        await verifier._verify_pending(verifier._lane)
-    for clip_id, reason in ((COMMAND_ID, "it could not be verified: UnicodeEncodeError"), (other_id, "torn")):
-        record = await registry.run(stored_clips.load_clip, "nomad-07", clip_id)
-        assert (record.verdict, record.reason) == ("failed", reason)
-    assert len(await registry.run(stored_clips.due_receipts, NOW_US)) == 2
+        await verifier.on_complete(unit_id="nomad-07", clip_id=clip_id, folder=folder)
+    await passes(verifier, clock, ATTEMPTS["odd"])
+    assert (await verdict_of(registry, other_id))[:2] == ("failed", "torn")
+    verdict, reason, receipts = await verdict_of(registry)
+    assert (verdict, receipts) == ("failed", 1)
+    assert "not verified: UnicodeEncodeError" in str(reason)
 
 
-async def test_an_odd_clip_whose_files_go_ends_no_verification(
+async def test_kinds_of_failure_are_counted_apart(
     registry: Registry, keys: KeyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    manifest_file = tmp_path / MANIFEST_FILE_NAME
-    manifest_file.write_text("a.b.c")
+    failures: list[Exception] = [OSError(errno.EIO, "Input/output error", "manifest.jws")] * 9 + [
+        ValueError("odd")
+    ] * 4
+    failures += [StalledError("it stood still")] * 2 + [OSError(errno.EMFILE, "Too many open files", "a")] * 40
 
-    async def judge(_verifier: Verifier, clip: ClipRecord, _folder: Path) -> tuple[str | None, dict[str, Any]]:
-        if verifier._tries.get((clip.unit_id, clip.clip_id)) == _ODD_ATTEMPTS - 1:
-            await asyncio.to_thread(manifest_file.unlink)
-        raise ValueError("so the test wants it")
+    async def judge(_verifier: Verifier, _clip: ClipRecord, _folder: Path) -> Outcome:
+        if failures:
+            raise failures.pop()
+        return "torn", {}
 
     monkeypatch.setattr(Verifier, "_judge", judge)
-    verifier = make_verifier(registry, keys, FakeClock(wall_us=NOW_US))
-    await verifier.on_complete(unit_id="nomad-07", clip_id=COMMAND_ID, folder=tmp_path)
-    for _ in range(_ODD_ATTEMPTS):
-        assert not await verifier._verify_pending(verifier._lane)
-    assert (await registry.run(stored_clips.load_clip, "nomad-07", COMMAND_ID)).verdict == "pending"
+    clock = FakeClock(wall_us=NOW_US)
+    verifier = make_verifier(registry, keys, clock)
+    await verifier.on_complete(unit_id="nomad-07", clip_id=COMMAND_ID, folder=unread(tmp_path / "clip"))
+    await passes(verifier, clock, len(failures))
+    assert await verdict_of(registry) == ("pending", None, 0)
+    await passes(verifier, clock, 1)
+    assert await verdict_of(registry) == ("failed", "torn", 1)
 
 
 async def test_units_take_turns(
@@ -310,18 +356,11 @@ async def test_units_take_turns(
         await deliver("nomad-07", number)
     for number in (5, 6):
         await deliver("nomad-08", number)
-    assert await verifier._verify_pending(verifier._lane)
+    await verifier._verify_due(verifier._lane)
     assert judged == ["7:1", "8:5", "9:9", "7:2", "8:6", "7:3", "7:4"]
 
 
 ENDLESS = [sys.executable, "-c", "import signal; signal.pause()"]
-
-
-def unread(folder: Path) -> Path:
-    """The folder of a clip that no one is going to read."""
-    folder.mkdir()
-    (folder / MANIFEST_FILE_NAME).write_text("a.b.c")
-    return folder
 
 
 async def test_a_verification_that_stands_still_signs_nothing(
@@ -332,16 +371,15 @@ async def test_a_verification_that_stands_still_signs_nothing(
 
     monkeypatch.setattr("csu.verifier.run_job", stalled)
     monkeypatch.setattr("csu.verify_process.bound", lambda _command, _signal: ENDLESS)
-    verifier = make_verifier(registry, keys, FakeClock(wall_us=NOW_US))
+    clock = FakeClock(wall_us=NOW_US)
+    verifier = make_verifier(registry, keys, clock)
     await verifier.on_complete(unit_id="nomad-07", clip_id=COMMAND_ID, folder=unread(tmp_path / "clip"))
-    for _ in range(1, _STALLED_ATTEMPTS):
-        assert not await verifier._verify_pending(verifier._lane)
-        assert (await registry.run(stored_clips.load_clip, "nomad-07", COMMAND_ID)).verdict == "pending"
-    assert await verifier._verify_pending(verifier._lane)
-    record = await registry.run(stored_clips.load_clip, "nomad-07", COMMAND_ID)
-    assert record.verdict == "failed"
-    assert "not verified: it stood still" in str(record.reason)
-    assert await registry.run(stored_clips.due_receipts, NOW_US + 10**12) == []
+    await passes(verifier, clock, ATTEMPTS["stalled"] - 1)
+    assert await verdict_of(registry) == ("pending", None, 0)
+    await passes(verifier, clock, 1)
+    verdict, reason, receipts = await verdict_of(registry)
+    assert (verdict, receipts) == ("failed", 0)
+    assert "not verified: it stood still" in str(reason)
 
 
 async def test_a_clip_that_takes_long_keeps_no_other_waiting(
@@ -386,15 +424,15 @@ async def test_a_verification_that_never_ends_is_not_tried_again(
     monkeypatch.setattr("csu.verify_process.bound", lambda _command, _signal: ENDLESS)
     verifier = make_verifier(registry, keys, FakeClock(wall_us=NOW_US))
     await verifier.on_complete(unit_id="nomad-07", clip_id=COMMAND_ID, folder=unread(tmp_path / "clip"))
-    assert await verifier._verify_pending(verifier._lane)
-    assert await verifier._verify_pending(verifier._long_lanes["nomad-07"])
+    await verifier._verify_due(verifier._lane)
+    await verifier._verify_due(verifier._long_lanes["nomad-07"])
     record = await registry.run(stored_clips.load_clip, "nomad-07", COMMAND_ID)
     assert record.verdict == "failed"
     assert "not verified: it had not ended" in str(record.reason)
     assert await registry.run(stored_clips.due_receipts, NOW_US + 10**12) == []
 
 
-async def test_clips_that_keep_coming_keep_no_failed_one_waiting(
+async def test_clips_that_keep_coming_neither_hinder_nor_hurry_one_that_failed(
     registry: Registry, keys: KeyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = FakeClock(wall_us=NOW_US)
@@ -405,20 +443,55 @@ async def test_clips_that_keep_coming_keep_no_failed_one_waiting(
     async def deliver(number: int) -> None:
         await verifier.on_complete(unit_id="nomad-07", clip_id=f"{COMMAND_ID[:-2]}{number:02}", folder=tmp_path)
 
-    async def judge(_verifier: Verifier, clip: ClipRecord, _folder: Path) -> tuple[str | None, dict[str, Any]]:
+    async def judge(_verifier: Verifier, clip: ClipRecord, _folder: Path) -> Outcome:
         judged.append(clip.clip_id[-2:])
-        clock.advance(20.0)
-        if len(judged) == 1:
-            await deliver(1)
-            raise OSError(errno.EMFILE, "so the test wants it")
-        if len(judged) < 10:
-            await deliver(len(judged))
+        if clip.clip_id.endswith("00") and judged.count("00") < 3:
+            raise OSError(errno.EIO, "so the test wants it", "manifest.jws")
         return "torn", {}
 
     monkeypatch.setattr(Verifier, "_judge", judge)
     await deliver(0)
-    await verifier._verify_pending(verifier._lane)
-    assert judged.index("00", 1) == 4
+    for number in range(1, 20):
+        await deliver(number)
+        await verifier._verify_due(verifier._lane)  # as `on_complete` wakes it
+    assert judged == [f"{number:02}" for number in range(20)]
+    for _ in range(2):
+        clock.advance(10.0)
+        await verifier._verify_due(verifier._lane)
+    assert judged[20:] == ["00", "00"]
+    assert await registry.run(stored_clips.pending_clips) == []
+
+
+async def test_what_failed_is_tried_again_without_a_new_arrival(
+    registry: Registry, keys: KeyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[str] = []
+
+    async def judge(_verifier: Verifier, clip: ClipRecord, _folder: Path) -> Outcome:
+        judged.append(clip.clip_id)
+        if len(judged) < 3:
+            clock.advance(3600.0)
+            raise OSError(errno.EMFILE, "so the test wants it", "manifest.jws")
+        return "torn", {}
+
+    monkeypatch.setattr(Verifier, "_judge", judge)
+    monkeypatch.setattr("csu.verify_queue._FIRST_DELAY_S", 0.01)
+    clock = FakeClock(wall_us=NOW_US)
+    verifier = make_verifier(registry, keys, clock)
+    await verifier.on_complete(unit_id="nomad-07", clip_id=COMMAND_ID, folder=unread(tmp_path / "clip"))
+    clock.advance(1.0)
+
+    def time_passes() -> bool:
+        clock.advance(1.0)
+        return len(judged) == 3
+
+    runs = asyncio.create_task(verifier.run())
+    try:
+        await until(time_passes, what="a third try")
+    finally:
+        runs.cancel()
+        await asyncio.gather(runs, return_exceptions=True)
+    assert (await verdict_of(registry))[0] == "failed"
 
 
 async def test_a_units_long_clips_keep_no_other_units_waiting(
@@ -472,26 +545,27 @@ async def test_tries_of_a_long_clip_share_their_time(
     monkeypatch.setattr("csu.verifier.limit_s", lambda _folder: 1000.0)
     verifier = make_verifier(registry, keys, clock)
     await verifier.on_complete(unit_id="nomad-07", clip_id=COMMAND_ID, folder=unread(tmp_path / "clip"))
-    assert await verifier._verify_pending(verifier._lane)
-    assert await verifier._verify_pending(verifier._long_lanes["nomad-07"])
-    assert allowed_s == [1000.0, 1000.0, 200.0]
-    assert (await registry.run(stored_clips.load_clip, "nomad-07", COMMAND_ID)).verdict == "failed"
+    await passes(verifier, clock, 1)
+    await passes(verifier, clock, 4, verifier._long_lanes["nomad-07"])
+    assert allowed_s == [1000.0, 1000.0, pytest.approx(200.0)]
+    verdict, reason, receipts = await verdict_of(registry)
+    assert (verdict, receipts) == ("failed", 0)
+    assert "it had 2700 s in several tries" in str(reason)
 
 
 async def test_a_clip_that_the_storage_has_lost_ends_without_a_receipt(
     registry: Registry, keys: KeyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def lost(_path: Path) -> str:
-        raise OSError(errno.EIO, "Input/output error")
+    def lost(path: Path) -> str:
+        raise OSError(errno.EIO, "Input/output error", str(path))
 
-    monkeypatch.setattr("csu.verifier._digest", lost)
-    verifier = make_verifier(registry, keys, FakeClock(wall_us=NOW_US))
+    monkeypatch.setattr("csu.verifier.digest_of", lost)
+    clock = FakeClock(wall_us=NOW_US)
+    verifier = make_verifier(registry, keys, clock)
     await verifier.on_complete(unit_id="nomad-07", clip_id=COMMAND_ID, folder=unread(tmp_path / "clip"))
-    for _ in range(1, _UNREADABLE_ATTEMPTS):
-        assert not await verifier._verify_pending(verifier._lane)
-        assert (await registry.run(stored_clips.load_clip, "nomad-07", COMMAND_ID)).verdict == "pending"
-    assert await verifier._verify_pending(verifier._lane)
-    record = await registry.run(stored_clips.load_clip, "nomad-07", COMMAND_ID)
-    assert record.verdict == "failed"
-    assert "not verified: the centre's storage cannot read it" in str(record.reason)
-    assert await registry.run(stored_clips.due_receipts, NOW_US + 10**12) == []
+    await passes(verifier, clock, ATTEMPTS["unreadable"] - 1)
+    assert await verdict_of(registry) == ("pending", None, 0)
+    await passes(verifier, clock, 1)
+    verdict, reason, receipts = await verdict_of(registry)
+    assert (verdict, receipts) == ("failed", 0)
+    assert "not verified: Input/output error" in str(reason)

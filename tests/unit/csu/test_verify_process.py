@@ -8,7 +8,7 @@ import pytest
 from csu.verify_process import JobFailedError, StalledError, TooSlowError, run_job
 from edge_agent.contract.jws import SigningKey
 
-_REPORT = """print('{"reason": null, "report": {"ok": true}}')"""
+_REPORT = """print('{"reason": null, "is_unreadable": false, "report": {"ok": true}}')"""
 
 
 def runs(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
@@ -49,7 +49,10 @@ import json, os, sys
 from csu import verify_job
 from pathlib import Path
 def look(path: Path, keys: object, progress: object) -> None:
-    print(json.dumps({"reason": None, "report": {"nice": os.nice(0)}}), flush=True)
+    file = Path("/proc/self/autogroup")
+    group = int(file.read_text().split()[-1]) if file.exists() else os.nice(0)
+    report = {"nice": os.nice(0), "group": group}
+    print(json.dumps({"reason": None, "is_unreadable": False, "report": report}), flush=True)
     os._exit(0)
 verify_job.verify_clip = look
 sys.exit(verify_job.main())
@@ -62,3 +65,4 @@ sys.exit(verify_job.main())
     keys = SigningKey.generate().public_jwk()
     _, report = await run_job(tmp_path, {"keys": [keys]}, 60.0, is_long=is_long)
     assert report["nice"] == os.nice(0) + lower_by
+    assert not is_long or report["group"] == 10
