@@ -24,6 +24,7 @@ from pathlib import Path
 
 from tenacity.wait import wait_base
 
+from edge_agent.capture.table import check_libraries
 from edge_agent.clock import Clock
 from edge_agent.notify import Notifier
 from edge_agent.retry import backoff_s, jittered
@@ -250,10 +251,12 @@ def run_unit(settings: Settings, settings_file: Path, clock: Clock, *, verbose: 
     """`edge-agent run`; the exit code.
 
     Raises:
-        SettingsError: a file that the settings name is not there.
+        SettingsError: a file that the settings name is not there, or a library that a source needs.
         UnitBusyError: the unit runs already.
     """
     check_files(settings)
+    for camera in settings.camera:
+        check_libraries(camera)
     notifier = Notifier.from_environment()
 
     async def main() -> int:

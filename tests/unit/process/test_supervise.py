@@ -15,7 +15,9 @@ from tenacity import wait_fixed
 
 from edge_agent import supervise
 from edge_agent.clock import SystemClock
+from edge_agent.errors import SettingsError
 from edge_agent.notify import Notifier
+from edge_agent.settings import CameraSettings, Settings, UnitSettings
 from edge_agent.supervise import ChildSpec, Supervisor
 from tests.support.polling import until
 from tests.support.service_manager import ServiceManager
@@ -197,3 +199,14 @@ async def test_the_service_manager_hears_readiness_and_heartbeats(tmp_path: Path
         await until(hear, what="READY=1 and heartbeats")
         assert await unit.end() == 0
         await until(lambda: hear() or "STOPPING=1" in heard, what="STOPPING=1")
+
+
+def test_a_source_whose_library_a_unit_lacks_ends_it_before_anything_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_agent.capture.table.find_spec", lambda name: None)
+    unit = UnitSettings(id="nomad-07", data_dir=tmp_path / "data")
+    settings = Settings(unit=unit, camera=(CameraSettings(name="main", source="test:"),))
+    with pytest.raises(SettingsError, match="scripts/setup demo"):
+        supervise.run_unit(settings, tmp_path / "unit.toml", SystemClock())
+    assert not (tmp_path / "data").exists()
