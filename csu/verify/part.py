@@ -1,7 +1,7 @@
 """One part: container, fragments, sample tables and pictures, against one another and against the manifest."""
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -181,7 +181,7 @@ class PartCheck:
                 place = f"{self._part}, header of segment {sequence}"
                 self._findings.error(place, f"{name} is {header[name]!r:.60}, the manifest says {value!r:.60}")
 
-    def _check_listed(self, contents: Contents, listed: tuple[FragmentDigest, ...]) -> None:
+    def _check_listed(self, contents: Contents, listed: Sequence[FragmentDigest]) -> None:
         found = {fragment.offset: fragment for fragment in contents.fragments}
         for one in listed:
             place = f"{self._part}, segment {one.sequence}, fragment {one.number}"

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from edge_agent.contract.access_unit import Codec, GapCause
-from edge_agent.contract.fragment_digests import FragmentDigest, FragmentDigests
+from edge_agent.contract.fragment_digests import FragmentDigests, ListedFragments
 from edge_agent.contract.model import ContractModel
 from edge_agent.contract.names import CameraName, HexId, Sha256Hex, UnitId, Uuid
 from edge_agent.contract.segment_format import ClockSource, PositionStamp
@@ -137,7 +137,7 @@ class ManifestPart(ContractModel):
     run_id: HexId
     clock: ClockStatement
     warnings: tuple[str, ...] = ()
-    fragments: tuple[FragmentDigest, ...]
+    fragments: ListedFragments
 
 
 class Manifest(ContractModel):

@@ -67,8 +67,12 @@ class SigningKey:
 
     def sign(self, kind: str, payload: Mapping[str, Any]) -> str:
         """Sign a JSON object; `kind` is a key of `MEDIA_TYPES`."""
+        return self.sign_json(kind, canonical_json(dict(payload)))
+
+    def sign_json(self, kind: str, text: bytes) -> str:
+        """Sign an object that is canonical JSON already; `kind` is a key of `MEDIA_TYPES`."""
         head = {"alg": ALGORITHM, "kid": self.key_id, "typ": MEDIA_TYPES[kind]}
-        return jws.serialize_compact(head, canonical_json(dict(payload)), self.key, algorithms=[ALGORITHM])
+        return jws.serialize_compact(head, text, self.key, algorithms=[ALGORITHM])
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ def _manifest_part(part: Part, sha256: str) -> ManifestPart:
     shared: dict[str, Any] = {
         name: getattr(part, name) for name in ManifestPart.model_fields if name in Part.model_fields
     }
-    return ManifestPart(**shared | {"fragments": tuple(part.fragments)}, sha256=sha256)
+    return ManifestPart(**shared, sha256=sha256)
 
 
 def _weakest_clock(parts: Sequence[Part]) -> tuple[ClockSource, int | None]:
@@ -80,7 +80,7 @@ def _weakest_clock(parts: Sequence[Part]) -> tuple[ClockSource, int | None]:
 
 def sign_manifest(manifest: Manifest, key: SigningKey) -> str:
     """The manifest as a JWS in compact form: the content of `manifest.jws`."""
-    return key.sign("manifest", manifest.to_object())
+    return key.sign_json("manifest", manifest.to_json())  # the objects are gone by then: a day has 80 MB of them
 
 
 def read_manifest(token: str, trusted: TrustedKeys) -> Manifest:
