@@ -28,6 +28,8 @@ def run(context: Context) -> int:
     arguments = context.arguments
     if not arguments.clip.exists():
         raise CsuSettingsError(f"{arguments.clip}: no such file or folder")
+    if not arguments.clip.is_file() and not arguments.clip.is_dir():
+        raise CsuSettingsError(f"{arguments.clip} is neither a regular file nor a folder; give a clip")
     from csu.verify import verify_clip  # decoders load slowly; the other subcommands do without
 
     verdict = verify_clip(arguments.clip, _keys_of(arguments))

@@ -1,6 +1,7 @@
 """A whole clip: the manifest and its signature, the intervals, then part after part."""
 
 import json
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from joserfc.util import urlsafe_b64decode
 
 from csu.verify.part import Claim, PartCheck
 from csu.verify.progress import Progress, untold
+from csu.verify.regular_file import open_regular
 from csu.verify.verdict import Findings, SignatureState, Verdict
 from edge_agent.contract.clip import Interval, Manifest, ManifestPart
 from edge_agent.contract.errors import ContractError, SignatureError
@@ -113,12 +115,12 @@ def _manifest_of(path: Path) -> Path | None:
         candidates = [path / MANIFEST_FILE_NAME]
     else:
         candidates = [manifest_beside(path), path.with_name(MANIFEST_FILE_NAME)]
-    return next((candidate for candidate in candidates if candidate.is_file()), None)
+    return next((candidate for candidate in candidates if candidate.exists()), None)
 
 
 def _read_text(path: Path, findings: Findings) -> str:
     try:
-        with path.open("rb") as file:
+        with os.fdopen(open_regular(path), "rb") as file:
             data = file.read(MAX_MANIFEST_BYTES + 1)
         if len(data) > MAX_MANIFEST_BYTES:
             raise ContractError(f"over {MAX_MANIFEST_BYTES} bytes, which is the most that is read")

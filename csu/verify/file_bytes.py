@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from csu.verify.progress import Progress, untold
+from csu.verify.regular_file import open_regular
 from edge_agent.contract.boxes import Box, read_head
 from edge_agent.contract.errors import FormatError
 
@@ -28,12 +29,12 @@ class FileBytes:
             on_unreadable: called when it is the storage that does not give the file or its bytes.
 
         Raises:
-            FormatError: it cannot be opened.
+            FormatError: it is no regular file, or cannot be opened.
         """
         self._progress = progress
         self._on_unreadable = on_unreadable
         try:
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self._descriptor = open_regular(path)
             self.size_bytes = os.fstat(self._descriptor).st_size
         except OSError as error:
             on_unreadable()
