@@ -23,10 +23,10 @@ import hmac
 import json
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar, get_args
 
 from aiohttp import web
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from csu import stored_clips, stored_commands, stored_units
 from csu.commander import Commander, CommandOrder
@@ -46,6 +46,20 @@ _MAX_LIST = 1000
 _ALIVE_INTERVAL_S = 15.0
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+_EXPECTED = {
+    "unit_id": "2 to 31 lower-case letters, digits and hyphens, such as nomad-07",
+    "jwk": "the unit's public key as a JSON object (RFC 7517)",
+    "cmd": "the name of a command, such as clip.request",
+    "params": "the command's parameters as a JSON object",
+    "operator": "who gives it, 1 to 200 characters",
+    "role": f"one of {', '.join(get_args(Role))}",
+    "reference": "that of the requisition, 1 to 200 characters",
+    "purpose": "1 to 200 characters",
+    "lifetime_s": "a whole number of seconds, 1 or more",
+}
+"""What a field of a request has to be, for who wrote it; of the others the model's words are told."""
 
 
 class EnrolRequest(ContractModel):
@@ -86,6 +100,26 @@ class CommandRequest(ContractModel):
     reference: ShortText | None = None
     purpose: ShortText | None = None
     lifetime_s: int | None = Field(default=None, ge=1)
+
+
+Body = TypeVar("Body", bound=ContractModel)
+
+
+async def _read(model: type[Body], request: web.Request) -> Body:
+    """A request's body.
+
+    Raises:
+        ContractError: it is not of that shape; the message names the first wrong field and what is expected there.
+    """
+    try:
+        return model.from_json(await request.read(), _MAX_BODY_BYTES)
+    except ContractError as error:
+        if not isinstance(error.__cause__, ValidationError):
+            raise
+        field = next(iter(error.__cause__.errors(include_url=False)[0]["loc"]), None)
+        if field not in _EXPECTED:
+            raise
+        raise ContractError(f"{field}: expected {_EXPECTED[str(field)]}") from error
 
 
 class Api:
@@ -159,7 +193,7 @@ class Api:
         return web.json_response(unit.to_object())
 
     async def _add_unit(self, request: web.Request) -> web.Response:
-        enrolment = await self._enrol(EnrolRequest.from_json(await request.read(), _MAX_BODY_BYTES))
+        enrolment = await self._enrol(await _read(EnrolRequest, request))
         return web.json_response(enrolment.to_object(), status=201)
 
     async def _remove_unit(self, request: web.Request) -> web.Response:
@@ -185,7 +219,7 @@ class Api:
             return None  # nothing was delivered so far
 
     async def _add_command(self, request: web.Request) -> web.Response:
-        wanted = CommandRequest.from_json(await request.read(), _MAX_BODY_BYTES)
+        wanted = await _read(CommandRequest, request)
         await self._registry.run(stored_units.load_unit, wanted.unit_id)
         order = CommandOrder(**{name: getattr(wanted, name) for name in type(wanted).model_fields})
         return web.json_response((await self._commander.issue(order)).to_object(), status=201)

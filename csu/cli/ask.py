@@ -3,7 +3,21 @@
 import argparse
 from typing import Any
 
-from csu.cli.common import FAILED, OK, Context, add_order, ask, json_text, local_text, parse_time, printable, table
+from csu.cli.common import (
+    FAILED,
+    OK,
+    Context,
+    add_order,
+    ask,
+    camera_name,
+    json_text,
+    local_text,
+    parse_time,
+    printable,
+    request_id,
+    table,
+    unit_id,
+)
 from edge_agent.contract.times import format_utc, parse_utc
 
 _QUERY_LIFETIME_S = 3600
@@ -16,15 +30,15 @@ def add_to(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     """The subcommands' arguments."""
     cancel = subcommands.add_parser("cancel", help="end a clip request")
     _add_unit(cancel)
-    cancel.add_argument("clip", metavar="CLIP", help="the id that csu clip printed")
+    cancel.add_argument("clip", type=request_id, metavar="CLIP", help="the id that csu clip printed")
     cancel.set_defaults(run=run_cancel)
     query = subcommands.add_parser("query", help="ask a unit what became of a command")
     _add_unit(query)
-    query.add_argument("command", metavar="COMMAND", help="its id")
+    query.add_argument("command", type=request_id, metavar="COMMAND", help="its id")
     query.set_defaults(run=run_query)
     coverage = subcommands.add_parser("coverage", help="what a camera's ring holds, and its gaps")
     _add_unit(coverage)
-    coverage.add_argument("camera", metavar="CAMERA")
+    coverage.add_argument("camera", type=camera_name, metavar="CAMERA")
     coverage.add_argument("--from", dest="start", default="-24h", metavar="T", help="default: -24h")
     coverage.add_argument("--to", dest="end", default="now", metavar="T", help="default: now")
     coverage.add_argument("--zone", metavar="NAME", help="of times without offset (default: this machine's)")
@@ -81,8 +95,8 @@ def run_coverage(context: Context) -> int:
     now_us = context.clock.wall_us()
     params: dict[str, Any] = {
         "camera": arguments.camera,
-        "from": format_utc(parse_time(arguments.start, arguments.zone, now_us)),
-        "to": format_utc(parse_time(arguments.end, arguments.zone, now_us)),
+        "from": format_utc(parse_time(arguments.start, arguments.zone, now_us, "--from")),
+        "to": format_utc(parse_time(arguments.end, arguments.zone, now_us, "--to")),
     }
     for _ in range(_MAX_PAGES):
         page = ask(context, "coverage.query", params, _QUERY_LIFETIME_S)
@@ -95,7 +109,7 @@ def run_coverage(context: Context) -> int:
 
 
 def _add_unit(parser: argparse.ArgumentParser, silence_s: float = 120.0) -> None:
-    parser.add_argument("unit", metavar="UNIT")
+    parser.add_argument("unit", type=unit_id, metavar="UNIT")
     add_order(parser, silence_s)
 
 

@@ -3,6 +3,7 @@
 import argparse
 import getpass
 import json
+import math
 import os
 import re
 import sys
@@ -10,19 +11,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from csu.client import Client
 from csu.errors import CommandFailedError, ContractError, CsuSettingsError, ServiceUnreachableError
 from csu.records import CommandRecord
 from edge_agent.clock import Clock
+from edge_agent.contract.commands import Role
 from edge_agent.contract.local_time import load_zone, parse_instant
-from edge_agent.contract.times import parse_utc
+from edge_agent.contract.names import CAMERA_NAME_PATTERN, UNIT_ID_PATTERN, UUID_PATTERN
+from edge_agent.contract.times import format_utc, parse_utc
 
 OK, FAILED, USAGE, UNREACHABLE = 0, 1, 2, 3
 
 DEFAULT_SILENCE_S = 120.0
 _LOCALTIME = Path("/etc/localtime")
+_MAX_COUNT = 1 << 63
+_MAX_TEXT_CHARACTERS = 200
+"""Of `contract.commands.ShortText`."""
 _DATE_AND_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}")
 
 
@@ -42,9 +48,14 @@ class Context:
 Run = Callable[[Context], int]
 
 
+def default_dir() -> Path:
+    """The service's directory when `--dir` does not name it."""
+    return Path(os.environ.get("CSU_DIR", "csu-data"))
+
+
 def add_dir(parser: argparse.ArgumentParser) -> None:
     """`--dir`: the service's directory."""
-    default = Path(os.environ.get("CSU_DIR", "csu-data"))
+    default = default_dir()
     parser.add_argument(
         "--dir", type=Path, default=default, help=f"directory of the service (CSU_DIR; now {default})"
     )
@@ -53,15 +64,66 @@ def add_dir(parser: argparse.ArgumentParser) -> None:
 def add_order(parser: argparse.ArgumentParser, silence_s: float = DEFAULT_SILENCE_S) -> None:
     """What every command to a unit takes."""
     add_dir(parser)
-    parser.add_argument("--operator", default=getpass.getuser(), help="who asks (default: %(default)s)")
-    parser.add_argument("--role", default="operator", help="by what role (default: %(default)s)")
+    parser.add_argument(
+        "--operator", type=short_text, default=getpass.getuser(), help="who asks (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--role", choices=get_args(Role), default="operator", help="by what role (default: %(default)s)"
+    )
+    add_timeout(parser, silence_s)
+
+
+def add_timeout(parser: argparse.ArgumentParser, silence_s: float) -> None:
+    """`--timeout`: how long nothing may be heard."""
     parser.add_argument(
         "--timeout",
-        type=float,
+        type=_seconds,
         default=silence_s,
         metavar="SECONDS",
         help="give up after so long without a sign of the unit, or a verdict (default: %(default)s)",
     )
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not math.isfinite(seconds) or seconds <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r:.30}: expected a number of seconds over 0, such as 300")
+    return seconds
+
+
+def unit_id(text: str) -> str:
+    """A unit's id as an argument."""
+    expected = "2 to 31 lower-case letters, digits and hyphens, such as nomad-07"
+    return _matching(text, UNIT_ID_PATTERN, expected)
+
+
+def camera_name(text: str) -> str:
+    """A camera's name as an argument."""
+    return _matching(text, CAMERA_NAME_PATTERN, "up to 31 lower-case letters, digits and hyphens, such as main")
+
+
+def request_id(text: str) -> str:
+    """The id of a clip or command as an argument; capitals are as good as small letters (RFC 9562 §4)."""
+    expected = "the id that csu clip printed, such as 0197a1b2-0000-7000-8000-000000000001"
+    return _matching(text.lower(), UUID_PATTERN, expected)
+
+
+def _matching(text: str, pattern: str, expected: str) -> str:
+    if not re.fullmatch(pattern, text):
+        raise argparse.ArgumentTypeError(f"{printable(text)!r:.60}: expected {expected}")
+    return text
+
+
+def short_text(text: str) -> str:
+    """A name or a reason as an argument: what a signed command takes of either."""
+    if not 1 <= len(text) <= _MAX_TEXT_CHARACTERS:
+        raise argparse.ArgumentTypeError(
+            f"{printable(text)!r:.60}: expected 1 to {_MAX_TEXT_CHARACTERS} characters, not {len(text)}"
+        )
+    return text
 
 
 def ask(context: Context, cmd: str, params: dict[str, Any], lifetime_s: int) -> dict[str, Any]:
@@ -121,8 +183,14 @@ def local_zone() -> tzinfo:
         return UTC
 
 
-def parse_time(text: str, zone_name: str | None, now_us: int) -> int:
+def parse_time(text: str, zone_name: str | None, now_us: int, option: str) -> int:
     """Microseconds since 1970 of a time with an offset, a local time, `now`, or `-30s`, `-5m`, `-2h`.
+
+    Args:
+        text: what was typed.
+        zone_name: the zone of a time without offset; None for this machine's.
+        now_us: the present.
+        option: after which it was typed, for the error.
 
     Raises:
         CsuSettingsError: not readable, or a local time that happens twice or never.
@@ -136,19 +204,44 @@ def parse_time(text: str, zone_name: str | None, now_us: int) -> int:
     except ContractError as error:
         if not _DATE_AND_TIME.match(text):
             forms = "2026-03-29T02:10:00+01:00, 2026-03-29T02:10 (local time), now, or -90s, -5m, -2h before now"
-            raise CsuSettingsError(f"{text!r:.60} is not a time; write {forms}") from error
-        raise CsuSettingsError(str(error)) from error
+            raise CsuSettingsError(f"{option} {text!r:.60} is not a time; write {forms}") from error
+        raise CsuSettingsError(f"{option}: {error}") from error
 
 
 def local_text(instant_us: int) -> str:
     """An instant for people: local date and time to the second, with the zone's name."""
-    moment = datetime.fromtimestamp(instant_us / 1e6, UTC).astimezone(local_zone())
-    return moment.strftime("%Y-%m-%d %H:%M:%S %Z")
+    return _local(instant_us).strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def clock_text(instant_us: int) -> str:
     """Local time of day, `10:31:07`."""
-    return datetime.fromtimestamp(instant_us / 1e6, UTC).astimezone(local_zone()).strftime("%H:%M:%S")
+    return _local(instant_us).strftime("%H:%M:%S")
+
+
+def _local(instant_us: int) -> datetime:
+    """In this machine's zone; at the edges of the calendar, where the zone's offset leads out of it, in UTC."""
+    moment = datetime.fromisoformat(format_utc(instant_us))
+    try:
+        return moment.astimezone(local_zone())
+    except OverflowError:
+        return moment
+
+
+def count_of(value: object) -> int | None:
+    """A number of bytes that a unit sent; None for what no disk has."""
+    return value if isinstance(value, int) and 0 <= value < _MAX_COUNT else None
+
+
+def size_text(value: object, digits: int = 0) -> str:
+    """Bytes that a unit told of as megabytes; `? MB` for what no disk has."""
+    size_bytes = count_of(value)
+    return "? MB" if size_bytes is None else f"{size_bytes / 1e6:.{digits}f} MB"
+
+
+def percent_of(done: object, total: object) -> int:
+    """How much a unit has sent, 0 to 100; 0 for numbers that no disk has."""
+    done_bytes, total_bytes = count_of(done), count_of(total)
+    return min(100, 100 * done_bytes // total_bytes) if done_bytes and total_bytes else 0
 
 
 def printable(text: object) -> str:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from csu.cli.common import OK, Context, add_dir
+from csu.cli.common import OK, Context, add_dir, unit_id
 from csu.errors import CsuSettingsError
 from edge_agent.durable import make_directory, write_file
 
@@ -19,7 +19,7 @@ def add_to(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     """The subcommand's arguments."""
     parser = subcommands.add_parser("enrol", help="let a unit in; prints what goes into its settings")
     add_dir(parser)
-    parser.add_argument("unit", metavar="UNIT", help="its id, such as nomad-07")
+    parser.add_argument("unit", type=unit_id, metavar="UNIT", help="its id, such as nomad-07")
     parser.add_argument(
         "--key", required=True, metavar="FILE", help="its public key: edge-agent identity --config FILE (- reads it)"
     )

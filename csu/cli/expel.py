@@ -2,14 +2,14 @@
 
 import argparse
 
-from csu.cli.common import OK, Context, add_dir
+from csu.cli.common import OK, Context, add_dir, unit_id
 
 
 def add_to(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """The subcommand's arguments."""
     parser = subcommands.add_parser("expel", help="shut a unit out: it can neither speak nor upload any more")
     add_dir(parser)
-    parser.add_argument("unit", metavar="UNIT", help="its id")
+    parser.add_argument("unit", type=unit_id, metavar="UNIT", help="its id")
     parser.set_defaults(run=run)
 
 

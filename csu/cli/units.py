@@ -4,7 +4,18 @@ import argparse
 import json
 from typing import Any
 
-from csu.cli.common import OK, Context, add_dir, clock_text, json_text, printable, table
+from csu.cli.common import (
+    OK,
+    Context,
+    add_dir,
+    clock_text,
+    json_text,
+    percent_of,
+    printable,
+    size_text,
+    table,
+    unit_id,
+)
 from csu.records import UnitRecord
 from edge_agent.contract.times import parse_utc
 
@@ -19,7 +30,7 @@ def add_to(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     units.set_defaults(run=run_units)
     watch = subcommands.add_parser("watch", help="what units say, as they say it")
     add_dir(watch)
-    watch.add_argument("unit", metavar="UNIT", nargs="?", help="only this one")
+    watch.add_argument("unit", type=unit_id, metavar="UNIT", nargs="?", help="only this one")
     watch.add_argument("--json", action="store_true", help="one JSON object a line")
     watch.set_defaults(run=run_watch)
 
@@ -96,7 +107,7 @@ def _held_by(camera: dict[str, Any]) -> str:
         return f"{camera['camera']}: nothing"
     held_s = (parse_utc(camera["newest"]) - parse_utc(camera["oldest"])) / 1e6
     span = f"{held_s / 3600:.1f} h" if held_s >= 3600 else f"{held_s / 60:.1f} min"
-    return f"{camera['camera']}: {span}, {camera['size_bytes'] / 1e6:.0f} MB"
+    return f"{camera['camera']}: {span}, {size_text(camera.get('size_bytes'))}"
 
 
 def line_of(item: dict[str, Any]) -> str:
@@ -116,8 +127,8 @@ def _describe_event(item: dict[str, Any]) -> str:
 def _describe_reply(item: dict[str, Any]) -> str:
     progress, error = item.get("progress"), item.get("error")
     words = f"{item['command']} {item['state']}"
-    if progress and progress["total_bytes"]:
-        words += f" {100 * progress['sent_bytes'] // progress['total_bytes']} %"
+    if progress and progress.get("total_bytes"):
+        words += f" {percent_of(progress.get('sent_bytes'), progress['total_bytes'])} %"
     return words + (f" [{error['code']}] {error['message']}" if error else "")
 
 

@@ -97,3 +97,26 @@ async def test_a_unit_that_is_not_enrolled_is_not_watched(session: aiohttp.Clien
         assert (response.status, (await response.json())["error"]["code"]) == (404, "unknown-unit")
     async with session.get("/v1/watch", params={"unit_id": "nomad-07"}) as response:
         assert response.status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "words"),
+    [
+        ("/v1/units", {"unit_id": "BAD", "jwk": {}}, "unit_id: expected 2 to 31 lower-case letters"),
+        ("/v1/units", {"unit_id": "nomad-08"}, "jwk: expected the unit's public key"),
+        ("/v1/commands", {"unit_id": "Bad ID", "cmd": "clip.list", "operator": "a"}, "such as nomad-07"),
+        (
+            "/v1/commands",
+            {"unit_id": "nomad-07", "cmd": "x", "operator": "a", "role": "king"},
+            "investigator",
+        ),
+        ("/v1/commands", {"unit_id": "nomad-07", "cmd": "clip.list", "operator": ""}, "1 to 200 characters"),
+    ],
+)
+async def test_a_bad_field_is_told_with_what_is_expected(
+    session: aiohttp.ClientSession, path: str, body: dict[str, object], words: str
+) -> None:
+    async with session.post(path, json=body) as response:
+        error = (await response.json())["error"]
+        assert (response.status, error["code"]) == (400, "parameters-invalid")
+        assert words in error["message"]

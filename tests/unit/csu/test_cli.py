@@ -3,18 +3,15 @@ import os
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from csu import demo
-from csu.cli import clip
 from csu.cli.ask import probe_rows
-from csu.cli.clip import check_folder, deliver, interval_of
+from csu.cli.clip import interval_of
 from csu.cli.common import (
-    Context,
     check_end,
     clock_text,
     complain,
@@ -26,10 +23,10 @@ from csu.cli.common import (
     table,
 )
 from csu.cli.enrol import read_key, settings_text, write_unit_files
+from csu.cli.fetch import check_folder
 from csu.cli.parser import build_parser, exit_code, join_times, main
 from csu.cli.progress import BarView, LineView
 from csu.cli.units import line_of
-from csu.client import Client
 from csu.errors import (
     BrokerError,
     CommandFailedError,
@@ -38,10 +35,9 @@ from csu.errors import (
     RequestRefusedError,
     ServiceUnreachableError,
 )
-from csu.records import CommandRecord
 from edge_agent.clock import FakeClock
 from edge_agent.contract.jws import SigningKey
-from tests.unit.csu.replies import COMMAND_ID, NOW_US, make_record
+from tests.unit.csu.replies import NOW_US, make_record
 
 ENROLMENT: dict[str, Any] = {
     "unit_id": "nomad-07",
@@ -71,7 +67,7 @@ def test_relative_times_are_not_taken_for_options() -> None:
     ],
 )
 def test_times_as_people_type_them(text: str, expected_us: int) -> None:
-    assert parse_time(text, "Europe/Paris", NOW_US) == expected_us
+    assert parse_time(text, "Europe/Paris", NOW_US, "--from") == expected_us
 
 
 @pytest.mark.parametrize(
@@ -86,14 +82,14 @@ def test_times_as_people_type_them(text: str, expected_us: int) -> None:
     ],
 )
 def test_bad_times_are_settings_errors(text: str, zone: str, words: str) -> None:
-    with pytest.raises(CsuSettingsError, match=words):
-        parse_time(text, zone, NOW_US)
+    with pytest.raises(CsuSettingsError, match=f"--from.*{words}"):
+        parse_time(text, zone, NOW_US, "--from")
 
 
 def interval(*words: str) -> tuple[int, int]:
     required = [
         "clip",
-        "u",
+        "nomad-07",
         "--camera",
         "c",
         "--reference",
@@ -113,7 +109,13 @@ def test_intervals() -> None:
     assert interval("--from", "-5m", "--to", "-1m") == (NOW_US - 300_000_000, NOW_US - 60_000_000)
     with pytest.raises(CsuSettingsError, match=r"--last '5000000000h': give a duration"):
         interval("--last", "5000000000h")
-    for bad in (["--last", "10s", "--to", "now"], ["--from", "now"], [], ["--from", "now", "--to", "-1s"]):
+    for bad in (
+        ["--last", "10s", "--to", "now"],
+        ["--from", "now"],
+        [],
+        ["--from", "now", "--to", "-1s"],
+        ["--last", "0s"],
+    ):
         with pytest.raises(CsuSettingsError):
             interval(*bad)
 
@@ -129,7 +131,7 @@ def test_an_unwritable_folder_is_refused_before_anything_is_asked(
     def refuse(**_options: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("csu.cli.clip.tempfile.TemporaryFile", refuse)
+    monkeypatch.setattr("csu.cli.fetch.tempfile.TemporaryFile", refuse)
     with pytest.raises(CsuSettingsError, match=r"-o .*cannot be written.*another folder"):
         check_folder(tmp_path / "clip")
 
@@ -211,31 +213,6 @@ def test_bad_serve_settings_are_named(
     assert named in capsys.readouterr().err
 
 
-def test_a_request_that_nobody_listens_to_any_more_goes_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def follow(_client: Client, _command_id: str, _silence_s: float) -> Iterator[tuple[CommandRecord, None]]:
-        yield make_record("running"), None
-        raise BrokenPipeError
-
-    monkeypatch.setattr(Client, "follow", follow)
-    words = [
-        "clip",
-        "nomad-07",
-        "--camera",
-        "main",
-        "--reference",
-        "R",
-        "--purpose",
-        "P",
-        "-o",
-        str(tmp_path / "out"),
-    ]
-    with pytest.raises(BrokenPipeError):
-        clip.follow(Context(build_parser().parse_args(words), FakeClock()), make_record("waiting"))
-    assert f"the request goes on; to end it: csu cancel nomad-07 {COMMAND_ID}" in capsys.readouterr().err
-
-
 def test_the_end_of_a_command_says_what_the_unit_said() -> None:
     check_end(make_record("done"))
     with pytest.raises(CommandFailedError, match="no such footage") as caught:
@@ -245,32 +222,6 @@ def test_the_end_of_a_command_says_what_the_unit_said() -> None:
         check_end(make_record("cancelled"))
     with pytest.raises(ServiceUnreachableError, match="clock"):
         check_end(make_record("expired", {"error": {"code": "clock-unknown", "message": "no clock"}}))
-
-
-def test_clips_are_linked_and_nothing_is_overwritten(tmp_path: Path) -> None:
-    source, out = tmp_path / "source", tmp_path / "a" / "b"
-    source.mkdir()
-    (source / "part.mp4").write_bytes(b"one")
-    assert deliver(source, out) == ["part.mp4"]
-    assert deliver(source, out) == ["part.mp4"]
-    assert (out / "part.mp4").samefile(source / "part.mp4")
-    (out / "part.mp4").unlink()
-    (out / "part.mp4").write_bytes(b"mine")
-    with pytest.raises(CsuSettingsError, match="other content"):
-        deliver(source, out)
-    assert (out / "part.mp4").read_bytes() == b"mine"
-
-
-def test_clips_are_copied_where_links_are_not_possible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError("another file system")
-
-    monkeypatch.setattr("csu.cli.clip.os.link", refuse)
-    source = tmp_path / "source"
-    source.mkdir()
-    (source / "part.mp4").write_bytes(b"one")
-    deliver(source, tmp_path / "out")
-    assert (tmp_path / "out" / "part.mp4").read_bytes() == b"one"
 
 
 def test_a_folder_with_a_clip_and_a_file_are_refused(tmp_path: Path) -> None:
@@ -310,16 +261,6 @@ def test_unreadable_keys_are_named(tmp_path: Path, content: bytes | None) -> Non
 
 def test_columns_are_aligned() -> None:
     assert table([("A", "LONG"), ("wide", "x")]) == "A     LONG\nwide  x"
-
-
-def test_lines_come_once_a_state_and_once_a_tenth(capsys: pytest.CaptureFixture[str]) -> None:
-    with LineView(FakeClock(wall_us=NOW_US)) as view:
-        for done in range(101):
-            view.state("running" if done else "accepted")
-            view.bytes(done * 10_000, 1_000_000)
-    lines = capsys.readouterr().out.splitlines()
-    assert len([line for line in lines if "%" in line]) == 11
-    assert [line.split("  ")[1] for line in lines if "%" not in line] == ["accepted", "running"]
 
 
 @pytest.mark.parametrize(
