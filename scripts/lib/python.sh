@@ -32,9 +32,16 @@ holds_more_than_a_unit() {
     [[ -e $venv/.setup-more || -e $venv/.setup-demo || -e $venv/.setup-dev ]]
 }
 
-# The service's user may not write into the checkout, so byte code that is not made here is made at every start.
-compile_unit() {
-    "$venv/bin/python" -m compileall -q edge_agent
+# The service's user may not write into the checkout, so byte code that is not made here is made at every start; and
+# it sees no home folder (ProtectHome= in deploy/systemd), in which a version manager keeps its interpreters.
+prepare_service() {
+    local python
+    python=$(readlink -f "$venv/bin/python")
+    "$python" -m compileall -q edge_agent
+    if [[ $python == /root/* || $python == /home/* ]]; then
+        echo "setup: a service cannot run $python, which lies in a home folder; name another one:" >&2
+        echo "    PYTHON=/usr/bin/python3 $PWD/scripts/setup unit" >&2
+    fi
 }
 
 # Prints the first interpreter that is new enough.

@@ -28,7 +28,7 @@ def check(root: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["scripts/check-tree"], cwd=root, capture_output=True, text=True, env=environment)
 
 
-@pytest.mark.parametrize("folder", ["demo-data", "first-look", "centre"])
+@pytest.mark.parametrize("folder", ["demo-data", "first-look", "centre", "csu-data"])
 def test_what_the_documented_commands_leave_behind_is_not_of_the_tree(checkout: Path, folder: str) -> None:
     left = checkout / folder / "csu" / "broker"
     left.mkdir(parents=True)
