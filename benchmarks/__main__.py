@@ -21,7 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measures the project against its peers.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of: {', '.join(BENCHMARKS)}; all unless given")
-    parser.add_argument("--quick", action="store_true", help="shorter and rougher: minutes instead of an hour")
+    parser.add_argument("--quick", action="store_true", help="shorter and rougher: minutes instead of half an hour")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there too")
     parser.add_argument("--document", type=Path, metavar="FILE", help="put the table between this document's marks")
     parser.add_argument("--dir", type=Path, help="where the temporary directory is made: the file system to measure")
