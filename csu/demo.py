@@ -5,6 +5,7 @@ directory goes on with what is there: footage, keys and earlier clips.
 """
 
 import argparse
+import fcntl
 import json
 import os
 import signal
@@ -13,16 +14,17 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, TypeVar
 
 from csu.children import bound
 from csu.cli import main as csu_main
+from csu.cli.common import printable
 from csu.cli.enrol import settings_text, write_unit_files
 from csu.client import Client
+from csu.demo_footage import Interval, complaint_of, find_interval
 from csu.errors import CsuError, CsuSettingsError, ServiceUnreachableError
 from edge_agent.clock import Clock, SystemClock
 from edge_agent.contract.errors import ContractError
-from edge_agent.contract.times import format_utc, parse_utc
+from edge_agent.contract.times import format_utc
 from edge_agent.durable import make_directory, write_file
 
 UNIT_ID = "bench-01"
@@ -35,10 +37,8 @@ _POLL_S = 0.2
 _ASK_AGAIN_S = 2.0
 _END_TIMEOUT_S = 10.0
 _SOURCES = frozenset({"file", "rtsp", "rtsps", "test"})
-_BEHIND_S = 2
-"""The asked interval ends so long ago: in the past, and on disk."""
-
-T = TypeVar("T")
+_PATIENCE_S = 8.0
+"""So long may a camera go on without a picture after the unit, which waits for 10 s, has told of it."""
 
 
 class DemoError(CsuError):
@@ -58,6 +58,13 @@ class Demo:
         self._children: list[tuple[str, subprocess.Popen[bytes], Path]] = []
         self._reason = ""
         """What the unit answered last, when it had no footage."""
+        self._lock: int | None = None
+        self._unit_start_us = 0
+        self._complaint = ""
+        self._complaint_us = 0
+        """Since when the unit complains of its camera, on the monotonic clock."""
+        self._asked: Interval = 0, 0
+        """What the clip is asked for."""
 
     @property
     def _unit_file(self) -> Path:
@@ -81,6 +88,7 @@ class Demo:
         self._enrol()
         self.say(f"starting the unit {UNIT_ID}, camera {self._source}")
         self._start("unit", [sys.executable, "-m", "edge_agent", "run", "--config", self._unit_file])
+        self._unit_start_us = self._clock.wall_us()
         self._wait("the unit to come online", self._is_unit_online, _READY_TIMEOUT_S)
         self.say(f"{UNIT_ID} is online; waiting for {self._seconds} s of footage")
         self._wait("footage", self._has_footage, _FOOTAGE_TIMEOUT_S)
@@ -109,16 +117,40 @@ class Demo:
                 os.killpg(process.pid, signal.SIGKILL)  # its own group: what it left behind
             process.wait()
         self._children.clear()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def _prepare(self) -> None:
         if self._directory.exists() and any(self._directory.iterdir()) and not (self._directory / _MARK).exists():
             raise CsuSettingsError(f"--dir {self._directory} holds other things; name an empty or a new directory")
-        make_directory(self._directory / "unit")
+        make_directory(self._directory)
+        self._take_lock()
         write_file(self._directory / _MARK, b'{"schema":"demo/1"}\n')
-        # The unit's settings are written anew each time, so the ports need not be those of the last run.
-        for kept in ("ports.json", "broker/port"):
-            (self._directory / "csu" / kept).unlink(missing_ok=True)
+        make_directory(self._directory / "unit")
+        self._forget_ports()
         self.say(f"working in {self._directory}")
+
+    def _take_lock(self) -> None:
+        """On the directory itself, until `stop`: another demonstration must not be disturbed by this one's start."""
+        self._lock = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        if not _is_locked_by_us(self._lock):
+            raise DemoError(f"another demonstration runs in {self._directory}; end it, or name another --dir")
+
+    def _forget_ports(self) -> None:
+        """The unit's settings are written anew each time, so the ports need not be those of the last run."""
+        centre = self._directory / "csu"
+        if not centre.is_dir():
+            return
+        deadline_us = self._clock.monotonic_us() + round(_END_TIMEOUT_S * 1e6)
+        with (centre / "serve.lock").open("ab") as lock:
+            # That of a demonstration which was killed a moment ago is just ending.
+            while not _is_locked_by_us(lock.fileno()):
+                if self._clock.monotonic_us() > deadline_us:
+                    raise DemoError(f"a csu serve runs on {centre}; end it, or name another --dir")
+                self._clock.sleep(_POLL_S)
+            for kept in ("ports.json", "broker/port"):
+                (centre / kept).unlink(missing_ok=True)
 
     def _start(self, name: str, command: Sequence[str | Path]) -> None:
         log = self._directory / f"{name}.log"
@@ -141,7 +173,8 @@ class Demo:
             self._check_children()
             if self._clock.monotonic_us() > deadline_us:
                 logs = ", ".join(str(log) for _, _, log in self._children)
-                raise DemoError(f"waited {timeout_s:.0f} s for {what} in vain{self._reason}; look into {logs}")
+                reason = f" ({self._reason})" if self._reason else ""
+                raise DemoError(f"waited {timeout_s:.0f} s for {what} in vain{reason}; look into {logs}")
             self._clock.sleep(_POLL_S)
 
     def _check_children(self) -> None:
@@ -180,37 +213,39 @@ class Demo:
         return any(unit.unit_id == UNIT_ID and unit.is_online for unit in self._client.units())
 
     def _has_footage(self) -> bool:
-        """Ask the unit over MQTT what it holds of the wanted interval."""
-        start_us, end_us = self._interval()
+        """Ask the unit over MQTT what it holds since its start; end early when its camera gives nothing."""
+        span = self._unit_start_us, self._clock.wall_us()
         try:
-            held_us = self._held_us(start_us, end_us)
+            found, self._reason = find_interval(self._client, UNIT_ID, CAMERA, span, self._seconds)
+            if found is not None:
+                self._asked = found
+                return True
+            self._heed_camera()
         except ServiceUnreachableError:
             return False
-        if held_us >= (end_us - start_us) * 0.95:
-            return True
         self._clock.sleep(_ASK_AGAIN_S)
         return False
 
-    def _held_us(self, start_us: int, end_us: int) -> int:
-        params = {"camera": CAMERA, "from": format_utc(start_us), "to": format_utc(end_us)}
-        order: dict[str, Any] = {"unit_id": UNIT_ID, "cmd": "coverage.query", "params": params, "lifetime_s": 30}
-        command = self._client.command(order | {"operator": "demo"})
-        *_, (last, _clip) = self._client.follow(command.command_id, silence_s=10.0)
-        self._reason = "" if last.error is None else f" ({last.error.message})"
-        result: dict[str, Any] = (last.reply or {}).get("result") or {}
-        held = [
-            (max(start_us, parse_utc(interval["from"])), min(end_us, parse_utc(interval["to"])))
-            for interval in result.get("intervals", ())
-            if interval.get("held")
-        ]
-        return sum(max(0, to_us - from_us) for from_us, to_us in held)
+    def _heed_camera(self) -> None:
+        """Say what the unit says of its camera, and give up when that lasts.
 
-    def _interval(self) -> tuple[int, int]:
-        end_us = self._clock.wall_us() // 1_000_000 * 1_000_000 - _BEHIND_S * 1_000_000
-        return end_us - self._seconds * 1_000_000, end_us
+        Raises:
+            DemoError: it does.
+        """
+        now_us = self._clock.monotonic_us()
+        unit = next(one for one in self._client.units() if one.unit_id == UNIT_ID)
+        complaint = complaint_of(unit, CAMERA, self._unit_start_us)
+        if complaint is None:
+            self._complaint = ""
+        elif not self._complaint:
+            self._complaint, self._complaint_us = complaint, now_us
+            self.say(f"{UNIT_ID} says: {printable(complaint)}")
+        elif now_us - self._complaint_us > _PATIENCE_S * 1e6:
+            log = self._directory / "unit.log"
+            raise DemoError(f"no picture comes of {self._source}: {printable(complaint)} (all in {log})")
 
     def _fetch_clip(self) -> Path:
-        start_us, end_us = self._interval()
+        start_us, end_us = self._asked
         folder = self._directory / "clips" / format_utc(end_us).replace(":", "").replace("-", "")[:15]
         words = ["clip", UNIT_ID, "--camera", CAMERA, "--from", format_utc(start_us), "--to", format_utc(end_us)]
         words += ["--reference", "DEMO-1", "--purpose", "demonstration", "-o", str(folder)]
@@ -244,6 +279,14 @@ class Demo:
                 "",
             )
         )
+
+
+def _is_locked_by_us(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _last_line(log: Path) -> str:
@@ -280,30 +323,58 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+class _Interruption:
+    """SIGTERM and Ctrl-C end the demonstration, whatever it is about to do."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        """Which came; `csu clip` makes a code of its own of one that comes during it."""
+
+    def arm(self) -> None:
+        """From now on; a Ctrl-C that whoever started us wants ignored stays so."""
+        signal.signal(signal.SIGTERM, self._interrupt)
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, self._interrupt)
+
+    def disarm(self) -> None:
+        """The end has begun and goes on to its own end."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+
+    def _interrupt(self, number: int, _frame: object) -> None:
+        self.number = number
+        raise KeyboardInterrupt
+
+
 def main(argv: Sequence[str] | None = None, clock: Clock | None = None) -> int:
-    """Run the demonstration; 0 when the clip was verified."""
+    """Run the demonstration.
+
+    Returns:
+        0 when the clip was verified, also when a signal ended what runs on after it; 1 when it was not, 2 for usage
+        or settings, 128 and the signal's number when one came before it was.
+    """
     arguments = _parse(argv)
-    signal.signal(signal.SIGTERM, _interrupt)
+    interruption = _Interruption()
+    interruption.arm()
+    code_if_ended = None
     try:
         demo = Demo(arguments.dir, _check_source(arguments.source), arguments.seconds, clock or SystemClock())
         with ExitStack() as stack:
             stack.callback(demo.stop)
+            stack.callback(interruption.disarm)
             folder = demo.run_cycle()
+            code_if_ended = 0
             if not arguments.once:
                 print(demo.commands_to_try(folder), flush=True)
                 demo.wait_for_end()
             demo.say("ending the unit and the centre")
-    except KeyboardInterrupt:
+    except (CsuError, ContractError, OSError, KeyboardInterrupt) as error:
+        if interruption.number is None:
+            print(f"demo: {error}", file=sys.stderr)
+            return 2 if isinstance(error, CsuSettingsError) else 1
         print("\nended", flush=True)
-        return 0
-    except (CsuError, ContractError, OSError) as error:
-        print(f"demo: {error}", file=sys.stderr)
-        return 2 if isinstance(error, CsuSettingsError) else 1
+        return 128 + interruption.number if code_if_ended is None else code_if_ended
     return 0
-
-
-def _interrupt(_number: int, _frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -4,11 +4,13 @@ import json
 import signal
 import subprocess
 import sys
+from base64 import urlsafe_b64decode
 from pathlib import Path
 
 import psutil
 import pytest
 
+from edge_agent.contract.times import parse_utc
 from tests.support.polling import wait_until
 from tests.support.processes import Processes
 
@@ -17,6 +19,9 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 def demo(*words: str | Path) -> list[str]:
     return [sys.executable, "-m", "csu.demo", *map(str, words)]
+
+
+FRAME_US = 40_000
 
 
 def left_of(directory: Path) -> list[str]:
@@ -39,7 +44,12 @@ def test_one_cycle_delivers_a_verified_clip_and_leaves_nothing_running(tmp_path:
             demo("--dir", directory, "--once", "--seconds", "4"), capture_output=True, text=True, timeout=280
         )
         assert outcome.returncode == 0, outcome.stdout + outcome.stderr
-        assert len(list((directory / "clips").glob("*/manifest.jws"))) == run
+        manifests = sorted((directory / "clips").glob("*/manifest.jws"))
+        assert len(manifests) == run
+        claims = json.loads(urlsafe_b64decode(manifests[-1].read_text().split(".")[1] + "=="))
+        asked_us, first_us = (parse_utc(claims[name]["start_us"]) for name in ("asked", "delivered"))
+        assert asked_us % 1_000_000 == 0
+        assert asked_us <= first_us < asked_us + FRAME_US
         assert left_of(directory) == []
 
 
@@ -51,6 +61,62 @@ def test_ctrl_c_ends_everything(tmp_path: Path, processes: Processes) -> None:
     assert process.poll() is None, words.read_text()
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 0
+    assert left_of(tmp_path / "demo") == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_an_end_before_the_clip_is_no_success(
+    tmp_path: Path, processes: Processes, number: signal.Signals, code: int
+) -> None:
+    with (tmp_path / "out.txt").open("wb") as output:
+        process = processes.start(demo("--dir", tmp_path / "demo", "--once", "--seconds", "600"), stdout=output)
+    words = tmp_path / "out.txt"
+    wait_until(lambda: "waiting for 600 s" in words.read_text(), what="a unit that records", timeout_s=120)
+    process.send_signal(number)
+    assert process.wait(60) == code
+    assert left_of(tmp_path / "demo") == []
+
+
+def test_a_second_demonstration_leaves_the_first_alone(tmp_path: Path, processes: Processes) -> None:
+    directory = tmp_path / "demo"
+    with (tmp_path / "out.txt").open("wb") as output:
+        process = processes.start(demo("--dir", directory, "--seconds", "2"), stdout=output)
+    words = tmp_path / "out.txt"
+    wait_until(lambda: "Ctrl-C" in words.read_text() or process.poll() is not None, what="a clip", timeout_s=240)
+    kept = [directory / "demo.json", directory / "csu" / "ports.json", directory / "csu" / "broker" / "port"]
+    before = [path.stat() for path in kept]
+    log_bytes = (directory / "centre.log").stat().st_size
+    second = subprocess.run(demo("--dir", directory, "--once"), capture_output=True, text=True, timeout=60)
+    assert second.returncode == 1
+    assert "another demonstration runs in" in second.stderr
+    assert [(path.stat().st_ino, path.stat().st_mtime_ns) for path in kept] == [
+        (one.st_ino, one.st_mtime_ns) for one in before
+    ]
+    assert (directory / "centre.log").stat().st_size >= log_bytes > 0
+    assert process.poll() is None
+    process.terminate()
+    assert process.wait(60) == 0
+
+
+def test_a_centre_that_was_started_by_hand_keeps_its_ports(tmp_path: Path, processes: Processes) -> None:
+    directory = tmp_path / "demo"
+    directory.mkdir()
+    (directory / "demo.json").write_text("{}")
+    processes.start([sys.executable, "-m", "csu", "serve", "--dir", directory / "csu"])
+    ports = directory / "csu" / "ports.json"
+    wait_until((directory / "csu" / "serve.json").exists, what="the centre", timeout_s=60)
+    outcome = subprocess.run(demo("--dir", directory, "--once"), capture_output=True, text=True, timeout=60)
+    assert outcome.returncode == 1
+    assert "a csu serve runs on" in outcome.stderr
+    assert ports.exists()
+
+
+def test_a_file_that_is_no_video_ends_it_soon(tmp_path: Path) -> None:
+    (tmp_path / "README.mp4").write_text("# no video\n")
+    words = demo("--dir", tmp_path / "demo", "--once", "--source", f"file:{tmp_path / 'README.mp4'}")
+    outcome = subprocess.run(words, capture_output=True, text=True, timeout=100)
+    assert outcome.returncode == 1
+    assert "it is not a whole video file" in outcome.stderr
     assert left_of(tmp_path / "demo") == []
 
 
