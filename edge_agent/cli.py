@@ -89,7 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
     common.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="settings (%(default)s)")
     common.add_argument("--verbose", action="store_true", help="log what only a maintainer wants to see")
     lock = argparse.ArgumentParser(add_help=False)
-    lock.add_argument("--take-over", action="store_true", help="end the process of an earlier supervisor first")
+    lock.add_argument("--take-over", action="store_true", help="as a child of run: end an orphan, wait for storage")
     reader = argparse.ArgumentParser(add_help=False)
     reader.add_argument("--json", action="store_true", help="for programs")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

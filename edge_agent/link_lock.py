@@ -11,6 +11,7 @@ from edge_agent.clock import Clock
 from edge_agent.durable import make_directory
 from edge_agent.errors import LinkBusyError
 from edge_agent.paths import link_lock
+from edge_agent.storage_fault import storage_fault
 from edge_agent.takeover import retire_holder
 
 logger = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ def hold_link_lock(data_dir: Path, clock: Clock, take_over: bool) -> Iterator[No
             retire_holder(path, clock)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     except OSError as error:
-        raise LinkBusyError(f"{path} cannot be used: {error}; is the data directory there and ours?") from error
+        raise LinkBusyError(f"no link: {storage_fault(data_dir, error)}") from error
     try:
         _lock(descriptor, path)
         yield

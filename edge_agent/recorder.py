@@ -4,7 +4,8 @@
     event loop: the ring's socket, signals, heartbeat
 
 The event loop never touches camera or disk, so signs of life are sent from the first moment, also while a large ring
-is being recovered. When the camera's library hangs for good, or one of the ring's threads ended of a defect, the
+is being recovered. A storage that refuses is waited for under a supervisor: whenever it is back, footage is recorded.
+When the camera's library hangs for good, or one of the ring's threads ended of a defect, the
 process closes what it can and leaves: its supervisor starts it again.
 """
 
@@ -17,6 +18,7 @@ import signal
 import threading
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from edge_agent import __version__
@@ -35,6 +37,7 @@ from edge_agent.notify import Notifier
 from edge_agent.paths import ring_lock, ring_socket
 from edge_agent.retry import backoff_s, jittered
 from edge_agent.settings import CameraSettings, Settings
+from edge_agent.storage_fault import require_writable, storage_fault
 from edge_agent.takeover import retire_holder
 
 logger = logging.getLogger(__name__)
@@ -43,6 +46,9 @@ HEARTBEAT_S = 2.0
 CAPTURE_END_S = 1.2
 """How long the end of the process waits for the camera's library; the ring's close needs the rest of 5 s."""
 _LISTEN_WAIT = jittered(1.0, 30.0)
+STORAGE_WAIT_S = 30.0
+"""The longest between two looks at a storage that refuses; the first ones come quickly, as mounts do at a start."""
+_STORAGE_WAIT = jittered(1.0, STORAGE_WAIT_S)
 EXIT_FAILED = 1
 EXIT_HUNG = 75
 """The camera's library does not come back (sysexits(3) EX_TEMPFAIL)."""
@@ -62,15 +68,8 @@ def find_camera(settings: Settings, name: str) -> CameraSettings:
 
 
 def ring_context(settings: Settings, clock: Clock) -> RingContext:
-    """Who records, where, and a new run id.
-
-    Raises:
-        RingStorageError: the deployment record cannot be read or made.
-    """
-    try:
-        deployment = load_or_create(settings, clock)
-    except OSError as error:
-        raise RingStorageError(f"deployment record under {settings.unit.data_dir}: {error}") from error
+    """Who records, where, and a new run id."""
+    deployment = load_or_create(settings, clock)
     return RingContext(
         unit_id=settings.unit.id,
         boot_id=read_boot_id(),
@@ -136,35 +135,38 @@ class Recorder:
         self._fatal.set()
 
     def _open_ring(self) -> Ring:
-        path = ring_lock(self._settings.unit.data_dir, self._camera.name)
+        data_dir = self._settings.unit.data_dir
+        require_writable(data_dir)
+        if self._take_over:
+            self._retire_holder(ring_lock(data_dir, self._camera.name))
+        return Ring.open(
+            data_dir,
+            self._camera,
+            ring_context(self._settings, self._clock),
+            self._clock,
+            hooks=RingHooks(self._warnings, self._hand_over, self._note_fatal),
+        )
+
+    def _retire_holder(self, path: Path) -> None:
         try:
-            is_free = not self._take_over or retire_holder(path, self._clock)
+            is_free = retire_holder(path, self._clock)
         except OSError as error:
             raise RingBusyError(f"{path} is held, and its holder cannot be ended: {error}") from error
         if not is_free:
             raise RingBusyError(f"{path} is held by a process that does not end")
-        context = ring_context(self._settings, self._clock)
-        data_dir = self._settings.unit.data_dir
-        return Ring.open(
-            data_dir,
-            self._camera,
-            context,
-            self._clock,
-            hooks=RingHooks(self._warnings, self._hand_over, self._note_fatal),
-        )
 
     async def run(self) -> int:
         """Record until a signal, a hang or a defect; the exit code.
 
         Raises:
             RingBusyError: another process records this camera.
-            RingStorageError: the data directory cannot be used.
+            RingStorageError: the data directory cannot be used, and no supervisor told us to wait for it.
         """
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        ring = await self._opened(stop)
+        ring = await self._opened_at_last(stop)
         if ring is None:
             return 0
         server = RingServer(ring, ring_socket(self._settings.unit.data_dir, self._camera.name))
@@ -179,6 +181,31 @@ class Recorder:
         finally:
             self._notifier.stopping()
             await self._close(thread, server, ring)
+
+    async def _opened_at_last(self, stop: asyncio.Event) -> Ring | None:
+        """As `_opened`, whenever the storage lets it; a supervisor waits for nothing else than that."""
+        failures, said = 0, ""
+        while not stop.is_set():
+            try:
+                return await self._opened(stop)
+            except RingStorageError as error:
+                if not self._take_over:
+                    raise
+                fault = str(error)
+            failures += 1
+            if fault != said:
+                logger.error("nothing is recorded: %s; tried again every %.0f s or sooner", fault, STORAGE_WAIT_S)
+            said = fault
+            await self._pause(stop, backoff_s(_STORAGE_WAIT, failures))
+        return None
+
+    async def _pause(self, stop: asyncio.Event, wait_s: float) -> None:
+        """Let time pass, with signs of life."""
+        end_us = self._clock.monotonic_us() + round(wait_s * 1e6)
+        while not stop.is_set() and (left_us := end_us - self._clock.monotonic_us()) > 0:
+            self._notifier.heartbeat()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), min(left_us / 1e6, HEARTBEAT_S))
 
     async def _opened(self, stop: asyncio.Event) -> Ring | None:
         """The ring, with signs of life while it is being recovered; None when the process is to end meanwhile."""
@@ -201,6 +228,10 @@ class Recorder:
         loop = opened.get_loop()
         try:
             ring = self._open_ring()
+        except RingStorageError as error:
+            explained = RingStorageError(storage_fault(self._settings.unit.data_dir, error))
+            explained.__cause__ = error
+            _hand_over(loop, opened.set_exception, explained)
         except BaseException as error:  # noqa: BLE001 -- handed to the event loop, which raises it
             _hand_over(loop, opened.set_exception, error)
         else:

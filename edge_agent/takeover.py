@@ -6,6 +6,7 @@ processes included; the files and their recovery make that safe.
 """
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
@@ -21,10 +22,14 @@ _PROBE_S = 0.05
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a live process holds the flock(2) of this file; False when there is no file."""
+    """Whether a live process holds the flock(2) of this file; False when there is no file.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
+        descriptor = _opened(path)
+    except (FileNotFoundError, NotADirectoryError):
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -33,6 +38,23 @@ def is_locked(path: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def _opened(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC)  # NFS locks for writing only what is open for it
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _seems_locked(path: Path) -> bool:
+    try:
+        return is_locked(path)
+    except OSError as error:
+        logger.warning("nobody can say who holds %s: %s", path, error.strerror)
+        return False
 
 
 def read_holder(path: Path) -> int | None:
@@ -51,12 +73,12 @@ def retire_holder(path: Path, clock: Clock, grace_s: float = 4.0) -> bool:
     or one of another container that shares the data directory, is left alone.
 
     Returns:
-        True when the lock is free now.
+        True when the lock is free now, as far as can be seen: whoever takes it next says what is wrong with the file.
 
     Raises:
         OSError: the holder belongs to another user.
     """
-    if not is_locked(path):
+    if not _seems_locked(path):
         return True
     holder = read_holder(path)
     if holder is None or holder == os.getpid():
@@ -64,7 +86,7 @@ def retire_holder(path: Path, clock: Clock, grace_s: float = 4.0) -> bool:
     try:
         descriptor = os.pidfd_open(holder)
     except ProcessLookupError:
-        return not is_locked(path)
+        return not _seems_locked(path)
     try:
         if _has_open(holder, path):
             _end(descriptor, holder, grace_s)
@@ -99,7 +121,7 @@ def _end(descriptor: int, holder: int, grace_s: float) -> None:
 
 def _freed(path: Path, clock: Clock) -> bool:
     for _ in range(40):
-        if not is_locked(path):
+        if not _seems_locked(path):
             return True
         clock.sleep(_PROBE_S)
     return False

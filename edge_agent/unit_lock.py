@@ -46,9 +46,19 @@ def _lock(descriptor: int, path: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
-        raise UnitBusyError(f"process {holder} runs this unit already (it holds {path}); end it first") from error
+        raise UnitBusyError(
+            f"process {_holder(descriptor)} runs this unit already (it holds {path}); end it first"
+        ) from error
+    except OSError as error:  # a file system without locks, a dying disk
+        logger.warning("%s cannot be locked (%s): nothing keeps a second supervisor away", path, error.strerror)
     try:
         os.pwrite(descriptor, f"{os.getpid():<15}\n".encode(), 0)
     except OSError as error:
         logger.warning("%s: %s", path, error.strerror)
+
+
+def _holder(descriptor: int) -> str:
+    try:
+        return os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+    except OSError:
+        return "unknown"

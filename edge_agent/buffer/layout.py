@@ -1,8 +1,13 @@
 """Where things lie in a camera's ring directory, and under which names."""
 
+import logging
 import os
 import re
 from pathlib import Path
+
+from edge_agent.rotten import is_rotten
+
+logger = logging.getLogger(__name__)
 
 LOCK_FILE = "lock"
 INDEX_FILE = "index.db"
@@ -24,6 +29,11 @@ def segment_file(sequence: int) -> str:
     return f"{SEGMENTS_FOLDER}/{sequence // _FILES_A_FOLDER:06d}/{sequence:09d}.mp4"
 
 
+def first_of_next_folder(sequence: int) -> int:
+    """The first sequence number whose file lies in another folder than this one's."""
+    return (sequence // _FILES_A_FOLDER + 1) * _FILES_A_FOLDER
+
+
 def sequence_of(name: str) -> int | None:
     """The sequence number in a segment's file name; None for other names."""
     match = _SEGMENT_NAME.fullmatch(name)
@@ -33,8 +43,10 @@ def sequence_of(name: str) -> int | None:
 def list_segments(directory: Path) -> set[int]:
     """Sequence numbers of the segment files of a ring; files that lie elsewhere than they should are not among them.
 
+    A folder that the storage cannot read any more costs its own footage and is passed over.
+
     Raises:
-        OSError: a folder cannot be read.
+        OSError: the folders cannot be read.
     """
     found: set[int] = set()
     for folder in (directory / SEGMENTS_FOLDER).iterdir():
@@ -42,6 +54,11 @@ def list_segments(directory: Path) -> set[int]:
             names = os.listdir(folder)  # noqa: PTH208 -- a month of segments as Path objects takes 20 MB
         except (FileNotFoundError, NotADirectoryError):
             continue  # emptied and removed meanwhile (buffer.disposal), or a stray file
+        except OSError as error:
+            if not is_rotten(error):
+                raise
+            logger.warning("%s and what lies in it is passed over: %s", folder, error)
+            continue
         for name in names:
             sequence = sequence_of(name)
             if sequence is not None and segment_file(sequence) == f"{SEGMENTS_FOLDER}/{folder.name}/{name}":

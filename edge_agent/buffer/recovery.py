@@ -1,7 +1,7 @@
 """Opening a ring: whatever state a power cut or a person left, the files are believed and nothing good is lost.
 
 0. A disk without room for the index gives up its oldest footage; its newest only when the index cannot be opened.
-1. The index is opened; a damaged one is moved aside (`damaged/`) and an empty one made.
+1. The index is opened; a damaged or unreadable one is moved aside (`damaged/`) and an empty one made.
 2. Removals that were owed are done.
 3. Rows whose file is gone are dropped; the last few files are checked against their rows by length.
 4. Files that the index does not know, newest first up to `AT_ONCE`, are scanned, digests and all, and indexed. The
@@ -26,9 +26,9 @@ from edge_agent.buffer.clock_model import Anchor
 from edge_agent.buffer.disposal import Disposal
 from edge_agent.buffer.holdings import Holdings
 from edge_agent.buffer.index import Index
+from edge_agent.buffer.index_file import INDEX_FILES, is_unreadable, move_index_aside, obey_mark
 from edge_agent.buffer.layout import (
     DAMAGED_FOLDER,
-    INDEX_FILE,
     PLANS_FOLDER,
     list_segments,
     segment_file,
@@ -41,6 +41,7 @@ from edge_agent.buffer.segment_scan import ScanResult, cut_tail, scan_segment
 from edge_agent.durable import fsync_directory
 from edge_agent.errors import FormatError, IndexDamagedError, RingStorageError
 from edge_agent.passing import is_passing
+from edge_agent.rotten import is_rotten
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,6 @@ AT_ONCE = 5
 _CHECKED_ROWS = 3
 _ROOM_BYTES = 4_000_000  # what the index needs to open: its log and its shared memory
 _MAX_GIVEN_UP = 64
-_DAMAGE_MARK = "index.damaged"
 
 
 @dataclass(slots=True)
@@ -163,41 +163,34 @@ def open_ring(directory: Path) -> OpenedRing:
     Raises:
         RingStorageError: the storage refused.
     """
-    mark = directory / _DAMAGE_MARK
     try:
-        if mark.exists():
-            _move_index_aside(directory)
-            mark.unlink()
-        try:
-            return _recover(directory)
-        except IndexDamagedError as error:
-            logger.warning("the index is rebuilt from the files: %s", error)
-            _move_index_aside(directory)
-            return _recover(directory)
+        obey_mark(directory)
+        for file in INDEX_FILES[:-1]:
+            try:
+                return _recover_anyhow(directory, file)
+            except (RingStorageError, OSError) as error:
+                if not is_unreadable(error):
+                    raise
+                logger.warning("%s and what belongs to it stays, another index is made: %s", directory / file, error)
+        return _recover_anyhow(directory, INDEX_FILES[-1])
     except OSError as error:
         raise RingStorageError(f"cannot recover {directory}: {error}") from error
 
 
-def mark_index_damaged(directory: Path) -> None:
-    """The next start replaces the index.
-
-    Raises:
-        OSError: the storage refused.
-    """
-    (directory / _DAMAGE_MARK).touch()
-    fsync_directory(directory)
-
-
-def _move_index_aside(directory: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
-        path = directory / f"{INDEX_FILE}{suffix}"
-        if path.exists():
-            path.replace(directory / DAMAGED_FOLDER / path.name)
-    fsync_directory(directory)
+def _recover_anyhow(directory: Path, file: str) -> OpenedRing:
+    """Recover with the index in this file; with an empty one when that cannot be used."""
+    try:
+        return _recover(directory, file)
+    except RingStorageError as error:
+        if not (isinstance(error, IndexDamagedError) or is_unreadable(error)):
+            raise
+        logger.warning("the index is rebuilt from the files: %s", error)
+    move_index_aside(directory, file)
+    return _recover(directory, file)
 
 
-def _recover(directory: Path) -> OpenedRing:
-    index = Index(directory / INDEX_FILE)
+def _recover(directory: Path, file: str) -> OpenedRing:
+    index = Index(directory / file)
     try:
         holdings, disposal = Holdings(directory, index), Disposal(directory, index)
         disposal.resume()
@@ -271,12 +264,21 @@ def _is_there(path: Path) -> bool:
 
 
 def _next_sequence(directory: Path, index: Index, files: Iterable[int]) -> int:
-    damaged = (sequence_of(path.name.partition("-")[0]) for path in (directory / DAMAGED_FOLDER).iterdir())
+    damaged = (sequence_of(name.partition("-")[0]) for name in _names_in(directory / DAMAGED_FOLDER))
     highest = max([0, *files, *(number for number in damaged if number is not None)])
     known = index.next_sequence()
     if highest + 1 > known:
         index.raise_next_sequence(highest + 1)
     return max(highest + 1, known)
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return [path.name for path in folder.iterdir()]
+    except OSError as error:
+        if not is_rotten(error):
+            raise
+        return []
 
 
 class FileIndexer:

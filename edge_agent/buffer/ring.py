@@ -24,18 +24,12 @@ from edge_agent.buffer.hooks import RingHooks
 from edge_agent.buffer.index import Index
 from edge_agent.buffer.intake import Intake, StreamEnded, StreamStarted
 from edge_agent.buffer.keeper import Keeper
-from edge_agent.buffer.layout import (
-    DAMAGED_FOLDER,
-    LOCK_FILE,
-    PLANS_FOLDER,
-    SEGMENTS_FOLDER,
-    segment_file,
-)
+from edge_agent.buffer.layout import PLANS_FOLDER, first_of_next_folder, segment_file
 from edge_agent.buffer.live_state import LiveState, RingContext
 from edge_agent.buffer.planning import Planner
 from edge_agent.buffer.recovery import FileIndexer, Recovered, open_ring, with_room
 from edge_agent.buffer.retention import limits_of
-from edge_agent.buffer.ring_lock import RingLock
+from edge_agent.buffer.ring_lock import RingLock, take_ring
 from edge_agent.buffer.sampler import Sampler
 from edge_agent.buffer.segment import SegmentInfo, UtcEstimate
 from edge_agent.buffer.segment_writer import SegmentWriter, StorageCalls
@@ -53,9 +47,10 @@ from edge_agent.contract.ring_protocol import (
     RecorderState,
 )
 from edge_agent.contract.segment_format import SegmentHeader
-from edge_agent.durable import settle_directory, sweep_temporary_files
+from edge_agent.durable import settle_directory
 from edge_agent.errors import RingStorageError
 from edge_agent.paths import ring_directory
+from edge_agent.rotten import is_rotten
 from edge_agent.settings import CameraSettings
 
 __all__ = ["Ring", "RingContext"]
@@ -139,7 +134,7 @@ class Ring:
             RingStorageError: the storage refused.
         """
         directory = ring_directory(data_dir, camera.name)
-        lock = _take(directory)
+        lock = take_ring(directory)
         try:
             ring = with_room(
                 directory,
@@ -181,7 +176,13 @@ class Ring:
 
     def _load_plans(self, next_sequence: int) -> None:
         """A number that a plan names is not given out again, even when index and files are lost."""
-        named = self._planner.load()
+        try:
+            named = self._planner.load()
+        except RingStorageError as error:
+            if not is_rotten(error):
+                raise
+            logger.warning("no plan pins anything: %s", error)
+            named = 0
         self._sequences = itertools.count(max(next_sequence, named + 1))
 
     def begin(self, hooks: RingHooks) -> None:
@@ -309,6 +310,8 @@ class Ring:
         try:
             self._settle((directory / file).parent)
         except OSError as error:
+            if is_rotten(error):  # the numbers of one folder are given up, not the footage
+                self._sequences = itertools.count(first_of_next_folder(sequence))
             raise RingStorageError(f"cannot make a folder for {file}: {error.strerror}") from error
         header = self._header(opening, sequence, first)
         writer = SegmentWriter.create(directory, file, header, opening.config, self.storage)
@@ -359,20 +362,6 @@ class Ring:
     def stamp(self, monotonic_us: int) -> UtcEstimate:
         """UTC of an instant of this boot as best known."""
         return self._holdings.clock.to_utc(self._context.boot_id, monotonic_us)
-
-
-def _take(directory: Path) -> RingLock:
-    """Make the ring's folders, take its lock, clear what interrupted writes left."""
-    try:
-        settle_directory(directory.parent)
-        settle_directory(directory)
-        lock = RingLock(directory / LOCK_FILE)
-        for name in (SEGMENTS_FOLDER, PLANS_FOLDER, DAMAGED_FOLDER):
-            settle_directory(directory / name)
-        sweep_temporary_files(directory)
-    except OSError as error:
-        raise RingStorageError(f"cannot prepare {directory}: {error.strerror}") from error
-    return lock
 
 
 def _free_bytes(directory: Path) -> int:

@@ -51,7 +51,7 @@ class FileSource:
             raise SettingsError(
                 f"camera {settings.name!r}: source: {settings.source!r} names no file; file:street.mp4"
             )
-        self._path = path.absolute()
+        self._path = path
         self._context = context
 
     def run(self, sink: StreamSink, stop: threading.Event) -> None:
@@ -61,6 +61,7 @@ class FileSource:
             SourceUnavailableError: the file is not there, cannot be read, or was replaced by another kind.
             SourceFormatError: it holds no video that can be recorded.
         """
+        self._path = self._path.absolute()  # for messages: whoever reads them does not know where we were started
         parameters = self._probe()
         normaliser = Normaliser(
             sink,

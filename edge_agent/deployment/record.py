@@ -31,26 +31,33 @@ def load_or_create(settings: Settings, clock: Clock) -> DeploymentRecord:
     """The unit's deployment; recorders and link may call this at the same time.
 
     The bench deployment follows the position of the settings. A record that cannot be read is set aside, never
-    deleted, and the bench deployment begins anew: recording comes first.
-
-    Raises:
-        OSError: the storage refused.
+    deleted, and the bench deployment begins anew: recording comes first. A storage that refuses to read or to keep
+    the record leaves it as it lies, and the answer is the bench deployment until it does.
     """
-    data_dir = settings.unit.data_dir
-    make_directory(data_dir)
-    path = data_dir / FILE_NAME
+    path = settings.unit.data_dir / FILE_NAME
     wanted = fixed_stamp(settings.position)
-    record = _read(path, clock)
+    bench = DeploymentRecord(deployment_id=BENCH, unit_id=settings.unit.id, begun_us=clock.wall_us(), position=wanted)
+    try:
+        record = _read(path, clock)
+    except OSError as error:
+        logger.error("%s cannot be read (%s): footage is of the bench deployment", path, error.strerror)  # noqa: TRY400 -- the sentence says it all
+        return bench
     if record is None:
-        record = DeploymentRecord(
-            deployment_id=BENCH, unit_id=settings.unit.id, begun_us=clock.wall_us(), position=wanted
-        )
+        record = bench
     elif record.deployment_id == BENCH and record.position != wanted:
         record = record.model_copy(update={"position": wanted})
     else:
         return record
-    write_file(path, record.to_json())
+    _keep(path, record)
     return record
+
+
+def _keep(path: Path, record: DeploymentRecord) -> None:
+    try:
+        make_directory(path.parent)
+        write_file(path, record.to_json())
+    except OSError as error:
+        logger.warning("%s cannot be written: %s", path, error.strerror)
 
 
 def _read(path: Path, clock: Clock) -> DeploymentRecord | None:

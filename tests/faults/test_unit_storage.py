@@ -5,8 +5,10 @@ import random
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from csu.verify import verify_clip
@@ -17,7 +19,7 @@ from edge_agent.evidence.keys import load_or_create_unit_key
 from edge_agent.paths import ring_directory
 from tests.support.polling import wait_until
 from tests.support.processes import Processes
-from tests.support.unit import Unit, running, small_camera
+from tests.support.unit import Unit, plain_environment, running, small_camera
 
 pytestmark = pytest.mark.faults
 
@@ -129,19 +131,66 @@ def test_a_data_directory_that_refuses_is_told_and_tried_again(unit: Unit) -> No
     unit.data_dir.write_text("a file stands where the data directory should be")
     alone = unit.cli("record", "main")
     assert alone.returncode == 1
-    assert str(unit.data_dir) in alone.stderr
+    assert f"data_dir {unit.data_dir} is no folder" in alone.stderr
     assert "Traceback" not in alone.stderr
     unit.start(wait=False)
-    pids: set[int] = set()
-
-    def is_started_again() -> bool:
-        pids.update(unit.pids().values())
-        return len(pids) > 3
-
-    wait_until(is_started_again, what="starts again")
+    recorder = unit.pid_of("record main")
+    link = unit.pid_of("link")
+    unit.wait_other_pid("link", link)
     unit.data_dir.unlink()
     unit.wait_recording()
+    assert unit.pid_of("record main") == recorder
     assert unit.end() == 0
+
+
+def test_a_data_directory_that_refuses_keeps_nobody_from_ending(unit: Unit) -> None:
+    unit.data_dir.write_text("a file stands where the data directory should be")
+    unit.start(wait=False)
+    recorder = unit.pid_of("record main")
+    unit.wait_other_pid("link", unit.pid_of("link"))
+    assert unit.pid_of("record main") == recorder
+    assert unit.end() == 0
+
+
+READ_ONLY_FOR_A_WHILE = """
+set -e
+mount -t tmpfs -o size=40m,ro none "$DATA"
+"$PYTHON" -m edge_agent record main --config "$CONFIG" 2>"$SAID" || test $? = 1
+"$PYTHON" -m edge_agent run --config "$CONFIG" & unit=$!
+until test -e "$GO"; do sleep 0.2; done
+mount -o remount,rw "$DATA"
+wait "$unit"
+"""
+
+
+def test_storage_that_is_read_only_is_told_and_waited_for(tmp_path: Path, processes: Processes) -> None:
+    if not can_mount(tmp_path / "trial"):
+        pytest.skip("this machine lets nobody mount a small file system of his own (unshare -rm)")
+    unit = Unit(tmp_path / "unit", processes, [small_camera(segment_s=1)])
+    unit.data_dir.mkdir()
+    go, said = tmp_path / "go", tmp_path / "said"
+    places = {"DATA": unit.data_dir, "CONFIG": unit.settings_file, "GO": go, "SAID": said}
+    more = {name: str(path) for name, path in places.items()} | {"PYTHON": unit.command()[0]}
+    with (unit.directory / "log-read-only.txt").open("wb") as log:
+        script = ["unshare", "-rm", "sh", "-c", READ_ONLY_FOR_A_WHILE]
+        process = processes.start(script, env=plain_environment(**more), stdout=log, stderr=log)
+    seen: dict[str, set[int]] = {"record": set(), "link": set()}
+
+    def links() -> int:
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                words = child.cmdline()
+                if "--take-over" in words:
+                    seen[words[words.index("edge_agent") + 1]].add(child.pid)
+        return len(seen["link"])
+
+    wait_until(lambda: links() > 3, what="a link that ends again and again", timeout_s=120)
+    assert f"data_dir {unit.data_dir} is on read-only storage" in said.read_text(encoding="utf-8")
+    go.touch()
+    segments = Path(f"/proc/{process.pid}/root{unit.data_dir}/ring/main/segments")
+    wait_until(lambda: links() and len(list(segments.rglob("*.mp4"))) > 1, what="footage", timeout_s=90)
+    assert len(seen["record"]) == 1
+    assert process.poll() is None
 
 
 def can_mount(directory: Path) -> bool:

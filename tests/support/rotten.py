@@ -1,4 +1,4 @@
-"""A file that its storage cannot read any more: every call on its name fails, as on a rotten inode."""
+"""A file or folder that its storage cannot read any more: every call on its name fails, as on a rotten inode."""
 
 import errno
 import io
@@ -11,7 +11,7 @@ import pytest
 
 
 def rot(monkeypatch: pytest.MonkeyPatch, path: Path, number: int = errno.EIO, *, times: int | None = None) -> None:
-    """Have stat, open and unlink of a path fail, for ever or so many times."""
+    """Have stat, open, unlink and listing of a path fail, for ever or so many times."""
     left = [times]
 
     def failing(real: Callable[..., Any]) -> Callable[..., Any]:
@@ -24,6 +24,6 @@ def rot(monkeypatch: pytest.MonkeyPatch, path: Path, number: int = errno.EIO, *,
 
         return call
 
-    for module, names in ((os, ("stat", "lstat", "open", "unlink")), (io, ("open",))):
+    for module, names in ((os, ("stat", "lstat", "open", "unlink", "listdir", "scandir")), (io, ("open",))):
         for name in names:
             monkeypatch.setattr(module, name, failing(getattr(module, name)))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from tenacity import wait_fixed
 
 import edge_agent.capture.file  # noqa: F401 -- libav is loaded before an event loop runs
 from edge_agent import recorder
@@ -28,10 +29,12 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service
         yield listening
 
 
-def make_recorder(tmp_path: Path, manager: ServiceManager, **camera: object) -> Recorder:
+def make_recorder(tmp_path: Path, manager: ServiceManager, *, take_over: bool = False, **camera: object) -> Recorder:
     table = {"name": "main", "source": "file:absent.mp4"} | camera
     settings = Settings.model_validate({"unit": {"id": "nomad-07", "data_dir": tmp_path / "data"}, "camera": [table]})
-    return Recorder(settings, settings.camera[0], SystemClock(), Notifier(str(manager.path), None))
+    return Recorder(
+        settings, settings.camera[0], SystemClock(), Notifier(str(manager.path), None), take_over=take_over
+    )
 
 
 async def test_signs_of_life_go_on_while_a_ring_takes_long_to_open(
@@ -79,6 +82,41 @@ async def test_a_ring_that_cannot_be_opened_is_an_error(
     with pytest.raises(RingStorageError, match="refuses"):
         await make_recorder(tmp_path, manager).run()
     assert manager.count("READY=1") == 0
+
+
+async def test_under_a_supervisor_storage_is_waited_for_with_signs_of_life(
+    tmp_path: Path, manager: ServiceManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "_STORAGE_WAIT", wait_fixed(0.2))
+    refusals = ["read-only", "read-only", "gone"]
+    open_ring = Recorder._open_ring
+
+    def refuse_first(self: Recorder) -> object:
+        if refusals:
+            raise RingStorageError(refusals.pop())
+        return open_ring(self)
+
+    monkeypatch.setattr(Recorder, "_open_ring", refuse_first)
+    running = asyncio.create_task(make_recorder(tmp_path, manager, take_over=True).run())
+    await until(lambda: manager.count("READY=1"), what="readiness")
+    assert manager.count("WATCHDOG=1") > 5
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await running == 0
+
+
+async def test_a_signal_ends_the_wait_for_storage(
+    tmp_path: Path, manager: ServiceManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "_STORAGE_WAIT", wait_fixed(600))
+
+    def refuse(_self: Recorder) -> NoReturn:
+        raise RingStorageError("the disk refuses")
+
+    monkeypatch.setattr(Recorder, "_open_ring", refuse)
+    running = asyncio.create_task(make_recorder(tmp_path, manager, take_over=True).run())
+    await until(lambda: manager.count("WATCHDOG=1") > 5, what="signs of life")
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await asyncio.wait_for(running, 5) == 0
 
 
 def test_a_source_that_cannot_be_used_touches_no_disk(tmp_path: Path, manager: ServiceManager) -> None:

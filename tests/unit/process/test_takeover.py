@@ -1,5 +1,6 @@
 """Locks that an orphan holds."""
 
+import errno
 import fcntl
 import os
 import signal
@@ -11,6 +12,7 @@ import pytest
 
 from edge_agent.clock import SystemClock
 from edge_agent.takeover import is_locked, retire_holder
+from tests.support.rotten import rot
 
 HOLDER = """
 import fcntl, os, signal, sys
@@ -48,6 +50,31 @@ def test_a_free_lock_is_left_alone(tmp_path: Path) -> None:
     assert retire_holder(tmp_path / "none", SystemClock())
     (tmp_path / "lock").write_text("1234567")
     assert retire_holder(tmp_path / "lock", SystemClock())
+
+
+def test_a_lock_that_cannot_be_read_is_nobody_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lock").touch()
+    rot(monkeypatch, tmp_path / "lock")
+    assert retire_holder(tmp_path / "lock", SystemClock())
+    assert retire_holder(tmp_path / "lock" / "below", SystemClock())
+
+
+def test_a_lock_on_read_only_storage_is_looked_at_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "lock"
+    real_open = os.open
+
+    def open_read_only(name: Path, flags: int, *more: int) -> int:
+        if name == path and flags & os.O_RDWR:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return real_open(name, flags, *more)
+
+    with hold(path) as process:
+        monkeypatch.setattr(os, "open", open_read_only)
+        assert is_locked(path)
+        assert retire_holder(path, SystemClock(), grace_s=0.3)
+        assert process.wait(5) == -signal.SIGTERM
 
 
 @pytest.mark.parametrize("text", ["", "garbage", "1", "-5", "0"])
