@@ -35,10 +35,11 @@ holds_more_than_a_unit() {
 # The service's user may not write into the checkout, so byte code that is not made here is made at every start; and
 # it sees no home folder (ProtectHome= in deploy/systemd), in which a version manager keeps its interpreters.
 prepare_service() {
-    local python
+    local python home_of_root
     python=$(readlink -f "$venv/bin/python")
+    home_of_root=$(getent passwd root | cut -d: -f6)
     "$python" -m compileall -q edge_agent
-    if [[ $python == /root/* || $python == /home/* ]]; then
+    if [[ $python == "$home_of_root"/* || $python == /home/* ]]; then
         echo "setup: a service cannot run $python, which lies in a home folder; name another one:" >&2
         echo "    PYTHON=/usr/bin/python3 $PWD/scripts/setup unit" >&2
     fi
