@@ -5,6 +5,7 @@ its contracts cannot say, and that nothing stands outside the table.
 """
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,6 +119,22 @@ def test_imports_follow_the_table(module: str) -> None:
 )
 def test_table_says_what_the_design_says(importer: str, imported: str, allowed: bool) -> None:
     assert may_import(importer, imported) is allowed
+
+
+def test_the_document_names_every_file_at_the_top() -> None:
+    table = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = {words[0]: words[1] for line in table.splitlines() if len(words := re.findall(r"[^|]+", line)) == 3}
+    common = next(text for name, text in rows.items() if '"common"' in name)
+    wiring = next(name for name in rows if "wiring" in name)
+    files = {path.stem for path in (ROOT / "edge_agent").glob("*.py")} - {"__init__", "__main__"}
+    assert set(re.findall(r"`(\w+)`", wiring)) == files & WIRING
+    assert set(re.findall(r"`(\w+)`", common)) == files - WIRING
+
+
+def test_the_document_names_what_the_centre_takes_of_the_unit() -> None:
+    table = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    row = next(line for line in table.splitlines() if line.startswith("| `csu/`"))
+    assert set(re.findall(r"`(\w+)`", row)) == {name.partition(".")[2] for name in SHARED_WITH_CSU} - {"contract"}
 
 
 def test_every_folder_is_a_room() -> None:
