@@ -33,6 +33,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_agent.byte_inbox import ByteInbox
+from edge_agent.connection_faults import connection_fault
 
 _CONNECT_TIMEOUT_S = 10.0
 _LOOP_TIMEOUT_S = 1.0
@@ -42,6 +43,9 @@ _MAX_INBOX_BYTES = 16 * 1024 * 1024
 _MESSAGE_BYTES = 2048
 """What paho's objects of a message take besides its body, topic and properties."""
 _LOST = "connection lost"
+_CLOSED = "the broker closed the connection without a word"
+_RECEIVE_FAILED = "failed to receive on socket: "
+"""Begins what paho logs, and tells nobody else, when the line broke; other words of another version cost the cause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +247,7 @@ class PahoConnection:
             while self._turn() == MQTTErrorCode.MQTT_ERR_SUCCESS:
                 continue
         except (OSError, ValueError) as error:
-            self._reason = f"{type(error).__name__}: {error}"
+            self._reason = connection_fault(error, *_address_of(self._options.url))
         finally:
             self._post(self._settle_ended, self._reason)
 
@@ -261,15 +265,13 @@ class PahoConnection:
         return self._client.loop_misc()
 
     def _connect(self) -> None:
-        options, parts = self._options, urlsplit(self._options.url)
-        secure = parts.scheme == "mqtts"
-        if secure:
+        options = self._options
+        if urlsplit(options.url).scheme == "mqtts":
             self._client.tls_set_context(_tls_context(options))
         if options.username is not None:
             self._client.username_pw_set(options.username, options.read_password())
         self._client.connect(
-            parts.hostname or "",
-            parts.port or (8883 if secure else 1883),
+            *_address_of(options.url),
             keepalive=options.keepalive_s,
             clean_start=False,
             properties=_connect_properties(options),
@@ -290,6 +292,7 @@ class PahoConnection:
         client.on_socket_open = self._on_socket_open
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
+        client.on_log = self._on_log
         client.on_message = self._on_message
         client.on_publish = self._on_publish
         client.on_subscribe = self._on_subscribe
@@ -320,10 +323,23 @@ class PahoConnection:
             self._post(self._settle_opened, flags.session_present)
 
     def _on_disconnect(
-        self, _client: mqtt.Client, _data: object, _flags: object, reason: ReasonCode, _properties: object
+        self,
+        _client: mqtt.Client,
+        _data: object,
+        flags: mqtt.DisconnectFlags,
+        reason: ReasonCode,
+        _properties: object,
     ) -> None:
-        if self._reason == _LOST:
-            self._reason = str(reason)
+        if self._reason != _LOST:
+            return
+        if flags.is_disconnect_packet_from_server:
+            self._reason = f"the broker ended the connection: {reason}"
+        else:  # paho says "Unspecified error" of every end that it does not understand
+            self._reason = _CLOSED if reason.getName() == "Unspecified error" else str(reason)
+
+    def _on_log(self, _client: mqtt.Client, _data: object, _level: int, text: str) -> None:
+        if self._reason == _LOST and text.startswith(_RECEIVE_FAILED):
+            self._reason = f"{_LOST}: {text.removeprefix(_RECEIVE_FAILED)}"
 
     def _on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         self._inbox.put(message, _size_of(message))
@@ -358,6 +374,11 @@ def _size_of(message: mqtt.MQTTMessage) -> int:
     properties = message.properties
     described_bytes = 0 if properties is None else len(properties.pack())  # type: ignore[no-untyped-call]  # -- paho
     return _MESSAGE_BYTES + len(message.payload) + len(topic_of(message)) + described_bytes
+
+
+def _address_of(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (8883 if parts.scheme == "mqtts" else 1883)
 
 
 def _connect_properties(options: ConnectionOptions) -> Properties:

@@ -6,7 +6,7 @@ import ssl
 import struct
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -191,3 +191,56 @@ async def test_a_connection_is_severed_with_its_tls_state_untouched() -> None:
             connection._sever()
             assert secured._sslobj is not None  # type: ignore[attr-defined]  # -- what the network thread uses
             await until(lambda: broker.ended == 1, what="the connection's end")
+
+
+async def end_of(url: str, ends: list[str]) -> str:
+    """Why a connection ended, or did not come about."""
+    connection = PahoConnection(options(url), ERRORS, lambda: None, ends.append)
+    with suppress(BrokerUnavailableError):
+        await connection.open()
+    await until(lambda: bool(ends), what="the end of the connection")
+    return ends[0]
+
+
+async def test_the_cause_of_a_connection_that_does_not_come_about_is_named() -> None:
+    with socket.socket() as bound:  # nobody listens
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
+        assert f"refused: nothing listens at 127.0.0.1, port {port}" in await end_of(f"mqtt://127.0.0.1:{port}", [])
+    assert "host nowhere.invalid cannot be found" in await end_of("mqtt://nowhere.invalid", [])
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_reset", "cause"),
+    [
+        (CONNACK, False, "the broker closed the connection without a word"),
+        (CONNACK, True, "Connection reset by peer"),
+        (CONNACK + b"\xe0\x01\x8b", False, "the broker ended the connection: Server shutting down"),
+        (b"\x20\x03\x00\x87\x00", False, "refused: Not authorized"),
+    ],
+)
+async def test_the_cause_of_an_end_is_named(answer: bytes, is_reset: bool, cause: str) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(4096)
+        writer.write(answer)
+        await writer.drain()
+        if is_reset:  # SO_LINGER of 0 s: RST instead of FIN
+            linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            await asyncio.to_thread(delivered.wait, 30)
+            writer.transport.abort()
+        else:
+            writer.close()
+
+    delivered = threading.Event()
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    ends: list[str] = []
+    connection = PahoConnection(
+        options(f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}"), ERRORS, lambda: None, ends.append
+    )
+    with suppress(BrokerUnavailableError):
+        await connection.open()
+    delivered.set()
+    await until(lambda: bool(ends), what="the end of the connection")
+    assert cause in ends[0]
+    server.close()
