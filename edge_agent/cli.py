@@ -14,7 +14,7 @@ from edge_agent import __version__
 from edge_agent.capture.table import check_scheme
 from edge_agent.cli_output import run_read_or_not
 from edge_agent.clock import Clock, SystemClock
-from edge_agent.errors import EdgeAgentError, RingUnavailableError, SettingsError
+from edge_agent.errors import EdgeAgentError, RingUnavailableError, SettingsError, UsageError
 from edge_agent.logs import set_up_logging
 from edge_agent.settings import Settings
 from edge_agent.settings_file import check_camera_files, load_settings
@@ -144,7 +144,7 @@ def _main(arguments: Sequence[str] | None) -> int:
             for camera in settings.camera:
                 check_scheme(camera)
             return int(options.function(options, settings, SystemClock()))
-    except SettingsError as error:
+    except (SettingsError, UsageError) as error:
         return _complain(error, EXIT_SETTINGS)
     except RingUnavailableError as error:
         return _complain(error, EXIT_UNAVAILABLE)

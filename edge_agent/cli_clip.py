@@ -29,7 +29,7 @@ from edge_agent.contract.ids import make_uuid7
 from edge_agent.contract.local_time import load_zone, parse_instant
 from edge_agent.contract.ring_protocol import PlanRequest, PlanResult
 from edge_agent.contract.times import format_utc
-from edge_agent.errors import ContractError, RingError, RingRequestError, RingStorageError, SettingsError
+from edge_agent.errors import ContractError, RingError, RingRequestError, RingStorageError, UsageError
 from edge_agent.evidence.keys import load_or_create_unit_key
 from edge_agent.paths import ring_directory
 from edge_agent.recorder import find_camera, ring_context
@@ -47,7 +47,8 @@ def save_local_clip(options: argparse.Namespace, settings: Settings, clock: Cloc
     """Plan, wait for the end of the interval if need be, save, release; prints the files.
 
     Raises:
-        SettingsError: no such camera, a time that cannot be read, or an end that is not after the start.
+        SettingsError: no such camera.
+        UsageError: a time that cannot be read, or an end that is not after the start.
         RingError: the ring rejects the request or does not answer, the target is taken or refused.
         EvidenceError: the unit's key cannot be used.
     """
@@ -135,7 +136,7 @@ def _request(options: argparse.Namespace, settings: Settings, clock: Clock) -> P
     start_us = _instant("--from", options.start, zone, now_us)
     end_us = _instant("--to", options.end, zone, now_us)
     if end_us <= start_us:
-        raise SettingsError(f"--to {options.end} is not after --from {options.start}")
+        raise UsageError(f"--to {options.end} is not after --from {options.start}")
     interval = Interval(start_us=start_us, end_us=end_us)
     return PlanRequest(clip_id=make_uuid7(now_us), interval=interval, requester=requester)
 
@@ -144,8 +145,11 @@ def _instant(option: str, text: str, zone: ZoneInfo, now_us: int) -> int:
     try:
         return parse_instant(text, zone, now_us)
     except ContractError as error:
-        forms = f"now, -90s, -5m, -2h, 2026-03-29T02:10 ({zone.key}) or 2026-03-29T02:10:00+01:00 (RFC 3339)"
-        raise SettingsError(f"{option}: {error}; times are {forms}") from error
+        if text[:1].isdigit():  # nearly a time: the error says what is wrong with it
+            raise UsageError(f"{option}: {error}") from error
+        forms = f"now, -90s, -5m, -2h, 2026-03-29T02:10 (local time, {zone.key}), or RFC 3339 with an offset"
+        example = "2026-03-29T02:10:00+01:00"
+        raise UsageError(f"{option} {text!r:.60} is not a time; write {forms}: {example}") from error
 
 
 def _plan(ring: RingAccess, request: PlanRequest, clock: Clock) -> PlanResult:

@@ -9,6 +9,7 @@ Callers catch by layer: `CaptureError` for anything a camera can do, `RingError`
     │   ├── FormatError              bytes that do not follow a binary format
     │   └── SignatureError           a signature that does not hold
     ├── SettingsError            bad settings: command line exit code 2
+    ├── UsageError               bad arguments: command line exit code 2
     ├── UnitBusyError            another supervisor runs this unit
     ├── CaptureError
     │   ├── SourceUnavailableError   camera absent, refused, or timed out: retried
@@ -62,12 +63,17 @@ __all__ = [
     "TransferRefusedError",
     "UnitBusyError",
     "UplinkError",
+    "UsageError",
     "VerificationError",
 ]
 
 
 class SettingsError(EdgeAgentError):
     """Settings that cannot be used; the message names the key, the value and the remedy."""
+
+
+class UsageError(EdgeAgentError):
+    """Arguments that cannot be used; the message names the option, the value and the remedy."""
 
 
 class UnitBusyError(EdgeAgentError):

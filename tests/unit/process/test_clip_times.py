@@ -46,5 +46,6 @@ def test_wrong_times_are_wrong_usage(
     reason = ["--reference", "R", "--purpose", "P", "-o", str(tmp_path / "out")]
     assert main(["clip", "main", *times, *reason, "--config", str(tmp_path / "unit.toml")]) == 2
     complaint = capsys.readouterr().err
+    assert "unit.toml" not in complaint
     assert all(word in complaint for word in words), complaint
     assert not (tmp_path / "out").exists()
