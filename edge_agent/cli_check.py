@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from edge_agent.buffer.client import call_sync
+from edge_agent.buffer.layout import size_on_disk
 from edge_agent.capture.source import SourceContext
 from edge_agent.capture.table import open_source
 from edge_agent.capture.timeline import MediaTimeline
@@ -24,9 +25,11 @@ from edge_agent.contract.ring_protocol import RecorderState
 from edge_agent.durable import make_directory, remove_file, write_file
 from edge_agent.errors import CaptureError, EdgeAgentError, RingUnavailableError
 from edge_agent.evidence.keys import load_or_create_unit_key
+from edge_agent.health.storage import RingLoad, days_of, hours_that_fit, load_of
 from edge_agent.link import read_trusted_keys
-from edge_agent.paths import ring_socket
+from edge_agent.paths import ring_directory, ring_socket
 from edge_agent.settings import CameraSettings, Settings
+from edge_agent.storage_fault import storage_fault
 
 Verdict = Literal["ok", "warning", "failed"]
 MIN_FREE_BYTES = 1_000_000_000
@@ -54,7 +57,7 @@ def run_check(settings: Settings, clock: Clock, *, as_json: bool) -> int:
 
 def _findings(settings: Settings, clock: Clock) -> Iterator[Finding]:
     yield Finding("settings", "ok", f"unit {settings.unit.id}, {len(settings.camera)} camera(s)")
-    yield _guarded("storage", lambda: _check_storage(settings))
+    yield _guarded("storage", lambda: _check_storage(settings, clock))
     yield _guarded("unit key", lambda: _check_key(settings))
     if settings.trust is not None:
         trust = settings.trust
@@ -74,17 +77,34 @@ def _guarded(what: str, check: Callable[[], tuple[Verdict, str]]) -> Finding:
     return Finding(what, verdict, text)
 
 
-def _check_storage(settings: Settings) -> tuple[Verdict, str]:
+def _check_storage(settings: Settings, clock: Clock) -> tuple[Verdict, str]:
     data_dir = settings.unit.data_dir
-    make_directory(data_dir)
-    probe = data_dir / f"check-{uuid.uuid4().hex}"
-    write_file(probe, b"edge-agent check")
-    remove_file(probe)
+    try:
+        make_directory(data_dir)
+        probe = data_dir / f"check-{uuid.uuid4().hex}"
+        write_file(probe, b"edge-agent check")
+        remove_file(probe)
+    except OSError as error:
+        return "failed", storage_fault(data_dir, error)
     free_bytes = shutil.disk_usage(data_dir).free
-    kbps = sum(camera.bitrate_kbps for camera in settings.camera)
-    days = free_bytes * 8 / 1000 / kbps / 86_400
-    text = f"{data_dir} is writable, {free_bytes / 1e9:.1f} GB free: {days:.1f} days at {kbps} kbit/s"
+    loads = {camera.name: _load_of(data_dir, camera, clock) for camera in settings.camera}
+    hours = hours_that_fit(free_bytes, settings.camera, loads)
+    kbps = sum(load.rate_kbps for load in loads.values())
+    fitting = f"{days_of(hours)} days of footage fit at {kbps:.0f} kbit/s"
+    text = f"{data_dir} is writable, {free_bytes / 1e9:.1f} GB free: {fitting}"
+    if len(hours) > 1:
+        text += f", {min(hours, key=lambda name: hours[name])} has the fewest"
     return ("ok" if free_bytes >= MIN_FREE_BYTES else "warning"), text
+
+
+def _load_of(data_dir: Path, camera: CameraSettings, clock: Clock) -> RingLoad:
+    """As its recorder measures it; as the settings expect it, and the files lie, when none runs."""
+    try:
+        answer = call_sync(ring_socket(data_dir, camera.name), {"op": "state"}, clock, timeout_s=5.0)
+    except RingUnavailableError:
+        return RingLoad(camera.bitrate_kbps, size_on_disk(ring_directory(data_dir, camera.name)))
+    state = RecorderState.from_object(answer)
+    return load_of(state) or RingLoad(camera.bitrate_kbps, state.size_bytes)
 
 
 def _check_key(settings: Settings) -> tuple[Verdict, str]:

@@ -45,7 +45,7 @@ _MESSAGE_BYTES = 2048
 _LOST = "connection lost"
 _CLOSED = "the broker closed the connection without a word"
 _RECEIVE_FAILED = "failed to receive on socket: "
-"""Begins what paho logs, and tells nobody else, when the line broke; other words of another version cost the cause."""
+"""Begins what paho logs, and tells nobody else, when the line broke; other words of its cost the cause."""
 
 
 @dataclass(frozen=True, slots=True)

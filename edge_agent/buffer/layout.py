@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from edge_agent.rotten import is_rotten
@@ -64,3 +65,13 @@ def list_segments(directory: Path) -> set[int]:
             if sequence is not None and segment_file(sequence) == f"{SEGMENTS_FOLDER}/{folder.name}/{name}":
                 found.add(sequence)
     return found
+
+
+def size_on_disk(directory: Path) -> int:
+    """Bytes of the segment files of a ring, for who does not own it; what cannot be looked at does not count."""
+    size_bytes = 0
+    with suppress(OSError):
+        for sequence in list_segments(directory):
+            with suppress(OSError):
+                size_bytes += (directory / segment_file(sequence)).stat().st_size
+    return size_bytes
