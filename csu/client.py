@@ -134,11 +134,11 @@ class Client:
 def _silence(command: CommandRecord, clip: ClipRecord | None, silence_s: float) -> str:
     if clip is not None:
         return (
-            f"clip {clip.clip_id} has arrived, and has no verdict after {silence_s:.0f} s; the service goes on"
+            f"clip {clip.clip_id} has arrived, and has no verdict after {silence_s:g} s; the service goes on"
             f" verifying it, its files lie in {clip.folder}"
         )
     return (
-        f"nothing was heard of {command.unit_id} for {silence_s:.0f} s (command {command.command_id},"
+        f"nothing was heard of {command.unit_id} for {silence_s:g} s (command {command.command_id},"
         f" {command.state}); the service goes on asking, see: csu units"
     )
 

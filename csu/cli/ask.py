@@ -3,6 +3,8 @@
 import argparse
 from typing import Any
 
+from pydantic import Field
+
 from csu.cli.common import (
     FAILED,
     OK,
@@ -18,12 +20,23 @@ from csu.cli.common import (
     table,
     unit_id,
 )
-from edge_agent.contract.times import format_utc, parse_utc
+from csu.errors import ContractError
+from edge_agent.contract.model import ContractModel
+from edge_agent.contract.times import UtcText, format_utc
 
 _QUERY_LIFETIME_S = 3600
 _CANCEL_LIFETIME_S = 24 * 3600
 _CHECK_LIFETIME_S = 30
 _MAX_PAGES = 1000
+
+
+class _Interval(ContractModel):
+    """A `contract.messages.CoverageInterval` for display: a newer unit may know causes that we do not."""
+
+    start_us: UtcText = Field(alias="from")
+    end_us: UtcText = Field(alias="to")
+    held: bool = False
+    cause: str | None = None
 
 
 def add_to(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -100,7 +113,10 @@ def run_coverage(context: Context) -> int:
     }
     for _ in range(_MAX_PAGES):
         page = ask(context, "coverage.query", params, _QUERY_LIFETIME_S)
-        for interval in page.get("intervals", ()):
+        intervals = page.get("intervals", ())
+        if not isinstance(intervals, list | tuple):
+            raise ContractError(f"{arguments.unit} answered with something else than a list of intervals")
+        for interval in intervals:
             print(json_text(interval) if arguments.json else _interval_line(interval))
         if page.get("cursor") is None:
             return OK
@@ -133,7 +149,8 @@ def _value_text(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _interval_line(interval: dict[str, Any]) -> str:
-    start_us, end_us = parse_utc(interval["from"]), parse_utc(interval["to"])
-    state = "held" if interval.get("held") else f"gap ({printable(interval.get('cause') or 'unknown')})"
+def _interval_line(answer: object) -> str:
+    interval = _Interval.from_object(answer)
+    start_us, end_us = interval.start_us, interval.end_us
+    state = "held" if interval.held else f"gap ({printable(interval.cause or 'unknown')})"
     return f"{local_text(start_us)} – {local_text(end_us)}  {(end_us - start_us) / 1e6:9.1f} s  {state}"

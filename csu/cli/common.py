@@ -160,7 +160,9 @@ def check_end(command: CommandRecord) -> None:
     error = command.error
     if command.state == "expired" or (error is None and command.state == "waiting"):
         said = f"; it said last: {error.message}" if error else ""
-        raise ServiceUnreachableError(f"{command.unit_id} did not answer before the command expired{said}")
+        raise ServiceUnreachableError(
+            f"{command.unit_id} did not answer before command {command.command_id} expired{said}"
+        )
     if error is None:
         raise CommandFailedError(command.state, f"{command.cmd} was {command.state}")
     raise CommandFailedError(error.code, f"{command.cmd} {command.state}: {error.message}")

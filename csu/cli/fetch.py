@@ -102,10 +102,10 @@ def telling_that_it_goes_on(context: Context, command: CommandRecord) -> Iterato
 
 @contextmanager
 def _telling_how_to_fetch(context: Context, clip: ClipRecord) -> Iterator[None]:
-    """For who ends after the verdict."""
+    """For who ends after the verdict, or gave a folder that takes no more."""
     try:
         yield
-    except (KeyboardInterrupt, BrokenPipeError):
+    except (KeyboardInterrupt, BrokenPipeError, CsuSettingsError):
         again = _words(context, "fetch", clip.unit_id, clip.clip_id, "-o", "DIR")
         complain(f"clip {clip.clip_id} is {clip.verdict}; what is missing in {context.arguments.out}: {again}")
         raise

@@ -60,3 +60,14 @@ def test_an_id_may_be_typed_in_capitals() -> None:
     assert request_id(AN_ID.upper()) == AN_ID
     with pytest.raises(argparse.ArgumentTypeError):
         request_id("manifest")
+
+
+@pytest.mark.parametrize(
+    "intervals", [5, {"from": 1}, [5], [{}], [{"from": "x", "to": "y", "held": True}], [{"from": 10**400}]]
+)
+def test_coverage_that_is_none_is_an_error_in_words(
+    intervals: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("csu.cli.ask.ask", lambda *_words: {"intervals": intervals})
+    assert main(["coverage", "nomad-07", "main"]) == 1
+    assert "csu: " in capsys.readouterr().err

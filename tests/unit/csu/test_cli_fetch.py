@@ -9,7 +9,7 @@ from csu.cli import fetch
 from csu.cli.common import Context
 from csu.cli.parser import build_parser, main
 from csu.client import Client
-from csu.errors import CsuError, ServiceUnreachableError
+from csu.errors import CsuError, CsuSettingsError, ServiceUnreachableError
 from csu.records import ClipRecord, CommandRecord
 from edge_agent.clock import FakeClock
 from tests.unit.csu.replies import COMMAND_ID, NOW_US, make_record
@@ -72,15 +72,20 @@ def test_the_words_name_the_centre_that_was_named(tmp_path: Path, monkeypatch: p
         fetch.follow(context(tmp_path / "out", "--dir", "/elsewhere"), make_record("waiting"))
 
 
+@pytest.mark.parametrize("error", [BrokenPipeError(), KeyboardInterrupt(), CsuSettingsError("the disk is full")])
 def test_after_the_verdict_the_clip_can_be_fetched_again(
-    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
 ) -> None:
     def unread(_source: Path, _out: Path) -> list[str]:
-        raise BrokenPipeError
+        raise error
 
     following(monkeypatch, (make_record("running"), delivered(folder)))
     monkeypatch.setattr(fetch, "deliver", unread)
-    with pytest.raises(BrokenPipeError):
+    with pytest.raises(type(error)):
         fetch.follow(context(tmp_path / "out"), make_record("waiting"))
     assert f"is verified; what is missing in {tmp_path / 'out'}: {HINT}DIR" in capsys.readouterr().err
 
@@ -101,10 +106,11 @@ def test_a_clip_is_fetched_later(
 
 @pytest.mark.parametrize(("state", "code"), [("rejected", 1), ("cancelled", 1), ("expired", 3)])
 def test_a_request_without_a_clip_says_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, code: int
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, state: str, code: int
 ) -> None:
     following(monkeypatch, (make_record(state), None))
     assert main(["fetch", "nomad-07", COMMAND_ID, "-o", str(tmp_path / "out")], FakeClock()) == code
+    assert COMMAND_ID in capsys.readouterr().err or code == 1
     assert not (tmp_path / "out").exists()
 
 
