@@ -49,6 +49,10 @@ def test_a_clip_arrives_verified(service: CsuService, tmp_path: Path) -> None:
     wait_until(lambda: state_of(service, command.jti) == "done", what="the unit's last reply")
     assert service.client.look(command.jti)[0].next_send_us is None
     assert service.cli("verify", out).returncode == 0
+    evidence = service.client.look(command.jti)[1]
+    assert evidence is not None
+    for path in out.iterdir():
+        assert not path.samefile(Path(evidence.folder) / path.name)
 
 
 def test_a_tampered_clip_is_told_and_refused(service: CsuService, tmp_path: Path) -> None:
@@ -104,6 +108,28 @@ def test_a_silent_unit_times_out_and_stays_asked(service: CsuService, tmp_path: 
     assert {command.jti for command in unit.commands} == {command_id}
     unit.reply(unit.commands[0], "cancelled")
     wait_until(lambda: state_of(service, command_id) == "cancelled", what="the late reply")
+
+
+def test_a_clip_that_nobody_waited_for_is_fetched_later(service: CsuService, tmp_path: Path) -> None:
+    unit = service.unit(lambda _unit, _command: None)
+    out = tmp_path / "out"
+    outcome = service.cli(*clip_words(out, "--timeout", "3"))
+    assert outcome.returncode == 3
+    command_id = unit.commands[0].jti
+    assert f"csu fetch {UNIT_ID} {command_id} -o {out}" in outcome.stderr
+    assert f"csu cancel {UNIT_ID} {command_id}" in outcome.stderr
+    assert service.cli("fetch", UNIT_ID, command_id, "-o", out, "--timeout", "1").returncode == 3
+    service.kill()
+    service.start()
+    wait_until(lambda: any(one.is_online for one in service.client.units()), what="the unit again", timeout_s=60)
+    deliver(unit, unit.commands[0])
+    fetched = service.cli("fetch", UNIT_ID, command_id, "-o", out)
+    assert fetched.returncode == 0, fetched.stdout + fetched.stderr
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == {
+        path.name: path.read_bytes() for path in (unit.directory / command_id).iterdir()
+    }
+    unknown = service.cli("fetch", UNIT_ID, "0197a1b2-0000-7000-8000-000000000001", "-o", tmp_path / "other")
+    assert unknown.returncode == 2
 
 
 def test_a_rejection_that_a_retry_can_mend_is_asked_again(service: CsuService, tmp_path: Path) -> None:
