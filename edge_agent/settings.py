@@ -132,7 +132,7 @@ class MqttSettings(_Table):
 
 
 class UploadSettings(_Table):
-    """`[upload]`: the ingest of the centre."""
+    """`[upload]`: the ingest of the centre; goes with `[mqtt]` and `[trust]`, alone it is refused."""
 
     url: str
     """`https://host[:port]/path/`, or `http://…` on a bench."""
@@ -159,7 +159,7 @@ class UploadSettings(_Table):
 
 
 class TrustSettings(_Table):
-    """`[trust]`: whom the unit obeys."""
+    """`[trust]`: whom the unit obeys; goes with `[mqtt]` and `[upload]`, alone it is refused."""
 
     command_keys_file: Path
     """JWK set (RFC 7517 §5) of the keys that sign commands and receipts."""
