@@ -119,8 +119,12 @@ class Client:
             connection.close()
 
     def _connect(self, timeout_s: float) -> http.client.HTTPConnection:
-        parts = urlsplit(self.info().api_url)
-        return http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
+        url = self.info().api_url
+        try:
+            parts = urlsplit(url)
+            return http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
+        except ValueError as error:
+            raise ServiceUnreachableError(f"{self._directory} names {url!r:.200} as its service: {error}") from error
 
     def _send(
         self, connection: http.client.HTTPConnection, method: str, path: str, body: dict[str, Any] | None

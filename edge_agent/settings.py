@@ -17,6 +17,15 @@ from edge_agent.contract.names import DEFAULT_PREFIX, CameraName, UnitId
 SyncPolicy = Literal["fragment", "10s"]
 
 
+def _is_url(text: str, *schemes: str) -> bool:
+    """Whether it has one of the schemes, a host and a possible port."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # whose words may repeat a password
+        return False
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -95,9 +104,14 @@ class CameraSettings(_Table):
     @property
     def video_file(self) -> Path | None:
         """The path in `file:relative`, `file:/absolute` or `file:///absolute`; None when the source names no file."""
-        scheme, _, rest = self.source.partition(":")
-        path = unquote(urlsplit(self.source).path) if rest.startswith("//") else rest
-        return Path(path) if path and scheme.lower() == "file" else None
+        # Taken apart by hand: urlsplit refuses what a camera's password may have in it, and cuts a path at `?` and `#`.
+        scheme, _, path = self.source.partition(":")
+        if scheme.lower() != "file":
+            return None
+        if path.startswith("//"):
+            _, slash, rest = path.removeprefix("//").partition("/")
+            path = unquote(slash + rest)
+        return Path(path) if path else None
 
 
 class MqttSettings(_Table):
@@ -125,8 +139,7 @@ class MqttSettings(_Table):
     @field_validator("url")
     @classmethod
     def _check_url(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname:
+        if not _is_url(url, "mqtt", "mqtts"):
             raise ValueError("expected mqtts://host[:port], or mqtt:// on a bench")
         return url
 
@@ -152,8 +165,7 @@ class UploadSettings(_Table):
     @field_validator("url")
     @classmethod
     def _check_url(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if not _is_url(url, "http", "https"):
             raise ValueError("expected https://host[:port]/path/, or http:// on a bench")
         return url
 

@@ -78,11 +78,20 @@ def _settings_of(arguments: argparse.Namespace) -> ServeSettings:
     )
 
 
+def _is_broker(url: str) -> bool:
+    """Whether it has a scheme of MQTT, a host, a possible port, and no credentials."""
+    try:
+        parts = urlsplit(url)
+        is_place = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # whose words may repeat a password
+        return False
+    return parts.scheme in {"mqtt", "mqtts"} and is_place and not (parts.username or parts.password)
+
+
 def _foreign_broker(arguments: argparse.Namespace) -> ForeignBroker | None:
     if arguments.broker is None:
         return None
-    parts = urlsplit(arguments.broker)
-    if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname or parts.username or parts.password:
+    if not _is_broker(arguments.broker):
         raise CsuSettingsError("--broker: expected mqtts://host[:port]; credentials go into --broker-user and -file")
     password = None
     if arguments.broker_password_file is not None:

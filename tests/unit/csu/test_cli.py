@@ -203,6 +203,8 @@ def test_bad_usage_is_code_2(words: list[str]) -> None:
         (["--prefix", "a b"], "--prefix"),
         (["--broker", "http://x"], "--broker"),
         (["--broker", "mqtt://user:secret@x"], "--broker"),
+        (["--broker", "mqtt://[x"], "--broker"),
+        (["--broker", "mqtt://x:99999"], "--broker"),
         (["--broker", "mqtt://x", "--broker-password-file", "/nonexistent"], "--broker-password-file"),
     ],
 )

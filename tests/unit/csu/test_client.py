@@ -1,5 +1,6 @@
 """What a client of the service waits for."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,4 +64,13 @@ def test_a_damaged_announcement_is_told(tmp_path: Path, pid: str) -> None:
     )
     (tmp_path / "serve.json").write_text(f'{{"pid":{pid},"started_at":0,{addresses}}}')
     with pytest.raises(ServiceUnreachableError, match=r"serve.json cannot be read: .*pid"):
+        Client(tmp_path, FakeClock()).units()
+
+
+@pytest.mark.parametrize("url", ["http://[127.0.0.1", "http://127.0.0.1:99999"])
+def test_an_announced_address_that_is_none_is_told(tmp_path: Path, url: str) -> None:
+    places = f'"api_url":"{url}","mqtt_url":"","ingest_url":"","topic_prefix":"csu/v1","own_broker":true'
+    started = '"schema":"csu-serve/1","started_at":"2026-03-29T00:00:00.000000Z"'
+    (tmp_path / "serve.json").write_text(f'{{"pid":{os.getpid()},{started},{places}}}')
+    with pytest.raises(ServiceUnreachableError, match="as its service"):
         Client(tmp_path, FakeClock()).units()

@@ -75,6 +75,9 @@ def test_origins_from_a_variable_are_a_list(tmp_path: Path) -> None:
         (LEAST + '[upload]\nurl = "http://x/"\n', ["[upload] without [mqtt] and [trust]", "take [upload] out"]),
         (LEAST + '[trust]\ncommand_keys_file = "k"\n', ["[trust] without [mqtt] and [upload]"]),
         (LEAST + '[mqtt]\nurl = "http://x"\n', ["mqtt.url", "mqtts://host"]),
+        (LEAST + '[mqtt]\nurl = "mqtt://[x"\n', ["mqtt.url", "mqtts://host"]),
+        (LEAST + '[mqtt]\nurl = "mqtt://x:99999"\n', ["mqtt.url", "mqtts://host"]),
+        (LEAST + '[upload]\nurl = "https://x:port/"\n', ["upload.url", "https://host"]),
         (LEAST.replace('id = "nomad-07"', 'id = "nomad-07"\ntimezone = "Mars/Base"'), ["Mars/Base", "Europe/Paris"]),
     ],
 )
@@ -94,7 +97,13 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, words: list[str]) -> 
         ("FILE:street.mp4", "{folder}/street.mp4"),
         ("file:/srv/street.mp4", "/srv/street.mp4"),
         ("file:///srv/a%20street.mp4", "/srv/a street.mp4"),
+        ("file://localhost/srv/[1] a?.mp4", "/srv/[1] a?.mp4"),
+        ("file://street.mp4", None),
+        ("file://[street.mp4", None),
         ("rtsp://192.0.2.7/street.mp4", None),
+        ("rtsp://admin:sec[ret@192.0.2.7/1", None),
+        ("rtsp://admin:]@192.0.2.7/1", None),
+        ("rtsps://admin:sec\u2100ret@192.0.2.7/1", None),
         ("file:", None),
     ],
 )
@@ -147,6 +156,14 @@ def test_credentials_of_a_source_are_not_shown(tmp_path: Path, password: str) ->
     with pytest.raises(SettingsError) as caught:
         load_settings(write(tmp_path, text), {})
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("table", ["mqtt", "upload"])
+def test_a_password_in_a_url_that_cannot_be_taken_apart_is_not_shown(tmp_path: Path, table: str) -> None:
+    text = LEAST + f'[{table}]\nurl = "https://me:sec\u2100ret@192.0.2.7/"\n'
+    with pytest.raises(SettingsError, match=rf"{table}\.url") as caught:
+        load_settings(write(tmp_path, text), {})
+    assert "\u2100" not in str(caught.value)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
