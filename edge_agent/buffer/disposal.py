@@ -53,7 +53,7 @@ class Disposal:
                 self._index.decide_deletion(numbers)
             except RingStorageError as error:
                 logger.warning("removing files before their index rows: %s", error)
-            self._owed.update(dict.fromkeys(numbers))
+            self._owed = dict.fromkeys(numbers) | self._owed  # before what the storage refused already
             self._remove_owed()
 
     def resume(self) -> int:
@@ -77,18 +77,31 @@ class Disposal:
 
     def _remove_owed(self) -> None:
         gone = self._unlink_owed()
-        folders = {(self._directory / segment_file(sequence)).parent for sequence in gone}
         try:
-            for folder in folders:
-                _sync_or_remove(folder)
+            gone -= self._unsynced(gone)
             self._index.deletions_done(gone)
-        except (OSError, RingStorageError) as error:
+        except RingStorageError as error:
             self._tell(f"removals are not recorded as done: {error}")
             return
         for sequence in gone:
             del self._owed[sequence]
         if not self._owed:
             self._tell("")
+
+    def _unsynced(self, gone: set[int]) -> set[int]:
+        """Make removals durable; those in folders that the storage does not sync stay owed."""
+        folders = {self._folder(sequence) for sequence in gone}
+        refusing: set[Path] = set()
+        for folder in folders:
+            try:
+                _sync_or_remove(folder)
+            except OSError as error:
+                refusing.add(folder)
+                self._tell(f"removals in {folder} are not durable: {error}")
+        return {sequence for sequence in gone if self._folder(sequence) in refusing}
+
+    def _folder(self, sequence: int) -> Path:
+        return (self._directory / segment_file(sequence)).parent
 
     def _unlink_owed(self) -> set[int]:
         """Unlink files until the storage refused a few, which are then the last to be tried again."""

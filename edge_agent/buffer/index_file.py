@@ -17,6 +17,17 @@ INDEX_FILES = (INDEX_FILE, f"another-{INDEX_FILE}")
 _DAMAGE_MARK = "index.damaged"
 
 
+def index_files_of(directory: Path) -> tuple[str, ...]:
+    """In which order they are used: once there is another, the first is not the newest any more."""
+    try:
+        (directory / INDEX_FILES[-1]).lstat()
+    except FileNotFoundError:
+        return INDEX_FILES
+    except OSError as error:
+        logger.warning("%s", error)
+    return INDEX_FILES[::-1]
+
+
 def mark_index_damaged(directory: Path) -> None:
     """The next start replaces the index.
 
@@ -37,7 +48,7 @@ def obey_mark(directory: Path) -> None:
     try:
         if not mark.exists():
             return
-        for file in INDEX_FILES:
+        for file in INDEX_FILES[::-1]:
             move_index_aside(directory, file)
         mark.unlink()
     except OSError as error:

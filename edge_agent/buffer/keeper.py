@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from edge_agent.buffer.catalogue import Catalogue
 from edge_agent.buffer.clock_model import PLAUSIBLE_FROM_US
 from edge_agent.buffer.disposal import Disposal
+from edge_agent.buffer.file_indexer import FileIndexer
 from edge_agent.buffer.freed_space import FreedSpace
 from edge_agent.buffer.holdings import Holdings, VictimPicker
 from edge_agent.buffer.index import Index, lacks_space
 from edge_agent.buffer.index_file import mark_index_damaged
 from edge_agent.buffer.layout import DAMAGED_FOLDER, segment_file
 from edge_agent.buffer.pins import Pins
-from edge_agent.buffer.recovery import FileIndexer
 from edge_agent.buffer.retention import Limits, Victim, below_floor, expired, for_a_write, over_limits
 from edge_agent.buffer.sampler import SAMPLE_INTERVAL_S, Sampler
 from edge_agent.clock import Clock

@@ -4,6 +4,7 @@ import logging
 import os
 import re
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from edge_agent.rotten import is_rotten
@@ -41,15 +42,34 @@ def sequence_of(name: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def list_segments(directory: Path) -> set[int]:
-    """Sequence numbers of the segment files of a ring; files that lie elsewhere than they should are not among them.
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The segment files of a ring; files that lie elsewhere than they should are not among them."""
 
-    A folder that the storage cannot read any more costs its own footage and is passed over.
+    segments: set[int]
+    """Their sequence numbers."""
+    unread_folders: frozenset[int]
+    """Folders that the storage could not read, by number: what lies in them is not known, and may come back."""
+
+    def may_hold(self, sequence: int) -> bool:
+        """Whether the segment's file is there, or nobody can say."""
+        return sequence in self.segments or sequence // _FILES_A_FOLDER in self.unread_folders
+
+    @property
+    def highest(self) -> int:
+        """The highest number that may be taken."""
+        unread = (folder * _FILES_A_FOLDER + _FILES_A_FOLDER - 1 for folder in self.unread_folders)
+        return max([0, *self.segments, *unread])
+
+
+def list_segments(directory: Path) -> Listing:
+    """Look through the folders of segments; one that the storage cannot read costs its own footage and no other.
 
     Raises:
-        OSError: the folders cannot be read.
+        OSError: the folders cannot be listed.
     """
     found: set[int] = set()
+    unread: set[int] = set()
     for folder in (directory / SEGMENTS_FOLDER).iterdir():
         try:
             names = os.listdir(folder)  # noqa: PTH208 -- a month of segments as Path objects takes 20 MB
@@ -59,19 +79,21 @@ def list_segments(directory: Path) -> set[int]:
             if not is_rotten(error):
                 raise
             logger.warning("%s and what lies in it is passed over: %s", folder, error)
+            if re.fullmatch(r"[0-9]{6,15}", folder.name):
+                unread.add(int(folder.name))
             continue
         for name in names:
             sequence = sequence_of(name)
             if sequence is not None and segment_file(sequence) == f"{SEGMENTS_FOLDER}/{folder.name}/{name}":
                 found.add(sequence)
-    return found
+    return Listing(found, frozenset(unread))
 
 
 def size_on_disk(directory: Path) -> int:
     """Bytes of the segment files of a ring, for who does not own it; what cannot be looked at does not count."""
     size_bytes = 0
     with suppress(OSError):
-        for sequence in list_segments(directory):
+        for sequence in list_segments(directory).segments:
             with suppress(OSError):
                 size_bytes += (directory / segment_file(sequence)).stat().st_size
     return size_bytes

@@ -9,10 +9,10 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
+from edge_agent.buffer.file_indexer import is_sound, put_aside
 from edge_agent.buffer.holdings import Holdings
 from edge_agent.buffer.index import Index
 from edge_agent.buffer.layout import segment_file
-from edge_agent.buffer.recovery import is_sound, put_aside
 from edge_agent.buffer.segment import SegmentInfo
 from edge_agent.buffer.segment_scan import scan_segment
 from edge_agent.errors import RingStorageError

@@ -13,6 +13,7 @@ from edge_agent.contract.clip import ClipPlan
 from edge_agent.contract.codes import ErrorCode
 from edge_agent.contract.ring_protocol import PlanResult
 from edge_agent.errors import ContractError, FormatError, RingRequestError, RingStorageError
+from edge_agent.rotten import is_rotten
 
 logger = logging.getLogger(__name__)
 
@@ -34,12 +35,10 @@ class PlanShelf:
         Raises:
             RingStorageError: the storage refused.
         """
-        try:
-            sweep_unfinished(self._directory)
-            clip_ids = list_plans(self._directory)
-        except OSError as error:
-            raise RingStorageError(f"cannot read {self._directory}: {error.strerror}") from error
         mirrored = self._index.plans()
+        clip_ids = self._listed()
+        if clip_ids is None:
+            clip_ids = sorted(mirrored)
         for clip_id in mirrored.keys() - set(clip_ids):
             self._index.drop_plan(clip_id)
         highest = 0
@@ -50,6 +49,17 @@ class PlanShelf:
                     self._holdings.pins.put(clip_id, pin)
                 highest = max(highest, *pin.sequences, 0)
         return highest
+
+    def _listed(self) -> list[str] | None:
+        """Clips with a plan; None when the storage cannot read the folder: the index's copies then hold."""
+        try:
+            sweep_unfinished(self._directory)
+            return list_plans(self._directory)
+        except OSError as error:
+            if not is_rotten(error):
+                raise RingStorageError(f"cannot read {self._directory}: {error.strerror}") from error
+            logger.warning("plans pin what the index says: %s", error)
+            return None
 
     def _pin_of(self, clip_id: str, mirrored: tuple[bytes, list[int]] | None) -> Pin | None:
         if mirrored is not None:

@@ -1,7 +1,8 @@
 """Opening a ring: whatever state a power cut or a person left, the files are believed and nothing good is lost.
 
 0. A disk without room for the index gives up its oldest footage; its newest only when the index cannot be opened.
-1. The index is opened; a damaged or unreadable one is moved aside (`damaged/`) and an empty one made.
+1. The folders are listed; what lies in one that cannot be read is not known, and not forgotten. The index is opened; a
+   damaged or unreadable one is moved aside (`damaged/`) and an empty one made; beside one that cannot be moved, another.
 2. Removals that were owed are done.
 3. Rows whose file is gone are dropped; the last few files are checked against their rows by length.
 4. Files that the index does not know, newest first up to `AT_ONCE`, are scanned, digests and all, and indexed. The
@@ -14,33 +15,29 @@ A month's ring with its index costs the listing of its folders and one pass over
 """
 
 import logging
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from edge_agent.buffer.catalogue import Stretch
 from edge_agent.buffer.clip.store import list_plans, plan_path, read_plan
-from edge_agent.buffer.clock_model import Anchor
 from edge_agent.buffer.disposal import Disposal
+from edge_agent.buffer.file_indexer import FileIndexer, Recovered
 from edge_agent.buffer.holdings import Holdings
 from edge_agent.buffer.index import Index
-from edge_agent.buffer.index_file import INDEX_FILES, is_unreadable, move_index_aside, obey_mark
+from edge_agent.buffer.index_file import index_files_of, is_unreadable, move_index_aside, obey_mark
 from edge_agent.buffer.layout import (
     DAMAGED_FOLDER,
     PLANS_FOLDER,
+    Listing,
     list_segments,
     segment_file,
     sequence_of,
 )
 from edge_agent.buffer.retention import SPARED_SEGMENTS
-from edge_agent.buffer.sampler import tells_something
-from edge_agent.buffer.segment import SegmentInfo
-from edge_agent.buffer.segment_scan import ScanResult, cut_tail, scan_segment
 from edge_agent.durable import fsync_directory
 from edge_agent.errors import FormatError, IndexDamagedError, RingStorageError
-from edge_agent.passing import is_passing
 from edge_agent.rotten import is_rotten
 
 logger = logging.getLogger(__name__)
@@ -53,27 +50,6 @@ AT_ONCE = 5
 _CHECKED_ROWS = 3
 _ROOM_BYTES = 4_000_000  # what the index needs to open: its log and its shared memory
 _MAX_GIVEN_UP = 64
-
-
-@dataclass(slots=True)
-class Recovered:
-    """What was found; counts for the log and the tests.
-
-    Attributes:
-        unknown: files still to be indexed, oldest first.
-        next_sequence: the first number that was never used.
-        rows_dropped: rows whose file was gone.
-        files_indexed: files that the index did not know.
-        files_cut: torn tails.
-        files_damaged: files moved to `damaged/`.
-    """
-
-    unknown: list[int] = field(default_factory=list)
-    next_sequence: int = 1
-    rows_dropped: int = 0
-    files_indexed: int = 0
-    files_cut: int = 0
-    files_damaged: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +99,7 @@ def make_room(directory: Path, free_bytes: Callable[[Path], int], spared: int = 
         free = free_bytes(directory)
         if free >= _ROOM_BYTES:
             return 0
-        held = sorted(list_segments(directory))
+        held = sorted(list_segments(directory).segments)
         pinned = _named_by_plans(directory / PLANS_FOLDER)
         older = [sequence for sequence in held[: max(len(held) - spared, 0)] if sequence not in pinned]
         for sequence in older[:_MAX_GIVEN_UP]:
@@ -165,39 +141,42 @@ def open_ring(directory: Path) -> OpenedRing:
     """
     try:
         obey_mark(directory)
-        for file in INDEX_FILES[:-1]:
-            try:
-                return _recover_anyhow(directory, file)
-            except (RingStorageError, OSError) as error:
-                if not is_unreadable(error):
-                    raise
-                logger.warning("%s and what belongs to it stays, another index is made: %s", directory / file, error)
-        return _recover_anyhow(directory, INDEX_FILES[-1])
+        listing = list_segments(directory)
+        newest, other = index_files_of(directory)
+        try:
+            return _recover_anyhow(directory, newest, listing)
+        except (RingStorageError, OSError) as error:
+            if not is_unreadable(error):
+                raise
+            logger.warning("%s and what belongs to it stays, the other is used: %s", directory / newest, error)
+        return _recover_anyhow(directory, other, listing)
     except OSError as error:
         raise RingStorageError(f"cannot recover {directory}: {error}") from error
 
 
-def _recover_anyhow(directory: Path, file: str) -> OpenedRing:
+def _recover_anyhow(directory: Path, file: str, listing: Listing) -> OpenedRing:
     """Recover with the index in this file; with an empty one when that cannot be used."""
     try:
-        return _recover(directory, file)
+        return _recover(directory, file, listing)
     except RingStorageError as error:
         if not (isinstance(error, IndexDamagedError) or is_unreadable(error)):
             raise
         logger.warning("the index is rebuilt from the files: %s", error)
     move_index_aside(directory, file)
-    return _recover(directory, file)
+    return _recover(directory, file, listing)
 
 
-def _recover(directory: Path, file: str) -> OpenedRing:
+def _recover(directory: Path, file: str, listing: Listing) -> OpenedRing:
     index = Index(directory / file)
     try:
         holdings, disposal = Holdings(directory, index), Disposal(directory, index)
+        check_readable(index)
+        owed = set(index.deletions_owed())
         disposal.resume()
-        files = list_segments(directory) - disposal.owed()
+        files = listing.segments - owed
         is_new = index.next_sequence() == 1
-        found = Recovered(next_sequence=_next_sequence(directory, index, files))
-        found.rows_dropped = load_rows(directory, index, holdings, files)
+        found = Recovered(next_sequence=_next_sequence(directory, index, listing.highest))
+        found.rows_dropped = load_rows(directory, index, holdings, listing, owed)
         unknown = sorted(number for number in files if not holdings.holds(number))
         is_lost = is_new or len(unknown) > AT_ONCE
         indexer = FileIndexer(directory, index, holdings, found, newest=max(files, default=0), is_lost=is_lost)
@@ -218,8 +197,26 @@ def _recover(directory: Path, file: str) -> OpenedRing:
     return OpenedRing(index, holdings, disposal, found)
 
 
-def load_rows(directory: Path, index: Index, holdings: Holdings, files: set[int]) -> int:
+def check_readable(index: Index) -> None:
+    """Read what is read at start, so that whatever is wrong with it is found while the index can still be replaced.
+
+    Raises:
+        RingStorageError: it cannot be read; IndexDamagedError when it is no sound database.
+    """
+    index.boots()
+    index.anchors()
+    index.plans()
+
+
+def load_rows(directory: Path, index: Index, holdings: Holdings, listing: Listing, owed: set[int]) -> int:
     """Load the rows whose files are there; drop the others, and the last ones where the file is too short.
+
+    Args:
+        directory: the camera's ring.
+        index: where the rows are.
+        holdings: where they go.
+        listing: the files.
+        owed: segments whose removal was decided.
 
     Raises:
         RingStorageError: the index cannot be read or written.
@@ -228,7 +225,7 @@ def load_rows(directory: Path, index: Index, holdings: Holdings, files: set[int]
 
     def rows() -> Iterator[tuple[Stretch, int]]:
         for row, size_bytes in index.stretches():
-            if row.sequence in files:
+            if listing.may_hold(row.sequence) and row.sequence not in owed:
                 yield row, size_bytes
             else:
                 gone.add(row.sequence)
@@ -250,22 +247,15 @@ def load_rows(directory: Path, index: Index, holdings: Holdings, files: set[int]
 def _is_shorter(path: Path, size_bytes: int) -> bool:
     try:
         return path.stat().st_size < size_bytes
-    except OSError:
+    except FileNotFoundError:
         return True
-
-
-def _is_there(path: Path) -> bool:
-    """Whether a file is there and its storage can say so: what is rotten counts as missing."""
-    try:
-        path.stat()
     except OSError:
-        return False
-    return True
+        return False  # a rotten file is looked at when a clip wants it, and may come back
 
 
-def _next_sequence(directory: Path, index: Index, files: Iterable[int]) -> int:
+def _next_sequence(directory: Path, index: Index, highest_file: int) -> int:
     damaged = (sequence_of(name.partition("-")[0]) for name in _names_in(directory / DAMAGED_FOLDER))
-    highest = max([0, *files, *(number for number in damaged if number is not None)])
+    highest = max([highest_file, *(number for number in damaged if number is not None)])
     known = index.next_sequence()
     if highest + 1 > known:
         index.raise_next_sequence(highest + 1)
@@ -279,121 +269,3 @@ def _names_in(folder: Path) -> list[str]:
         if not is_rotten(error):
             raise
         return []
-
-
-class FileIndexer:
-    """Indexes files that the index does not know.
-
-    Args:
-        newest: the highest sequence among the files: only that file may have a torn tail.
-        is_lost: with the index, what it knew of removals was lost: any number that is missing may have been footage.
-        mends: False leaves every file as it lies, torn tails and files that are no segments too.
-    """
-
-    def __init__(
-        self,
-        directory: Path,
-        index: Index,
-        holdings: Holdings,
-        found: Recovered,
-        newest: int,
-        *,
-        is_lost: bool,
-        mends: bool = True,
-    ) -> None:
-        self._directory = directory
-        self._index = index
-        self._holdings = holdings
-        self._found = found
-        self._newest = newest
-        self._is_lost = is_lost
-        self._mends = mends
-        self._last_anchors: dict[str, Anchor] = {}
-
-    def take(self, sequences: Sequence[int], *, verify: bool = True) -> None:
-        """Scan and index files.
-
-        A file that the storage cannot read is left as it is, and out. Safe to repeat when it raised.
-
-        Raises:
-            RingStorageError: the index cannot be written, or the system lacks what reading takes.
-        """
-        infos = [info for sequence in sequences if (info := self._scan(sequence, verify=verify)) is not None]
-        if not infos:
-            return
-        self._index.add_segments(infos)
-        anchors, last_anchors = self._new_anchors(infos)
-        self._index.add_anchors(anchors)
-        self._last_anchors = last_anchors
-        # Before anybody can find them: footage of a boot that no clock knows cannot be dated.
-        self._holdings.set_clock(self._index.boots(), self._index.anchors())
-        for info in infos:
-            self._holdings.add(info, indexed=True)
-        if self._is_lost:
-            self._doubt_behind_holes(infos)
-        self._found.files_indexed += len(infos)
-
-    def _doubt_behind_holes(self, infos: Iterable[SegmentInfo]) -> None:
-        numbers = (info.sequence for info in infos)
-        doubted = [number for number in numbers if not _is_there(self._directory / segment_file(number - 1))]
-        self._index.doubt(doubted)
-        self._holdings.doubt(doubted)
-
-    def _scan(self, sequence: int, *, verify: bool) -> SegmentInfo | None:
-        path = self._directory / segment_file(sequence)
-        try:
-            result = scan_segment(path, self._directory, verify=verify)
-            sound = is_sound(sequence, path, result)
-            if not self._mends:
-                return result.info if sound else None
-            if not sound:
-                self._found.files_damaged += put_aside(self._directory, path, result)
-                return None
-            if sequence == self._newest and result.good_bytes < path.stat().st_size:
-                cut_tail(path, result.good_bytes)
-                self._found.files_cut += 1
-        except (RingStorageError, OSError) as error:
-            if is_passing(error):
-                raise RingStorageError(f"cannot read {path} now: {error}") from error
-            logger.warning("%s is left as it is: %s", path, error)
-            return None
-        return result.info
-
-    def _new_anchors(self, infos: Iterable[SegmentInfo]) -> tuple[list[Anchor], dict[str, Anchor]]:
-        """The clock as the segments' headers believed it, thinned to what tells something new; each boot's last."""
-        kept, last = [], dict(self._last_anchors)
-        for header in (info.header for info in infos):
-            anchor = Anchor(
-                header.boot_id, header.monotonic_us, header.wall_us, header.clock_source, header.clock_bound_us
-            )
-            if tells_something(anchor, last.get(anchor.boot_id)):
-                last[anchor.boot_id] = anchor
-                kept.append(anchor)
-        return kept, last
-
-
-def put_aside(directory: Path, path: Path, result: ScanResult) -> bool:
-    """Move a file that is no sound segment to `damaged/`; one that holds nothing is removed, and False returned.
-
-    Raises:
-        OSError: the storage refused.
-    """
-    header_bytes = result.info.header_bytes if result.info is not None else 0
-    is_kept = path.stat().st_size > header_bytes
-    if is_kept:
-        target = directory / DAMAGED_FOLDER / path.name
-        path.replace(target)
-        os.utime(target)
-        fsync_directory(target.parent)
-    else:
-        path.unlink()
-    fsync_directory(path.parent)
-    return is_kept
-
-
-def is_sound(sequence: int, path: Path, result: ScanResult) -> bool:
-    """Whether a scan found a segment of this number with something in it."""
-    if result.problem is not None:
-        logger.warning("%s: %s", path, result.problem)
-    info = result.info
-    return info is not None and bool(info.fragments) and info.header.sequence == sequence

@@ -15,21 +15,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edge_agent.buffer.disposal import Disposal
+from edge_agent.buffer.file_indexer import FileIndexer, Recovered
 from edge_agent.buffer.holdings import Holdings
 from edge_agent.buffer.index import Index
+from edge_agent.buffer.index_file import index_files_of
 from edge_agent.buffer.intake import Intake
 from edge_agent.buffer.keeper import Keeper
-from edge_agent.buffer.layout import INDEX_FILE, PLANS_FOLDER, list_segments
+from edge_agent.buffer.layout import PLANS_FOLDER, list_segments
 from edge_agent.buffer.live_state import LiveState, RingContext
 from edge_agent.buffer.planning import Planner
-from edge_agent.buffer.recovery import AT_ONCE, FileIndexer, Recovered, load_rows
+from edge_agent.buffer.recovery import AT_ONCE, check_readable, load_rows
 from edge_agent.buffer.retention import limits_of
 from edge_agent.buffer.sampler import Sampler
 from edge_agent.buffer.write_figures import WriteFigures
 from edge_agent.clock import Clock
 from edge_agent.clock_source import ClockProbe, SystemClockProbe
 from edge_agent.durable import make_directory
-from edge_agent.errors import IndexDamagedError, RingStorageError
+from edge_agent.errors import RingStorageError
 from edge_agent.paths import ring_directory
 from edge_agent.settings import CameraSettings
 
@@ -82,13 +84,20 @@ def open_read_only(
 def _index_of(directory: Path, shadow: Path) -> Index:
     """A copy of the index; an empty one when it cannot be read."""
     try:
+        file, _ = index_files_of(directory)
         for suffix in ("", "-wal"):
-            if (source := directory / f"{INDEX_FILE}{suffix}").exists():
+            if (source := directory / f"{file}{suffix}").exists():
                 shutil.copyfile(source, shadow / source.name)
-        return Index(shadow / INDEX_FILE)
-    except (OSError, IndexDamagedError) as error:
+        index = Index(shadow / file)
+        try:
+            check_readable(index)
+        except BaseException:
+            index.close()
+            raise
+    except (OSError, RingStorageError) as error:
         logger.warning("the index cannot be used, every file is read instead: %s", error)
-    return Index(shadow / f"another-{INDEX_FILE}")
+        return Index(shadow / "empty.db")
+    return index
 
 
 def _planner(
@@ -114,9 +123,9 @@ def _planner(
 
 def _load(directory: Path, index: Index, holdings: Holdings, keeper: Keeper) -> None:
     """Know every segment, as `recovery` does, and leave every file as it lies."""
-    files = list_segments(directory) - set(index.deletions_owed())
-    load_rows(directory, index, holdings, files)
-    unknown = sorted(number for number in files if not holdings.holds(number))
+    listing, owed = list_segments(directory), set(index.deletions_owed())
+    load_rows(directory, index, holdings, listing, owed)
+    unknown = sorted(number for number in listing.segments - owed if not holdings.holds(number))
     indexer = FileIndexer(
         directory, index, holdings, Recovered(), newest=-1, is_lost=len(unknown) > AT_ONCE, mends=False
     )

@@ -19,6 +19,7 @@ from typing import Self
 
 from edge_agent.buffer.assembler import SegmentOpening
 from edge_agent.buffer.coverage import DAY_US, clipped, days, newest, page
+from edge_agent.buffer.file_indexer import FileIndexer, Recovered
 from edge_agent.buffer.holdings import Holdings
 from edge_agent.buffer.hooks import RingHooks
 from edge_agent.buffer.index import Index
@@ -27,7 +28,7 @@ from edge_agent.buffer.keeper import Keeper
 from edge_agent.buffer.layout import PLANS_FOLDER, first_of_next_folder, segment_file
 from edge_agent.buffer.live_state import LiveState, RingContext
 from edge_agent.buffer.planning import Planner
-from edge_agent.buffer.recovery import FileIndexer, Recovered, open_ring, with_room
+from edge_agent.buffer.recovery import open_ring, with_room
 from edge_agent.buffer.retention import limits_of
 from edge_agent.buffer.ring_lock import RingLock, take_ring
 from edge_agent.buffer.sampler import Sampler
@@ -176,14 +177,7 @@ class Ring:
 
     def _load_plans(self, next_sequence: int) -> None:
         """A number that a plan names is not given out again, even when index and files are lost."""
-        try:
-            named = self._planner.load()
-        except RingStorageError as error:
-            if not is_rotten(error):
-                raise
-            logger.warning("no plan pins anything: %s", error)
-            named = 0
-        self._sequences = itertools.count(max(next_sequence, named + 1))
+        self._sequences = itertools.count(max(next_sequence, self._planner.load() + 1))
 
     def begin(self, hooks: RingHooks) -> None:
         """Start writing and housekeeping; `open` calls it."""
@@ -314,7 +308,12 @@ class Ring:
                 self._sequences = itertools.count(first_of_next_folder(sequence))
             raise RingStorageError(f"cannot make a folder for {file}: {error.strerror}") from error
         header = self._header(opening, sequence, first)
-        writer = SegmentWriter.create(directory, file, header, opening.config, self.storage)
+        try:
+            writer = SegmentWriter.create(directory, file, header, opening.config, self.storage)
+        except RingStorageError as error:
+            if is_rotten(error) and not _is_listable((directory / file).parent):
+                self._sequences = itertools.count(first_of_next_folder(sequence))
+            raise
         self._holdings.set_open(writer)
         return writer
 
@@ -362,6 +361,14 @@ class Ring:
     def stamp(self, monotonic_us: int) -> UtcEstimate:
         """UTC of an instant of this boot as best known."""
         return self._holdings.clock.to_utc(self._context.boot_id, monotonic_us)
+
+
+def _is_listable(folder: Path) -> bool:
+    try:
+        next(folder.iterdir(), None)
+    except OSError:
+        return False
+    return True
 
 
 def _free_bytes(directory: Path) -> int:

@@ -15,7 +15,7 @@ def test_segments_are_listed_while_folders_go(tmp_path: Path, monkeypatch: pytes
     (kept.parent.parent / "stray").touch()
     (kept.parent / "stray.mp4").touch()
     (removed.parent / kept.name).touch()
-    assert list_segments(tmp_path) == {1, 999_999}
+    assert list_segments(tmp_path).segments == {1, 999_999}
     is_dir, listdir = Path.is_dir, os.listdir
 
     def remove(path: Path) -> None:
@@ -35,4 +35,4 @@ def test_segments_are_listed_while_folders_go(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(Path, "is_dir", look)
     monkeypatch.setattr(os, "listdir", read)
-    assert list_segments(tmp_path) == {1}
+    assert list_segments(tmp_path).segments == {1}
