@@ -34,7 +34,7 @@ from edge_agent.deployment.record import load_or_create
 from edge_agent.errors import RingBusyError, RingStorageError, SettingsError
 from edge_agent.logs import drain_logs
 from edge_agent.notify import Notifier
-from edge_agent.paths import ring_lock, ring_socket
+from edge_agent.paths import ring_directory, ring_lock, ring_socket
 from edge_agent.retry import backoff_s, jittered
 from edge_agent.settings import CameraSettings, Settings
 from edge_agent.storage_fault import require_writable, storage_fault
@@ -136,7 +136,7 @@ class Recorder:
 
     def _open_ring(self) -> Ring:
         data_dir = self._settings.unit.data_dir
-        require_writable(data_dir)
+        require_writable(ring_directory(data_dir, self._camera.name))  # which may be a disk of its own
         if self._take_over:
             self._retire_holder(ring_lock(data_dir, self._camera.name))
         return Ring.open(

@@ -7,14 +7,22 @@ from pathlib import Path
 from edge_agent.errors import RingStorageError
 
 
-def require_writable(data_dir: Path) -> None:
-    """Look whether the storage says of itself that it takes no writes.
+def require_writable(folder: Path) -> None:
+    """Look whether the storage of a folder, which may have to be made, says of itself that it takes no writes.
 
     Raises:
         RingStorageError: it is read-only.
     """
-    if _is_read_only(data_dir):
-        raise RingStorageError(f"{data_dir} is on read-only storage")
+    for path in (folder, *folder.parents):
+        try:
+            is_read_only = bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+        except FileNotFoundError:
+            continue
+        except OSError:  # who uses the folder hears the same, and says so
+            return
+        if is_read_only:
+            raise RingStorageError(f"{folder} is on read-only storage")
+        return
 
 
 def storage_fault(data_dir: Path, error: BaseException) -> str:

@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NoReturn
 
 import pytest
@@ -123,3 +124,25 @@ def test_a_source_that_cannot_be_used_touches_no_disk(tmp_path: Path, manager: S
     with pytest.raises(SettingsError, match="main"):
         make_recorder(tmp_path, manager, source="file:")
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("is_mounted", [True, False])
+def test_a_ring_on_a_disk_of_its_own_is_asked_whether_it_can_be_written(
+    tmp_path: Path, manager: ServiceManager, monkeypatch: pytest.MonkeyPatch, is_mounted: bool
+) -> None:
+    mount = tmp_path / "data" / "ring" / ("main" if is_mounted else "rear")
+    mount.mkdir(parents=True)
+    statvfs = os.statvfs
+
+    def look(path: Path) -> object:
+        found = statvfs(path)
+        return found if path == mount else SimpleNamespace(f_flag=found.f_flag | os.ST_RDONLY)
+
+    monkeypatch.setattr("edge_agent.storage_fault.os.statvfs", look)
+    process = make_recorder(tmp_path, manager)
+    if is_mounted:
+        monkeypatch.setattr(recorder, "Ring", SimpleNamespace(open=lambda *_given, **_more: "open"))
+        assert process._open_ring() == "open"
+    else:
+        with pytest.raises(RingStorageError, match="ring/main is on read-only storage"):
+            process._open_ring()

@@ -46,6 +46,11 @@ def test_what_stands_in_the_way_is_named(tmp_path: Path) -> None:
 def test_only_storage_that_says_so_is_read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     require_writable(tmp_path)
     require_writable(tmp_path / "missing")
+    file = tmp_path / "file"
+    file.touch()
+    require_writable(file / "below")
     monkeypatch.setattr(os, "statvfs", lambda _path: SimpleNamespace(f_flag=os.ST_RDONLY))
     with pytest.raises(RingStorageError, match="read-only"):
         require_writable(tmp_path)
+    with pytest.raises(RingStorageError, match=r"missing/ring is on read-only"):
+        require_writable(tmp_path / "missing" / "ring")
