@@ -17,7 +17,7 @@ from edge_agent.clock import Clock, SystemClock
 from edge_agent.errors import EdgeAgentError, RingUnavailableError, SettingsError, UsageError
 from edge_agent.logs import set_up_logging
 from edge_agent.settings import Settings
-from edge_agent.settings_file import check_camera_files, load_settings
+from edge_agent.settings_file import check_camera_files, check_link_files, load_settings
 
 DEFAULT_CONFIG = Path("/etc/edge-agent/unit.toml")
 EXIT_FAILED = 1
@@ -39,7 +39,7 @@ def _record(options: argparse.Namespace, settings: Settings, clock: Clock) -> in
     from edge_agent.recorder import find_camera, run_recorder
 
     set_up_logging(f"record {options.camera}", options.verbose)
-    if not options.take_over:  # under a supervisor, which looked before: what goes missing later is lost, not wrong
+    if not options.take_over:  # a supervisor has looked before; whenever the file is there, the camera is recorded
         check_camera_files(find_camera(settings, options.camera))
     return run_recorder(settings, options.camera, clock, take_over=options.take_over)
 
@@ -48,6 +48,8 @@ def _link(options: argparse.Namespace, settings: Settings, clock: Clock) -> int:
     from edge_agent.link import main_link
 
     set_up_logging("link", options.verbose)
+    if not options.take_over:
+        check_link_files(settings)
     return main_link(settings, clock, take_over=options.take_over)
 
 

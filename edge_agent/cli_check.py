@@ -29,6 +29,7 @@ from edge_agent.health.storage import RingLoad, days_of, hours_that_fit, load_of
 from edge_agent.link import read_trusted_keys
 from edge_agent.paths import ring_directory, ring_socket
 from edge_agent.settings import CameraSettings, Settings
+from edge_agent.settings_file import check_camera_files, check_link_files
 from edge_agent.storage_fault import storage_fault
 
 Verdict = Literal["ok", "warning", "failed"]
@@ -62,8 +63,7 @@ def _findings(settings: Settings, clock: Clock) -> Iterator[Finding]:
     if settings.trust is not None:
         trust = settings.trust
         yield _guarded("trust", lambda: _check_trust(trust.command_keys_file))
-    if settings.mqtt is None:
-        yield Finding("link", "warning", "no [mqtt] in the settings: the unit records and nobody can ask for footage")
+    yield _guarded("link", lambda: _check_link(settings))
     yield _check_clock(clock)
     for camera in settings.camera:
         yield _guarded(f"camera {camera.name}", partial(_check_camera, settings, camera, clock))
@@ -116,6 +116,14 @@ def _check_trust(path: Path) -> tuple[Verdict, str]:
     return "ok", f"{len(keys.keys.keys)} key(s) of the supervision centre in {path}"
 
 
+def _check_link(settings: Settings) -> tuple[Verdict, str]:
+    """Whether it has what it needs; one that was begun with `[mqtt]` and lacks the rest is no unit to be sent out."""
+    if settings.link_lacks is not None:
+        return ("warning" if settings.mqtt is None else "failed"), settings.link_lacks
+    check_link_files(settings)
+    return "ok", "the files that it needs are there"
+
+
 def _check_clock(clock: Clock) -> Finding:
     reading = SystemClockProbe(clock).read()
     if reading.source == "unknown" or reading.bound_us is None:
@@ -125,6 +133,7 @@ def _check_clock(clock: Clock) -> Finding:
 
 
 def _check_camera(settings: Settings, camera: CameraSettings, clock: Clock) -> tuple[Verdict, str]:
+    check_camera_files(camera)
     try:
         answer = call_sync(ring_socket(settings.unit.data_dir, camera.name), {"op": "state"}, clock, timeout_s=5.0)
     except RingUnavailableError:

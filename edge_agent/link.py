@@ -5,7 +5,7 @@
     MQTT thread ◄── pump ◄── retained topics, replies, events ◄── monitor (recorders, probes)
 
 One event loop; what blocks (database, probes, name lookups) has threads of its own. Killed at any instant, it goes on
-from its database and the transfers' files. Without `[mqtt]` it idles: recording does not need it.
+from its database and the transfers' files. Without `[mqtt]`, `[upload]` or `[trust]` it idles: recording needs none.
 """
 
 import asyncio
@@ -139,7 +139,7 @@ async def _beat(notifier: Notifier, clock: Clock) -> None:
 
 async def _serve(settings: Settings, clock: Clock, step_hook: StepHook, notifier: Notifier) -> None:
     if settings.mqtt is None or settings.upload is None or settings.trust is None:
-        logger.warning("no [mqtt] in the settings: the link idles, the unit records")
+        logger.warning("the link idles: %s", settings.link_lacks)
         notifier.ready()
         await asyncio.Event().wait()
         return

@@ -104,7 +104,7 @@ class CameraSettings(_Table):
     @property
     def video_file(self) -> Path | None:
         """The path in `file:relative`, `file:/absolute` or `file:///absolute`; None when the source names no file."""
-        # Taken apart by hand: urlsplit refuses what a camera's password may have in it, and cuts a path at `?` and `#`.
+        # Taken apart by hand: urlsplit refuses what a camera's password may have in it, and cuts paths at `?`.
         scheme, _, path = self.source.partition(":")
         if scheme.lower() != "file":
             return None
@@ -145,7 +145,7 @@ class MqttSettings(_Table):
 
 
 class UploadSettings(_Table):
-    """`[upload]`: the ingest of the centre; goes with `[mqtt]` and `[trust]`, alone it is refused."""
+    """`[upload]`: the ingest of the centre; goes with `[mqtt]` and `[trust]`, without them there is no link."""
 
     url: str
     """`https://host[:port]/path/`, or `http://…` on a bench."""
@@ -171,7 +171,7 @@ class UploadSettings(_Table):
 
 
 class TrustSettings(_Table):
-    """`[trust]`: whom the unit obeys; goes with `[mqtt]` and `[upload]`, alone it is refused."""
+    """`[trust]`: whom the unit obeys; goes with `[mqtt]` and `[upload]`, without them there is no link."""
 
     command_keys_file: Path
     """JWK set (RFC 7517 §5) of the keys that sign commands and receipts."""
@@ -195,14 +195,17 @@ class Settings(_Table):
             raise ValueError(f"two cameras are named {twice}; each needs a name of its own")
         return self
 
-    @model_validator(mode="after")
-    def _check_link(self) -> Self:
+    @property
+    def link_lacks(self) -> str | None:
+        """Why there is no link, in a sentence; None when it has its three tables. Recording needs none of them."""
         tables = {"[mqtt]": self.mqtt, "[upload]": self.upload, "[trust]": self.trust}
         there = " and ".join(name for name, table in tables.items() if table is not None)
         missing = " and ".join(name for name, table in tables.items() if table is None)
-        if there and missing:
-            raise ValueError(
-                f"{there} without {missing}: a link takes [mqtt], [upload] and [trust]; write what is missing,"
-                f" or take {there} out: the unit then records without a link"
-            )
-        return self
+        if not there:
+            return "no [mqtt] in the settings: the unit records and nobody can ask for footage"
+        if not missing:
+            return None
+        return (
+            f"{there} without {missing}: a link takes [mqtt], [upload] and [trust]; the unit records and nobody can"
+            f" ask for footage; write what is missing, or take {there} out"
+        )

@@ -47,23 +47,21 @@ def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Se
     return _with_absolute_paths(settings, path.resolve().parent)
 
 
-def check_files(settings: Settings) -> None:
-    """Look for the files that the settings name, before anything is started.
+def check_link_files(settings: Settings) -> None:
+    """Look for the files that the link needs; without its three tables it needs none.
 
-    A file that the storage cannot read though it is there is no mistake in the settings: who needs it says so, and
-    the others do their work.
+    A file that the storage cannot read though it is there is no mistake in the settings: who needs it says so.
 
     Raises:
         SettingsError: one is not there or may not be read.
     """
-    for table in ("mqtt", "upload", "trust"):
-        _check_table(f"{table}.", getattr(settings, table))
-    for camera in settings.camera:
-        check_camera_files(camera)
+    if settings.link_lacks is None:
+        for table in ("mqtt", "upload", "trust"):
+            _check_table(f"{table}.", getattr(settings, table))
 
 
 def check_camera_files(camera: CameraSettings) -> None:
-    """As `check_files`, of one camera; the video of a `file:` source too.
+    """As `check_link_files`, of one camera; the video of a `file:` source too.
 
     Raises:
         SettingsError: one is not there or may not be read.
@@ -170,7 +168,7 @@ def _sentences(error: ValidationError, tree: Mapping[str, Any]) -> list[str]:
 
 def _sentence(problem: ErrorDetails, tree: Mapping[str, Any]) -> str:
     place, reason = _place_of(problem["loc"], tree), _REMEDIES.get(problem["type"]) or _reason_of(problem)
-    if not place:  # of the file as a whole: its tables do not go together
+    if not place:  # of the file as a whole: two cameras of one name
         return reason
     return f"{place}: {reason}" if problem["type"] == "missing" else f"{place} = {_shown(problem['input'])}: {reason}"
 

@@ -58,7 +58,7 @@ what is wrong with it; an unknown key is an error. `[unit]` and one `[[camera]]`
 
 **Files that settings name.** A relative path is taken from the folder of the settings file, that of a `file:` source
 too; `~` is not expanded. They have to be readable by the user who runs the agent; `edge-agent run` looks for them
-before it starts anything.
+first. A camera whose file is missing is not recorded until the file is there; the others are.
 
 **Variables.** Every key is also `EDGE_<TABLE>_<KEY>` in the environment, which wins over the file:
 `EDGE_UNIT_DATA_DIR`, `EDGE_MQTT_URL`; cameras are numbered from 0: `EDGE_CAMERA_1_SOURCE` is the second one's, and

@@ -5,9 +5,9 @@ manager's protocol (`notify`); a child that falls silent is stopped in its track
 supervisor itself does nothing else: whatever happens to it, the recorders go on, and the next supervisor's children
 take their locks over (`takeover`).
 
-Settings that a recorder refuses when it is first started end the unit, before it has recorded anything. Later, and
-for the link, they are one failure more: a file that was broken meanwhile, or that only the link needs, stops no
-recording.
+Settings of which no recorder can make anything end the unit, before it has recorded anything. What one camera alone
+or the link lacks (a file, a library, a usable address) stops no other: its process is started again and again, and
+what is put there later is taken then.
 """
 
 import asyncio
@@ -20,16 +20,18 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from tenacity.wait import wait_base
 
 from edge_agent.capture.table import check_libraries
 from edge_agent.clock import Clock
+from edge_agent.errors import SettingsError
 from edge_agent.notify import Notifier
 from edge_agent.retry import backoff_s, jittered
-from edge_agent.settings import Settings
-from edge_agent.settings_file import check_files
+from edge_agent.settings import CameraSettings, Settings
+from edge_agent.settings_file import check_camera_files, check_link_files
 from edge_agent.unit_lock import hold_unit_lock
 
 logger = logging.getLogger(__name__)
@@ -82,6 +84,8 @@ class Child:
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     heard_us: int = 0
     starts: int = 0
+    refused: bool = False
+    """Its first start refused the settings, and none since was ready."""
 
 
 class Supervisor:
@@ -118,7 +122,7 @@ class Supervisor:
         """Keep the children alive until `stop`.
 
         Returns:
-            Exit code: 0, or 2 when a child said that its settings cannot be used.
+            Exit code: 0, or 2 when every recorder said at its first start that its settings cannot be used.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -136,17 +140,35 @@ class Supervisor:
 
     async def _herald(self) -> None:
         """Tell the service manager once that the recorders are ready, and ever after that we live."""
-        announced = False
+        announced, said = False, ""
         interval_s = min(HEARTBEAT_S, (self._notifier.watchdog_s or 2 * HEARTBEAT_S) / 2)
         while True:
             self._notifier.heartbeat()
-            if not announced and all(c.ready.is_set() for c in self._children if c.spec.needed_for_ready):
+            status = self._status()
+            if not announced and self._are_ready():
                 announced = True
-                self._notifier.send("READY=1", f"MAINPID={os.getpid()}", f"STATUS={len(self._children)} processes")
-                logger.info("ready: every recorder runs")
+                self._notifier.send("READY=1", f"MAINPID={os.getpid()}")
+                logger.info("ready: %s", status)
             if not announced:
                 self._notifier.send(f"EXTEND_TIMEOUT_USEC={int(EXTEND_START_S * 1e6)}")
+            elif status != said:
+                self._notifier.send(f"STATUS={status}")
+                said = status
             await self._clock.async_sleep(interval_s)
+
+    def _are_ready(self) -> bool:
+        """Whether every recorder runs but those that refuse their settings, and one does."""
+        needed = [child for child in self._children if child.spec.needed_for_ready]
+        return all(child.ready.is_set() or child.refused for child in needed) and not self._is_refused_by_all()
+
+    def _is_refused_by_all(self) -> bool:
+        needed = [child for child in self._children if child.spec.needed_for_ready]
+        return bool(needed) and all(child.refused for child in needed)
+
+    def _status(self) -> str:
+        refused = [child.spec.name for child in self._children if child.refused]
+        lacking = f"; settings refused by: {', '.join(refused)}" if refused else ""
+        return f"{len(self._children) - len(refused)} of {len(self._children)} processes{lacking}"
 
     async def _keep(self, child: Child) -> None:
         attempt = 0
@@ -155,11 +177,14 @@ class Supervisor:
             code = await self._live(child)
             if self._stop.is_set():
                 return
-            if code == EXIT_SETTINGS and child.starts == 1 and child.spec.needed_for_ready:
-                logger.error("%s refuses its settings; the unit ends", child.spec.name)
-                self._refused = True
-                self.stop()
-                return
+            if code == EXIT_SETTINGS and child.starts == 1:
+                child.refused = True
+                logger.error("%s refuses its settings, see above; mend them: it is tried again", child.spec.name)
+                if child.spec.needed_for_ready and self._is_refused_by_all():
+                    logger.error("no camera can be recorded; the unit ends")
+                    self._refused = True
+                    self.stop()
+                    return
             lived_s = (self._clock.monotonic_us() - started_us) / 1e6
             attempt = 1 if lived_s >= STABLE_S else attempt + 1
             wait_s = backoff_s(self._backoff, attempt)
@@ -221,6 +246,7 @@ class Supervisor:
             child.heard_us = self._clock.monotonic_us()
             if "READY=1" in lines:
                 child.ready.set()
+                child.refused = False
 
     async def _end(self, child: Child, process: asyncio.subprocess.Process) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -247,16 +273,43 @@ def _environment(notify_socket: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "WATCHDOG_PID"} | more
 
 
+def say_what_is_missing(settings: Settings) -> None:
+    """Look for files and libraries before anything is started; what one process alone lacks is logged.
+
+    Raises:
+        SettingsError: no camera has all that it needs.
+    """
+    faults = [fault for camera in settings.camera if (fault := _fault_of(partial(_check_camera, camera))) is not None]
+    if len(faults) == len(settings.camera):
+        raise SettingsError("; ".join(faults))
+    for fault in faults:
+        logger.error("%s: this camera is not recorded until then, the others are", fault)
+    link_fault = _fault_of(partial(check_link_files, settings))
+    if link_fault is not None:
+        logger.error("%s: until then there is no link; recording goes on", link_fault)
+
+
+def _check_camera(camera: CameraSettings) -> None:
+    check_camera_files(camera)
+    check_libraries(camera)
+
+
+def _fault_of(check: Callable[[], None]) -> str | None:
+    try:
+        check()
+    except SettingsError as error:
+        return str(error)
+    return None
+
+
 def run_unit(settings: Settings, settings_file: Path, clock: Clock, *, verbose: bool = False) -> int:
     """`edge-agent run`; the exit code.
 
     Raises:
-        SettingsError: a file that the settings name is not there, or a library that a source needs.
+        SettingsError: every camera lacks a file that the settings name, or a library that its source needs.
         UnitBusyError: the unit runs already.
     """
-    check_files(settings)
-    for camera in settings.camera:
-        check_libraries(camera)
+    say_what_is_missing(settings)
     notifier = Notifier.from_environment()
 
     async def main() -> int:

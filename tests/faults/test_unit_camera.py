@@ -1,5 +1,6 @@
 """A camera that is absent, goes and comes back: the recorder waits, and the centre hears of it."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,12 +8,13 @@ import pytest
 
 from edge_agent.buffer.segment_scan import scan_segment
 from edge_agent.clock import SystemClock
+from edge_agent.evidence.keys import load_or_create_unit_key
 from edge_agent.paths import ring_directory
 from tests.real.rtsp import RtspServer
 from tests.support.centre import Centre
 from tests.support.polling import wait_until
 from tests.support.processes import Processes
-from tests.support.unit import Unit, camera_of, running, small_camera
+from tests.support.unit import Unit, camera_of, make_noise_video, running, small_camera
 
 pytestmark = pytest.mark.faults
 
@@ -55,6 +57,41 @@ def test_a_camera_that_is_absent_at_the_start_gone_and_back(tmp_path: Path, proc
     assert unit.end() == 0
     unit.check_unbroken("main")
     assert unit.scanned("dome")
+
+
+def test_what_one_camera_or_the_link_lacks_stops_no_other_camera(tmp_path: Path, unit: Unit) -> None:
+    unit.cameras = [small_camera("main"), small_camera("odd", width=191), camera_of("file:late.mp4", "late")]
+    unit.write_settings(
+        mqtt={"url": "mqtt://127.0.0.1:1", "password_file": "password"},
+        upload={"url": "http://127.0.0.1:1/"},
+        trust={"command_keys_file": "keys.json"},
+    )
+    unit.start(wait=False)
+    unit.wait_recording("main")
+    supervisor, recorder = unit.process, unit.pid_of("record main")
+    unit.wait_other_pid("record odd", unit.pid_of("record odd"))
+    make_noise_video(tmp_path / "video.mp4", seconds=4, mbit_s=1).rename(unit.directory / "late.mp4")
+    unit.wait_recording("late")
+    public = load_or_create_unit_key(tmp_path / "centre").public_jwk()
+    (unit.directory / "password").write_text("secret")
+    (unit.directory / "keys.json").write_text(json.dumps({"keys": [public]}))
+    wait_until((unit.data_dir / "link" / "link.db").exists, what="a link that has its keys", timeout_s=60)
+    unit.cameras[1]["width"] = 192
+    unit.write_settings()
+    unit.wait_recording("odd")
+    assert unit.process is supervisor
+    assert unit.pid_of("record main") == recorder
+    assert unit.gaps("main") == []
+    assert unit.end() == 0
+
+
+def test_a_unit_of_which_no_camera_can_be_recorded_ends(unit: Unit) -> None:
+    unit.cameras = [small_camera("main", width=191), small_camera("rear", height=65)]
+    unit.write_settings()
+    outcome = unit.cli("run")
+    assert outcome.returncode == 2, outcome.stderr
+    assert "camera 'main'" in outcome.stderr
+    assert "camera 'rear'" in outcome.stderr
 
 
 def samples_on_disk(unit: Unit, camera: str) -> int:

@@ -87,3 +87,34 @@ def test_a_file_in_place_of_the_data_directory_is_named(tmp_path: Path) -> None:
 def test_a_recorder_without_pictures_tells_no_rate() -> None:
     state: RecorderState = make_state(bitrate_kbps=0.0)
     assert load_of(state) is None
+
+
+LINK = {
+    "mqtt": {"url": "mqtt://127.0.0.1"},
+    "upload": {"url": "http://127.0.0.1/files/"},
+    "trust": {"command_keys_file": Path("/nonexistent/keys.json")},
+}
+
+
+@pytest.mark.parametrize(
+    ("tables", "verdict", "words"),
+    [
+        ((), "warning", "no [mqtt]"),
+        (("upload",), "warning", "[upload] without [mqtt] and [trust]"),
+        (("mqtt", "upload"), "failed", "[mqtt] and [upload] without [trust]"),
+        (("mqtt", "upload", "trust"), "failed", "trust.command_keys_file = '/nonexistent/keys.json'"),
+    ],
+)
+def test_what_a_link_lacks_is_said(tmp_path: Path, tables: tuple[str, ...], verdict: str, words: str) -> None:
+    settings = settings_of(tmp_path, {"name": "main"})
+    settings = Settings.model_validate(settings.model_dump() | {name: LINK[name] for name in tables})
+    finding = cli_check._guarded("link", lambda: cli_check._check_link(settings))
+    assert finding.verdict == verdict
+    assert words in finding.text
+
+
+def test_a_file_that_a_camera_lacks_is_said(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, {"name": "main", "source": f"file:{tmp_path}/nope.mp4"})
+    finding = cli_check._guarded("main", lambda: cli_check._check_camera(settings, settings.camera[0], FakeClock()))
+    assert finding.verdict == "failed"
+    assert "camera 'main': source" in finding.text

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.errors import SettingsError
-from edge_agent.settings_file import check_files, load_settings
+from edge_agent.settings_file import check_camera_files, check_link_files, load_settings
 from tests.support.rotten import rot
 
 LEAST = """
@@ -71,9 +71,6 @@ def test_origins_from_a_variable_are_a_list(tmp_path: Path) -> None:
         (LEAST + '[[camera]]\nname = "main"\nsource = "test:"\nfps = 0\n', ["the second [[camera]]: fps = 0"]),
         (LEAST + '[[camera]]\nsource = "test:"\n', ["the second [[camera]]: name: the key is missing"]),
         ("camera = [3]\n" + LEAST.partition("[[")[0], ["the first [[camera]] = 3"]),
-        (LEAST + '[mqtt]\nurl = "mqtt://x"\n', ["unit.toml: [mqtt] without [upload] and [trust]"]),
-        (LEAST + '[upload]\nurl = "http://x/"\n', ["[upload] without [mqtt] and [trust]", "take [upload] out"]),
-        (LEAST + '[trust]\ncommand_keys_file = "k"\n', ["[trust] without [mqtt] and [upload]"]),
         (LEAST + '[mqtt]\nurl = "http://x"\n', ["mqtt.url", "mqtts://host"]),
         (LEAST + '[mqtt]\nurl = "mqtt://[x"\n', ["mqtt.url", "mqtts://host"]),
         (LEAST + '[mqtt]\nurl = "mqtt://x:99999"\n', ["mqtt.url", "mqtts://host"]),
@@ -116,11 +113,11 @@ def test_a_video_file_is_looked_for_beside_the_settings(tmp_path: Path, source: 
 def test_a_video_file_that_is_missing_is_named_with_its_whole_path(tmp_path: Path) -> None:
     settings = load_settings(write(tmp_path, LEAST.replace("test:", "file:nope.mp4")), {})
     with pytest.raises(SettingsError) as caught:
-        check_files(settings)
+        check_camera_files(settings.camera[0])
     assert "camera 'main': source" in str(caught.value)
     assert str(tmp_path / "nope.mp4") in str(caught.value)
     (tmp_path / "nope.mp4").touch()
-    check_files(settings)
+    check_camera_files(settings.camera[0])
 
 
 def test_a_file_that_the_storage_cannot_read_stops_no_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,10 +128,31 @@ def test_a_file_that_the_storage_cannot_read_stops_no_start(tmp_path: Path, monk
         (tmp_path / name).touch()
     settings = load_settings(write(tmp_path, text), {})
     rot(monkeypatch, tmp_path / "password")
-    check_files(settings)
+    check_link_files(settings)
     (tmp_path / "keys.json").unlink()
     with pytest.raises(SettingsError, match=r"trust\.command_keys_file"):
-        check_files(settings)
+        check_link_files(settings)
+
+
+@pytest.mark.parametrize(
+    ("tables", "words"),
+    [
+        ("", "no [mqtt] in the settings"),
+        ('[mqtt]\nurl = "mqtt://x"\n', "[mqtt] without [upload] and [trust]"),
+        ('[upload]\nurl = "http://x/"\n', "[upload] without [mqtt] and [trust]"),
+        ('[trust]\ncommand_keys_file = "missing"\n', "[trust] without [mqtt] and [upload]"),
+        ('[mqtt]\nurl = "mqtt://x"\n[upload]\nurl = "http://x/"\n', "[mqtt] and [upload] without [trust]"),
+    ],
+)
+def test_half_a_link_is_no_reason_not_to_record(tmp_path: Path, tables: str, words: str) -> None:
+    settings = load_settings(write(tmp_path, LEAST + tables), {})
+    assert (settings.link_lacks or "").startswith(words)
+    check_link_files(settings)
+
+
+def test_an_ingest_for_a_whole_fleet_is_no_reason_not_to_record(tmp_path: Path) -> None:
+    settings = load_settings(write(tmp_path, LEAST), {"EDGE_UPLOAD_URL": "https://ingest.example/files/"})
+    assert settings.link_lacks is not None
 
 
 @pytest.mark.parametrize("variable", ["EDGE_UNIT_COLOUR", "EDGE_MQT_URL", "EDGE_CAMERA_5_NAME", "EDGE_CAMERA_SOURCE"])

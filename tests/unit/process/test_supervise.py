@@ -37,6 +37,8 @@ if mode == "once":
     if os.path.exists(sys.argv[2]):
         sys.exit(2)
     open(sys.argv[2], "w").close()
+if mode == "until" and not os.path.exists(sys.argv[2]):
+    sys.exit(2)
 if mode == "never":
     while True:
         Notifier.from_environment().heartbeat()
@@ -114,10 +116,32 @@ async def test_a_child_that_does_not_hear_is_killed_at_the_end() -> None:
     assert unit.alive() == []
 
 
-async def test_settings_that_a_child_refuses_end_the_unit() -> None:
-    unit = Unit("refuse", "good")
+async def test_settings_that_every_recorder_refuses_end_the_unit() -> None:
+    unit = Unit("refuse", "refuse too", "good", needed=("refuse", "refuse too"))
     assert await asyncio.wait_for(unit.task, 10) == 2
     assert unit.alive() == []
+
+
+async def test_settings_that_one_recorder_refuses_stop_no_other(tmp_path: Path) -> None:
+    with ServiceManager(tmp_path / "n") as manager:
+        unit = Unit("refuse", "good", notifier=Notifier(str(manager.path), None))
+        await unit.started("refuse", 3)
+        await until(lambda: manager.count("READY=1") == 1, what="ready without it")
+        told = "STATUS=1 of 2 processes; settings refused by: refuse"
+        await until(lambda: manager.count(told) == 1, what="who refuses")
+        assert len(unit.pids["good"]) == 1
+        assert await unit.end() == 0
+
+
+async def test_a_recorder_whose_settings_are_mended_runs_without_a_restart_of_the_unit(tmp_path: Path) -> None:
+    mark = tmp_path / "mended"
+    with ServiceManager(tmp_path / "n") as manager:
+        unit = Unit("good", f"until {mark}", notifier=Notifier(str(manager.path), None))
+        await unit.started(f"until {mark}", 2)
+        mark.touch()
+        await until(lambda: manager.count("STATUS=2 of 2 processes") == 1, what="all run")
+        assert len(unit.pids["good"]) == 1
+        assert await unit.end() == 0
 
 
 async def test_settings_that_the_link_refuses_stop_no_recording() -> None:
@@ -210,3 +234,23 @@ def test_a_source_whose_library_a_unit_lacks_ends_it_before_anything_is_started(
     with pytest.raises(SettingsError, match="scripts/setup demo"):
         supervise.run_unit(settings, tmp_path / "unit.toml", SystemClock())
     assert not (tmp_path / "data").exists()
+
+
+def needy_settings(folder: Path, *sources: str) -> Settings:
+    cameras = tuple(CameraSettings(name=f"camera-{n}", source=source) for n, source in enumerate(sources))
+    tables = {
+        "mqtt": {"url": "mqtt://127.0.0.1", "password_file": folder / "password"},
+        "upload": {"url": "http://127.0.0.1/files/"},
+        "trust": {"command_keys_file": folder / "keys.json"},
+    }
+    unit = {"id": "nomad-07", "data_dir": folder / "data"}
+    return Settings.model_validate({"unit": unit, "camera": cameras} | tables)
+
+
+def test_a_file_that_one_camera_or_the_link_lacks_does_not_keep_the_unit_from_starting(tmp_path: Path) -> None:
+    supervise.say_what_is_missing(needy_settings(tmp_path, "test:", f"file:{tmp_path}/nope.mp4"))
+
+
+def test_files_that_every_camera_lacks_are_all_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"(?s)camera-0.*a\.mp4.*camera-1.*b\.mp4"):
+        supervise.say_what_is_missing(needy_settings(tmp_path, f"file:{tmp_path}/a.mp4", f"file:{tmp_path}/b.mp4"))
