@@ -7,14 +7,21 @@ require_environment() {
     local kind=$1 python stamp
     python=$(find_python)
     stamp=$(environment_stamp "$kind" "$python")
+    put_old_environment_back # of a replacement that was cut off
     if [[ -f $venv/.setup-$kind && $(<"$venv/.setup-$kind") == "$stamp" ]]; then
         return 0
     fi
     echo "setup: bringing $venv to requirements/$kind.txt" >&2
     if [[ ! -f $venv/.setup-origin || $(<"$venv/.setup-origin") != "$(environment_origin "$python")" ]] ||
         { [[ $kind == unit ]] && holds_more_than_a_unit; }; then
-        create_environment "$python"
+        replace_environment "$kind" "$python" "$stamp"
+    else
+        complete_environment "$kind" "$python" "$stamp"
     fi
+}
+
+complete_environment() {
+    local kind=$1 python=$2 stamp=$3
     if [[ $kind != unit ]]; then
         # Before anything is installed: an installation that is cut off is no environment of a unit either.
         touch "$venv/.setup-more"
@@ -25,6 +32,38 @@ require_environment() {
     echo "$stamp" >"$venv/.setup-$kind"
     # The packages of `dev` are those of `demo` and more.
     [[ $kind != dev ]] || environment_stamp demo "$python" >"$venv/.setup-demo"
+}
+
+# The new one is made beside the old one and takes its place when it is complete: without a network, or cut off at any
+# instant, a unit still records with the old one.
+replace_environment() {
+    trap 'put_old_environment_back && rm -rf .venv.new' EXIT
+    build_new_environment "$@"
+    name_environment_anew
+    sync -f .venv.new # what a power cut leaves under the name is whole
+    rm -rf .venv.old
+    [[ ! -e .venv && ! -L .venv ]] || mv -T .venv .venv.old
+    mv -T .venv.new .venv
+    trap - EXIT
+    rm -rf .venv.old
+}
+
+build_new_environment() {
+    local venv=.venv.new
+    create_environment "$2"
+    complete_environment "$@"
+}
+
+# A console script names its interpreter by its whole path, and so do pyvenv.cfg and the `activate` scripts.
+name_environment_anew() {
+    find .venv.new/bin .venv.new/pyvenv.cfg -type f -exec grep -qIF .venv.new {} \; \
+        -exec sed -i 's/\.venv\.new/.venv/g' {} +
+}
+
+put_old_environment_back() {
+    if [[ ! -e .venv && ! -L .venv && -e .venv.old ]]; then
+        mv -T .venv.old .venv
+    fi
 }
 
 # The stamps as well: an environment may be older than .setup-more.
