@@ -141,8 +141,10 @@ def test_a_ring_on_a_disk_of_its_own_is_asked_whether_it_can_be_written(
     monkeypatch.setattr("edge_agent.storage_fault.os.statvfs", look)
     process = make_recorder(tmp_path, manager)
     if is_mounted:
-        monkeypatch.setattr(recorder, "Ring", SimpleNamespace(open=lambda *_given, **_more: "open"))
-        assert process._open_ring() == "open"
+        opened: list[str] = []
+        monkeypatch.setattr(recorder, "Ring", SimpleNamespace(open=lambda *_given, **_more: opened.append("main")))
+        process._open_ring()
+        assert opened == ["main"]
     else:
         with pytest.raises(RingStorageError, match="ring/main is on read-only storage"):
             process._open_ring()
