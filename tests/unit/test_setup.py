@@ -81,8 +81,8 @@ def test_a_complete_environment_takes_its_place_and_finds_itself(checkout: Path)
     assert (checkout / ".venv" / ".setup-unit").exists()
     assert not (checkout / ".venv" / ".setup-demo").exists()
     assert left_beside(checkout) == []
-    prefix = [checkout / ".venv" / "bin" / "python", "-c", "import sys; print(sys.prefix)"]
-    assert subprocess.check_output(prefix, text=True, timeout=60).strip() == str(checkout / ".venv")
+    ask = [str(checkout / ".venv" / "bin" / "python"), "-c", "import sys; print(sys.prefix)"]
+    assert subprocess.check_output(ask, text=True, timeout=60).strip() == str(checkout / ".venv")
     script = (checkout / ".venv" / "bin" / "edge-agent").read_text()
     assert script.startswith(f"#!{checkout}/.venv/bin/python\n")
     assert ".venv.new" not in (checkout / ".venv" / "pyvenv.cfg").read_text()
