@@ -1,8 +1,9 @@
 """Opening a ring: whatever state a power cut or a person left, the files are believed and nothing good is lost.
 
 0. A disk without room for the index gives up its oldest footage; its newest only when the index cannot be opened.
-1. The folders are listed; what lies in one that cannot be read is not known, and not forgotten. The index is opened; a
-   damaged or unreadable one is moved aside (`damaged/`) and an empty one made; beside one that cannot be moved, another.
+1. The folders are listed; what lies in one that cannot be read is not known, and not forgotten. The index is opened;
+   a damaged or unreadable one is moved aside (`damaged/`) and an empty one made; beside one that cannot be moved,
+   another.
 2. Removals that were owed are done.
 3. Rows whose file is gone are dropped; the last few files are checked against their rows by length.
 4. Files that the index does not know, newest first up to `AT_ONCE`, are scanned, digests and all, and indexed. The

@@ -130,7 +130,8 @@ class RingBench:
         return ring.plan(PlanRequest(clip_id=clip_id(number), interval=interval, requester=REQUESTER))
 
     def files(self) -> dict[int, Path]:
-        return {sequence: self.directory / segment_file(sequence) for sequence in list_segments(self.directory).segments}
+        found = list_segments(self.directory).segments
+        return {sequence: self.directory / segment_file(sequence) for sequence in found}
 
 
 def held_segments(ring: Ring) -> list[SegmentInfo]:
