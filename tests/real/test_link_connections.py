@@ -86,7 +86,7 @@ async def test_a_broker_of_another_authority_is_not_trusted(
     certificate_file, key_file = authority.issue("nomad-07")
     stranger = make_authority(tmp_path / "stranger")
     settings = MqttSettings(url=tls_url, ca_file=stranger.file, certificate_file=certificate_file, key_file=key_file)
-    with pytest.raises(BrokerUnavailableError, match="CERTIFICATE_VERIFY_FAILED"):
+    with pytest.raises(BrokerUnavailableError, match="is not trusted"):
         await make_wire(settings).open()
 
 
