@@ -138,8 +138,9 @@ async def _beat(notifier: Notifier, clock: Clock) -> None:
 
 
 async def _serve(settings: Settings, clock: Clock, step_hook: StepHook, notifier: Notifier) -> None:
-    if settings.mqtt is None or settings.upload is None or settings.trust is None:
-        logger.warning("the link idles: %s", settings.link_lacks)
+    lacks = settings.link_lacks
+    if lacks is not None or settings.mqtt is None or settings.upload is None or settings.trust is None:
+        logger.warning("the link idles: %s", lacks)
         notifier.ready()
         await asyncio.Event().wait()
         return

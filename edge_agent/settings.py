@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 from edge_agent.contract.local_time import load_zone
 from edge_agent.contract.names import DEFAULT_PREFIX, CameraName, UnitId
+from edge_agent.contract.upload import origin_of
+from edge_agent.errors import ContractError
 
 SyncPolicy = Literal["fragment", "10s"]
 
@@ -170,6 +172,19 @@ class UploadSettings(_Table):
         return url
 
 
+def _unusable_origin(upload: UploadSettings) -> str | None:
+    named = [("upload.url", upload.url), *(("upload.allowed_origins", origin) for origin in upload.allowed_origins)]
+    for name, url in named:
+        try:
+            origin_of(url)
+        except ContractError:  # whose words may repeat a password
+            return (
+                f"{name}: one is no address of the form https://host[:port]/path without user and password; mend it:"
+                " until then the unit records and nobody can ask for footage"
+            )
+    return None
+
+
 class TrustSettings(_Table):
     """`[trust]`: whom the unit obeys; goes with `[mqtt]` and `[upload]`, without them there is no link."""
 
@@ -197,14 +212,14 @@ class Settings(_Table):
 
     @property
     def link_lacks(self) -> str | None:
-        """Why there is no link, in a sentence; None when it has its three tables. Recording needs none of them."""
+        """Why there is no link, in a sentence; None when it has what it needs. Recording needs nothing of it."""
         tables = {"[mqtt]": self.mqtt, "[upload]": self.upload, "[trust]": self.trust}
         there = " and ".join(name for name, table in tables.items() if table is not None)
         missing = " and ".join(name for name, table in tables.items() if table is None)
         if not there:
             return "no [mqtt] in the settings: the unit records and nobody can ask for footage"
-        if not missing:
-            return None
+        if self.upload is not None and not missing:
+            return _unusable_origin(self.upload)
         return (
             f"{there} without {missing}: a link takes [mqtt], [upload] and [trust]; the unit records and nobody can"
             f" ask for footage; write what is missing, or take {there} out"

@@ -48,7 +48,7 @@ def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Se
 
 
 def check_link_files(settings: Settings) -> None:
-    """Look for the files that the link needs; without its three tables it needs none.
+    """Look for the files that the link needs; one that idles (`Settings.link_lacks`) needs none.
 
     A file that the storage cannot read though it is there is no mistake in the settings: who needs it says so.
 
@@ -135,7 +135,9 @@ def _keys_of(table: str) -> frozenset[str]:
 
 
 def _place(tree: dict[str, Any], table: str, index: int | None, key: str, value: str, variable: str) -> None:
-    parsed: object = [part.strip() for part in value.split(",")] if key == "allowed_origins" else value
+    parsed: object = (
+        [part.strip() for part in value.split(",") if part.strip()] if key == "allowed_origins" else value
+    )
     if index is None:
         target = tree.setdefault(table, {})
     else:

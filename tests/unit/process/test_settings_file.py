@@ -150,6 +150,28 @@ def test_half_a_link_is_no_reason_not_to_record(tmp_path: Path, tables: str, wor
     check_link_files(settings)
 
 
+@pytest.mark.parametrize(
+    ("upload", "words"),
+    [
+        ('url = "https://me:secret@x/"', "upload.url"),
+        ('url = "https://ä.example/"', "upload.url"),
+        ('url = "https://x/"\nallowed_origins = ["https://y", "secret"]', "upload.allowed_origins"),
+    ],
+)
+def test_an_ingest_that_is_no_address_is_no_reason_not_to_record(tmp_path: Path, upload: str, words: str) -> None:
+    text = LEAST + f'[mqtt]\nurl = "mqtt://x"\n[upload]\n{upload}\n[trust]\ncommand_keys_file = "k"\n'
+    lacks = load_settings(write(tmp_path, text), {}).link_lacks or ""
+    assert lacks.startswith(words)
+    assert "secret" not in lacks
+
+
+def test_a_variable_without_origins_names_none(tmp_path: Path) -> None:
+    environment = {"EDGE_UPLOAD_URL": "https://x/", "EDGE_UPLOAD_ALLOWED_ORIGINS": " "}
+    upload = load_settings(write(tmp_path, LEAST), environment).upload
+    assert upload is not None
+    assert upload.allowed_origins == ()
+
+
 def test_an_ingest_for_a_whole_fleet_is_no_reason_not_to_record(tmp_path: Path) -> None:
     settings = load_settings(write(tmp_path, LEAST), {"EDGE_UPLOAD_URL": "https://ingest.example/files/"})
     assert settings.link_lacks is not None
