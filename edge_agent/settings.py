@@ -20,10 +20,10 @@ SyncPolicy = Literal["fragment", "10s"]
 
 
 def _is_url(text: str, *schemes: str) -> bool:
-    """Whether it has one of the schemes, a host and a possible port."""
+    """Whether it has one of the schemes and a host."""
     try:
         parts = urlsplit(text)
-        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+        return parts.scheme in schemes and bool(parts.hostname)
     except ValueError:  # whose words may repeat a password
         return False
 
@@ -172,6 +172,15 @@ class UploadSettings(_Table):
         return url
 
 
+def _has_port(url: str) -> bool:
+    """Whether its port, if it names one, is a possible one."""
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        return False
+    return True
+
+
 def _unusable_origin(upload: UploadSettings) -> str | None:
     named = [("upload.url", upload.url), *(("upload.allowed_origins", origin) for origin in upload.allowed_origins)]
     for name, url in named:
@@ -183,6 +192,12 @@ def _unusable_origin(upload: UploadSettings) -> str | None:
                 " until then the unit records and nobody can ask for footage"
             )
     return None
+
+
+def _unusable_port(mqtt: MqttSettings) -> str | None:
+    if _has_port(mqtt.url):
+        return None
+    return "mqtt.url: its port is none; mend it: until then the unit records and nobody can ask for footage"
 
 
 class TrustSettings(_Table):
@@ -218,8 +233,8 @@ class Settings(_Table):
         missing = " and ".join(name for name, table in tables.items() if table is None)
         if not there:
             return "no [mqtt] in the settings: the unit records and nobody can ask for footage"
-        if self.upload is not None and not missing:
-            return _unusable_origin(self.upload)
+        if self.mqtt is not None and self.upload is not None and not missing:
+            return _unusable_port(self.mqtt) or _unusable_origin(self.upload)
         return (
             f"{there} without {missing}: a link takes [mqtt], [upload] and [trust]; the unit records and nobody can"
             f" ask for footage; write what is missing, or take {there} out"

@@ -18,9 +18,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from edge_agent.buffer.index import Index
-from edge_agent.buffer.layout import segment_file
+from edge_agent.buffer.layout import is_listable, segment_file
 from edge_agent.durable import fsync_directory
 from edge_agent.errors import RingStorageError
+from edge_agent.rotten import is_rotten
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,12 @@ class Disposal:
         self._index = index
         self._lock = threading.Lock()  # one removal at a time; protects _owed
         self._owed: dict[int, None] = {}  # a set in the order of the tries
+        self._refusing: set[Path] = set()
         self._trouble = ""
+
+    def refuses(self, sequence: int) -> bool:
+        """Whether a segment lies in a folder that cannot be read and lets nothing go: no space is to be had there."""
+        return bool(self._refusing) and self._folder(sequence) in self._refusing
 
     @property
     def trouble(self) -> str:
@@ -111,8 +117,11 @@ class Disposal:
             try:
                 (self._directory / segment_file(sequence)).unlink(missing_ok=True)
                 gone.add(sequence)
+                self._refusing.discard(self._folder(sequence))
             except OSError as error:
                 refused.append(sequence)
+                if is_rotten(error) and not is_listable(self._folder(sequence)):
+                    self._refusing.add(self._folder(sequence))
                 self._tell(f"{len(self._owed)} segments cannot be removed: {error}")
                 if len(refused) >= _MAX_REFUSED:
                     break

@@ -48,13 +48,22 @@ def obey_mark(directory: Path) -> None:
     try:
         if not mark.exists():
             return
-        for file in INDEX_FILES[::-1]:
-            move_index_aside(directory, file)
+        _move_all_aside(directory)
         mark.unlink()
     except OSError as error:
         if not is_rotten(error):
             raise
         logger.warning("the index is used as it is: %s", error)
+
+
+def _move_all_aside(directory: Path) -> None:
+    for file in INDEX_FILES[::-1]:
+        try:
+            move_index_aside(directory, file)
+        except OSError as error:
+            if not is_rotten(error):
+                raise
+            logger.warning("%s stays: %s", directory / file, error)
 
 
 def move_index_aside(directory: Path, file: str) -> None:

@@ -53,6 +53,17 @@ class Room:
     total_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Spared:
+    """Segments that are no space to be had: a clip waits for them, or the storage does not let them go."""
+
+    pins: Pins
+    disposal: Disposal
+
+    def __contains__(self, sequence: object) -> bool:
+        return sequence in self.pins or (isinstance(sequence, int) and self.disposal.refuses(sequence))
+
+
 class Keeper:
     """Keeps one ring within its limits and its index complete."""
 
@@ -218,7 +229,8 @@ class Keeper:
         def pick(catalogue: Catalogue, pins: Pins) -> list[Victim]:
             old = expired(catalogue, lambda number: self._is_expired(catalogue, number), MAX_VICTIMS)
             self._more_is_expired = len(old) == MAX_VICTIMS
-            return old or self._before_unknown(over_limits(catalogue, pins, excess_bytes, 0, MAX_VICTIMS))
+            spared = _Spared(pins, self._disposal)
+            return old or self._before_unknown(over_limits(catalogue, spared, excess_bytes, 0, MAX_VICTIMS))
 
         owed = len(self._disposal.owed())
         self._dispose(pick)
@@ -242,9 +254,10 @@ class Keeper:
         lacking_bytes = self._limits.min_free_bytes - room.free_bytes
 
         def pick(catalogue: Catalogue, pins: Pins) -> list[Victim]:
+            spared = _Spared(pins, self._disposal)
             return self._before_unknown(
-                over_limits(catalogue, pins, 0, lacking_bytes, at_most)
-                or below_floor(catalogue, pins, below_bytes, at_most)
+                over_limits(catalogue, spared, 0, lacking_bytes, at_most)
+                or below_floor(catalogue, spared, below_bytes, at_most)
             )
 
         return pick
@@ -256,15 +269,22 @@ class Keeper:
 
     def free_space(self, wanted_bytes: int) -> int:
         """Give up footage at once because a write failed for want of space; the bytes given up."""
-        return self._dispose(lambda catalogue, pins: for_a_write(catalogue, pins, wanted_bytes))
+
+        def pick(catalogue: Catalogue, pins: Pins) -> list[Victim]:
+            return for_a_write(catalogue, _Spared(pins, self._disposal), wanted_bytes, self._disposal.refuses)
+
+        # A storage that refuses the first ones says of what follows that it refuses it too.
+        return self._dispose(pick) or self._dispose(pick)
 
     def _dispose(self, pick: VictimPicker) -> int:
+        """Remove what is picked; the bytes of what the storage let go."""
         victims = self._holdings.take_victims(pick)
         if victims:
             reasons = ", ".join(sorted({victim.reason for victim, _ in victims}))
             logger.info("removing %d segments up to %d: %s", len(victims), victims[-1][0].sequence, reasons)
             self._disposal.remove(victim.sequence for victim, _ in victims)
-        return sum(size_bytes for _, size_bytes in victims)
+        owed = self._disposal.owed() if victims else frozenset()
+        return sum(size_bytes for victim, size_bytes in victims if victim.sequence not in owed)
 
     def _is_expired(self, catalogue: Catalogue, sequence: int) -> bool:
         row = catalogue.rows_of(sequence)[0]

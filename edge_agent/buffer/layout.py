@@ -89,6 +89,15 @@ def list_segments(directory: Path) -> Listing:
     return Listing(found, frozenset(unread))
 
 
+def is_listable(folder: Path) -> bool:
+    """Whether the storage says what lies in a folder."""
+    try:
+        os.listdir(folder)  # noqa: PTH208 -- as above
+    except OSError:
+        return False
+    return True
+
+
 def size_on_disk(directory: Path) -> int:
     """Bytes of the segment files of a ring, for who does not own it; what cannot be looked at does not count."""
     size_bytes = 0

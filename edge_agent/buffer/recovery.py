@@ -164,7 +164,7 @@ def _recover_anyhow(directory: Path, file: str, listing: Listing) -> OpenedRing:
             raise
         logger.warning("the index is rebuilt from the files: %s", error)
     move_index_aside(directory, file)
-    return _recover(directory, file, listing)
+    return _recover(directory, file, list_segments(directory))  # anew: what was owed may be removed by now
 
 
 def _recover(directory: Path, file: str, listing: Listing) -> OpenedRing:

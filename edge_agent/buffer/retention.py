@@ -106,8 +106,17 @@ def below_floor(catalogue: Catalogue, pinned: Container[int], lacking_bytes: int
     return found
 
 
-def for_a_write(catalogue: Catalogue, pinned: Container[int], wanted_bytes: int) -> list[Victim]:
-    """Segments to give back because a write failed for want of space: unpinned ones, or else the oldest pinned."""
+def for_a_write(
+    catalogue: Catalogue, pinned: Container[int], wanted_bytes: int, refused: Callable[[int], bool] = lambda _: False
+) -> list[Victim]:
+    """Segments to give back because a write failed for want of space: unpinned ones, or else the oldest pinned.
+
+    Args:
+        catalogue: what the ring holds.
+        pinned: segments that are passed over.
+        wanted_bytes: what the write needs.
+        refused: segments that the storage does not let go: they are passed over even then.
+    """
     found: list[Victim] = []
     for sequence in _unpinned(catalogue, pinned):
         if wanted_bytes <= 0:
@@ -115,13 +124,10 @@ def for_a_write(catalogue: Catalogue, pinned: Container[int], wanted_bytes: int)
         found.append(Victim(sequence, "no-space"))
         wanted_bytes -= catalogue.size_of(sequence)
     if not found:
-        found.extend(Victim(sequence, "no-space") for sequence in _first(catalogue))
+        oldest = next((sequence for sequence in catalogue.oldest_first() if not refused(sequence)), None)
+        found.extend([] if oldest is None else [Victim(oldest, "no-space")])
     return found
 
 
 def _unpinned(catalogue: Catalogue, pinned: Container[int]) -> Iterator[int]:
     return (sequence for sequence in catalogue.oldest_first() if sequence not in pinned)
-
-
-def _first(catalogue: Catalogue) -> list[int]:
-    return [next(catalogue.oldest_first())] if len(catalogue) else []

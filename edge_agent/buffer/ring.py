@@ -25,7 +25,7 @@ from edge_agent.buffer.hooks import RingHooks
 from edge_agent.buffer.index import Index
 from edge_agent.buffer.intake import Intake, StreamEnded, StreamStarted
 from edge_agent.buffer.keeper import Keeper
-from edge_agent.buffer.layout import PLANS_FOLDER, first_of_next_folder, segment_file
+from edge_agent.buffer.layout import PLANS_FOLDER, first_of_next_folder, is_listable, segment_file
 from edge_agent.buffer.live_state import LiveState, RingContext
 from edge_agent.buffer.planning import Planner
 from edge_agent.buffer.recovery import open_ring, with_room
@@ -311,7 +311,7 @@ class Ring:
         try:
             writer = SegmentWriter.create(directory, file, header, opening.config, self.storage)
         except RingStorageError as error:
-            if is_rotten(error) and not _is_listable((directory / file).parent):
+            if is_rotten(error) and not is_listable((directory / file).parent):
                 self._sequences = itertools.count(first_of_next_folder(sequence))
             raise
         self._holdings.set_open(writer)
@@ -361,14 +361,6 @@ class Ring:
     def stamp(self, monotonic_us: int) -> UtcEstimate:
         """UTC of an instant of this boot as best known."""
         return self._holdings.clock.to_utc(self._context.boot_id, monotonic_us)
-
-
-def _is_listable(folder: Path) -> bool:
-    try:
-        next(folder.iterdir(), None)
-    except OSError:
-        return False
-    return True
 
 
 def _free_bytes(directory: Path) -> int:

@@ -8,12 +8,13 @@ require_environment() {
     python=$(find_python)
     stamp=$(environment_stamp "$kind" "$python")
     put_old_environment_back # of a replacement that was cut off
+    rm -rf .venv.old .venv.new
     if [[ -f $venv/.setup-$kind && $(<"$venv/.setup-$kind") == "$stamp" ]]; then
         return 0
     fi
     echo "setup: bringing $venv to requirements/$kind.txt" >&2
     if [[ ! -f $venv/.setup-origin || $(<"$venv/.setup-origin") != "$(environment_origin "$python")" ]] ||
-        { [[ $kind == unit ]] && holds_more_than_a_unit; }; then
+        [[ $kind == unit ]]; then
         replace_environment "$kind" "$python" "$stamp"
     else
         complete_environment "$kind" "$python" "$stamp"
@@ -24,9 +25,9 @@ complete_environment() {
     local kind=$1 python=$2 stamp=$3
     if [[ $kind != unit ]]; then
         # Before anything is installed: an installation that is cut off is no environment of a unit either.
-        touch "$venv/.setup-more"
         rm -f "$venv/.setup-unit"
     fi
+    rm -f "$venv/.setup-$kind" # until all is there again
     install_requirements "$kind"
     [[ $kind == unit || ! -x $debian_dir/mosquitto ]] || ln -sfn "$PWD/$debian_dir/mosquitto" "$venv/bin/mosquitto"
     echo "$stamp" >"$venv/.setup-$kind"
@@ -34,8 +35,9 @@ complete_environment() {
     [[ $kind != dev ]] || environment_stamp demo "$python" >"$venv/.setup-demo"
 }
 
-# The new one is made beside the old one and takes its place when it is complete: without a network, or cut off at any
-# instant, a unit still records with the old one.
+# The new one is made beside the old one and takes its place when it is complete: without a network, or cut off, a unit
+# still records with the old one. A power cut between the two renames leaves it under .venv.old; the next set-up puts it
+# back.
 replace_environment() {
     trap 'put_old_environment_back && rm -rf .venv.new' EXIT
     build_new_environment "$@"
@@ -64,11 +66,6 @@ put_old_environment_back() {
     if [[ ! -e .venv && ! -L .venv && -e .venv.old ]]; then
         mv -T .venv.old .venv
     fi
-}
-
-# The stamps as well: an environment may be older than .setup-more.
-holds_more_than_a_unit() {
-    [[ -e $venv/.setup-more || -e $venv/.setup-demo || -e $venv/.setup-dev ]]
 }
 
 # The service's user may not write into the checkout, so byte code that is not made here is made at every start; and

@@ -4,14 +4,17 @@ import errno
 import os
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edge_agent.buffer import layout
 from edge_agent.buffer.disposal import Disposal
 from edge_agent.buffer.index import Index
 from edge_agent.buffer.index_file import INDEX_FILES
+from edge_agent.buffer.keeper import Room
 from edge_agent.buffer.layout import segment_file
 from edge_agent.buffer.ring import Ring
 from tests.support.polling import wait_until
@@ -42,14 +45,14 @@ def held(bench: RingBench, ring: Ring) -> list[int]:
     return sorted(number for number in bench.files() if ring._holdings.holds(number))
 
 
-def fail_once(monkeypatch: pytest.MonkeyPatch, name: str, path: Path) -> None:
-    """Have one function of `os` fail once for a path."""
+def fail(monkeypatch: pytest.MonkeyPatch, name: str, path: Path, times: int = 1) -> None:
+    """Have one function of `os` fail so often for a path."""
     real: Callable[..., Any] = getattr(os, name)
-    left = [1]
+    left = [times]
 
     def call(where: object = ".", *args: object, **more: object) -> object:
         if str(where) == str(path) and left[0]:
-            left[0] = 0
+            left[0] -= 1
             raise OSError(errno.EIO, "Input/output error", str(path))
         return real(where, *args, **more)
 
@@ -61,7 +64,7 @@ def test_a_folder_that_could_not_be_listed_once_is_not_forgotten(
 ) -> None:
     begin_us = record(bench)
     with monkeypatch.context() as patched:
-        fail_once(patched, "listdir", bench.directory / FIRST_FOLDER)
+        fail(patched, "listdir", bench.directory / FIRST_FOLDER)
         ring = bench.open()
     assert held(bench, ring) == [1, 2, 3, 4]
     assert bench.ask(ring, begin_us, begin_us + 16 * SECOND_US).parts == 1
@@ -81,8 +84,8 @@ def test_no_number_is_used_twice_when_the_index_cannot_be_read_either(
         bench.files()[number].unlink()
     bench.reboot(60, BOOT_IDS[1])
     with monkeypatch.context() as patched:
-        fail_once(patched, "stat", bench.directory / "index.db")
-        fail_once(patched, "listdir", bench.directory / FIRST_FOLDER)
+        fail(patched, "stat", bench.directory / "index.db")
+        fail(patched, "listdir", bench.directory / FIRST_FOLDER, times=2)
         ring = bench.open()
     bench.record(ring, 4)
     ring.close()
@@ -98,7 +101,7 @@ def test_plans_that_could_not_be_listed_once_pin_what_they_did(
     pinned = ring._holdings.pins.sequences()
     ring.close()
     with monkeypatch.context() as patched:
-        fail_once(patched, "scandir", bench.directory / "plans")
+        fail(patched, "scandir", bench.directory / "plans")
         ring = bench.open(record=False)
     assert pinned
     assert ring._holdings.pins.sequences() == pinned
@@ -218,3 +221,48 @@ def test_what_the_storage_refuses_to_remove_is_not_removed_first(
     assert not (bench.data_dir / segment_file(other)).exists()
     assert disposal.owed() == set(refused)
     index.close()
+
+
+def test_space_is_not_looked_for_in_a_folder_that_lets_nothing_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = RingBench(tmp_path)
+    monkeypatch.setattr(layout, "_FILES_A_FOLDER", 25)
+    record(bench, 4 * 40)
+    spoil_directory(monkeypatch, bench.directory / FIRST_FOLDER)
+    ring = bench.open(record=False)
+    freed = [ring._keeper.free_space(1) for _ in range(3)]
+    assert all(freed), freed
+    assert not {25, 26, 27} & set(bench.files())
+    free_bytes = iter(range(10**6, 10**9, 10**5))
+    monkeypatch.setattr(ring._keeper, "room", lambda: Room(next(free_bytes), 10**12))
+    monkeypatch.setattr(ring._keeper, "_limits", replace(ring._keeper._limits, min_free_bytes=10**11))
+    rounds = 0
+    while 35 in bench.files():
+        ring._keeper.round()
+        rounds += 1
+        assert rounds < 10
+    held = [number for number in range(1, 25) if ring._holdings.holds(number)]
+    assert len(held) >= 20
+    ring.close()
+    monkeypatch.undo()
+    assert bench.files().keys() >= set(held)
+
+
+def test_a_mark_beside_an_index_that_stays_is_obeyed_once(bench: RingBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    record(bench)
+    for file in INDEX_FILES:
+        (bench.directory / file).touch()
+    (bench.directory / "index.damaged").touch()
+    real = Path.replace
+
+    def replace_others(path: Path, target: Path) -> Path:
+        if path.name == INDEX_FILES[0]:
+            refuse(path, target)
+        return real(path, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", replace_others)
+        record(bench, 4)
+    assert not (bench.directory / "index.damaged").exists()
+    assert sorted(bench.files()) == [1, 2, 3, 4, 5]

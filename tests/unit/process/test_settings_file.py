@@ -73,8 +73,6 @@ def test_origins_from_a_variable_are_a_list(tmp_path: Path) -> None:
         ("camera = [3]\n" + LEAST.partition("[[")[0], ["the first [[camera]] = 3"]),
         (LEAST + '[mqtt]\nurl = "http://x"\n', ["mqtt.url", "mqtts://host"]),
         (LEAST + '[mqtt]\nurl = "mqtt://[x"\n', ["mqtt.url", "mqtts://host"]),
-        (LEAST + '[mqtt]\nurl = "mqtt://x:99999"\n', ["mqtt.url", "mqtts://host"]),
-        (LEAST + '[upload]\nurl = "https://x:port/"\n', ["upload.url", "https://host"]),
         (LEAST.replace('id = "nomad-07"', 'id = "nomad-07"\ntimezone = "Mars/Base"'), ["Mars/Base", "Europe/Paris"]),
     ],
 )
@@ -222,3 +220,18 @@ def test_a_wrong_camera_is_complained_of_once(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
         load_settings(write(tmp_path, LEAST + "colour = 1\n"), {})
     assert "at least 1" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("mqtt", "upload", "words"),
+    [
+        ("mqtts://h:99999", "https://h/files/", "mqtt.url"),
+        ("mqtts://h:port", "https://h/files/", "mqtt.url"),
+        ("mqtts://h", "https://h:99999/files/", "upload.url"),
+        ("mqtts://h", "https://h:port/files/", "upload.url"),
+    ],
+)
+def test_a_port_that_is_none_stops_the_link_and_no_camera(tmp_path: Path, mqtt: str, upload: str, words: str) -> None:
+    link = f'[mqtt]\nurl = "{mqtt}"\n[upload]\nurl = "{upload}"\n[trust]\ncommand_keys_file = "keys.json"\n'
+    settings = load_settings(write(tmp_path, LEAST + link), {})
+    assert words in (settings.link_lacks or "")
