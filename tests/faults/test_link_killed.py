@@ -134,5 +134,5 @@ def test_files_that_settings_name_and_nobody_finds_end_the_link_with_a_reason(ri
     command = [sys.executable, "-m", "edge_agent", "link", "--config", str(rig.settings_file)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 2
-    assert f"[{target}]" in ended.stderr
+    assert f"{rig.settings_file}: {target}." in ended.stderr
     assert "Traceback" not in ended.stderr
