@@ -39,7 +39,7 @@ def set_up(root: Path, *overrides: str) -> "subprocess.CompletedProcess[str]":
     nothing.mkdir(exist_ok=True)
     index = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(nothing), "PIP_CONFIG_FILE": os.devnull}
     return subprocess.run(
-        ["bash", "-c", "\n".join([SOURCE, *overrides, "require_environment unit"])],
+        ["env", "--default-signal=HUP", "bash", "-c", "\n".join([SOURCE, *overrides, "require_environment unit"])],
         cwd=root,
         env=os.environ | index | {"PYTHON": sys.executable, "SETUP_APT": "no"},
         capture_output=True,
