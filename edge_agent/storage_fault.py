@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from edge_agent.errors import RingStorageError
+from edge_agent.os_errors import errnos_of
 
 
 def require_writable(folder: Path) -> None:
@@ -32,7 +33,7 @@ def storage_fault(data_dir: Path, error: BaseException) -> str:
         data_dir: the unit's data directory.
         error: what was raised; the errno of the first OSError in its chain counts.
     """
-    number = _errno_of(error)
+    number = next(errnos_of(error), None)
     if number == errno.EROFS or _is_read_only(data_dir):
         return (
             f"data_dir {data_dir} is on read-only storage; make it writable"
@@ -44,14 +45,6 @@ def storage_fault(data_dir: Path, error: BaseException) -> str:
     if number in {errno.EACCES, errno.EPERM}:
         return f"data_dir {data_dir} may not be used by user {os.geteuid()} ({error}); give it that user (chown -R)"
     return f"data_dir {data_dir} cannot be used: {error}"
-
-
-def _errno_of(error: BaseException | None) -> int | None:
-    while error is not None:
-        if isinstance(error, OSError):
-            return error.errno
-        error = error.__cause__
-    return None
 
 
 def _is_read_only(path: Path) -> bool:

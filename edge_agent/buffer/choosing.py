@@ -23,7 +23,7 @@ Cameras with a smart codec stretch a group of pictures over a still street to mi
 
 
 def check_all_is_known(live: LiveState, interval: Interval, reach_us: int = 0) -> None:
-    """Refuse, for now, what would be a clip with holes where the footage lies in files that nobody read yet.
+    """Refuse, until the rebuild has read on, a clip that would have holes where files were not read yet.
 
     Args:
         live: says what a rebuild may still find.

@@ -21,7 +21,7 @@ from edge_agent.buffer.index import Index
 from edge_agent.buffer.layout import is_listable, segment_file
 from edge_agent.durable import fsync_directory
 from edge_agent.errors import RingStorageError
-from edge_agent.rotten import is_rotten
+from edge_agent.os_errors import is_rotten
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from edge_agent.buffer.segment import SegmentInfo
 from edge_agent.buffer.segment_scan import ScanResult, cut_tail, scan_segment
 from edge_agent.durable import fsync_directory
 from edge_agent.errors import RingStorageError
-from edge_agent.passing import is_passing
+from edge_agent.os_errors import is_passing
 
 logger = logging.getLogger(__name__)
 

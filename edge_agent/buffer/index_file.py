@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edge_agent.buffer.layout import DAMAGED_FOLDER, INDEX_FILE
 from edge_agent.durable import fsync_directory
-from edge_agent.rotten import is_rotten
+from edge_agent.os_errors import is_rotten
 
 logger = logging.getLogger(__name__)
 

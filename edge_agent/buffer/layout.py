@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_agent.rotten import is_rotten
+from edge_agent.os_errors import is_rotten
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from edge_agent.contract.clip import ClipPlan
 from edge_agent.contract.codes import ErrorCode
 from edge_agent.contract.ring_protocol import PlanResult
 from edge_agent.errors import ContractError, FormatError, RingRequestError, RingStorageError
-from edge_agent.rotten import is_rotten
+from edge_agent.os_errors import is_rotten
 
 logger = logging.getLogger(__name__)
 

@@ -39,7 +39,7 @@ from edge_agent.buffer.layout import (
 from edge_agent.buffer.retention import SPARED_SEGMENTS
 from edge_agent.durable import fsync_directory
 from edge_agent.errors import FormatError, IndexDamagedError, RingStorageError
-from edge_agent.rotten import is_rotten
+from edge_agent.os_errors import is_rotten
 
 logger = logging.getLogger(__name__)
 

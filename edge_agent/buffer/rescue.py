@@ -11,7 +11,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from edge_agent.buffer.disposal import Disposal
@@ -88,16 +88,15 @@ def _index_of(directory: Path, shadow: Path) -> Index:
         for suffix in ("", "-wal"):
             if (source := directory / f"{file}{suffix}").exists():
                 shutil.copyfile(source, shadow / source.name)
-        index = Index(shadow / file)
-        try:
+        with ExitStack() as unless_readable:
+            index = Index(shadow / file)
+            unless_readable.callback(index.close)
             check_readable(index)
-        except BaseException:
-            index.close()
-            raise
+            unless_readable.pop_all()
+            return index
     except (OSError, RingStorageError) as error:
         logger.warning("the index cannot be used, every file is read instead: %s", error)
-        return Index(shadow / "empty.db")
-    return index
+    return Index(shadow / "empty.db")
 
 
 def _planner(

@@ -50,8 +50,8 @@ from edge_agent.contract.ring_protocol import (
 from edge_agent.contract.segment_format import SegmentHeader
 from edge_agent.durable import settle_directory
 from edge_agent.errors import RingStorageError
+from edge_agent.os_errors import is_rotten
 from edge_agent.paths import ring_directory
-from edge_agent.rotten import is_rotten
 from edge_agent.settings import CameraSettings
 
 __all__ = ["Ring", "RingContext"]

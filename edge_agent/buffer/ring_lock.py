@@ -13,7 +13,7 @@ from pathlib import Path
 from edge_agent.buffer.layout import DAMAGED_FOLDER, LOCK_FILE, PLANS_FOLDER, SEGMENTS_FOLDER
 from edge_agent.durable import settle_directory, sweep_temporary_files
 from edge_agent.errors import RingBusyError, RingStorageError
-from edge_agent.rotten import is_rotten
+from edge_agent.os_errors import is_rotten
 
 logger = logging.getLogger(__name__)
 
@@ -119,15 +119,14 @@ def take_ring(directory: Path) -> RingLock:
     try:
         settle_directory(directory.parent)
         settle_directory(directory)
-        lock = RingLock(directory / LOCK_FILE)
-        try:
+        with ExitStack() as unless_settled:
+            lock = RingLock(directory / LOCK_FILE)
+            unless_settled.callback(lock.release)
             _settle_folders(directory)
-        except BaseException:
-            lock.release()
-            raise
+            unless_settled.pop_all()
+            return lock
     except OSError as error:
         raise RingStorageError(f"cannot prepare {directory}: {error.strerror}") from error
-    return lock
 
 
 def _settle_folders(directory: Path) -> None:

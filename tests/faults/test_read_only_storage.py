@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from edge_agent.contract.jws import TrustedKeys
 from edge_agent.contract.times import format_utc
 from edge_agent.evidence.keys import load_or_create_unit_key
 from edge_agent.paths import ring_directory
+from tests.support.mounts import require_mounts
 from tests.support.processes import Processes
 from tests.support.unit import Unit, plain_environment, running, small_camera
 
@@ -31,11 +31,7 @@ def read_only_view(folder: Path, command: list[str]) -> list[str]:
 
 @pytest.fixture
 def unit(tmp_path: Path, processes: Processes) -> Iterator[Unit]:
-    trial = tmp_path / "trial"
-    trial.mkdir()
-    probe = read_only_view(trial, ["sh", "-c", f'! touch "{trial}/file" 2>/dev/null'])
-    if shutil.which("unshare") is None or subprocess.run(probe, capture_output=True).returncode:
-        pytest.skip("this machine lets nobody mount in a name space of his own (unshare -rm)")
+    require_mounts(tmp_path / "trial")
     yield from running(Unit(tmp_path / "unit", processes, [small_camera(segment_s=2)]))
 
 

@@ -2,8 +2,6 @@
 
 import os
 import random
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +15,7 @@ from edge_agent.contract.jws import TrustedKeys
 from edge_agent.contract.times import format_utc
 from edge_agent.evidence.keys import load_or_create_unit_key
 from edge_agent.paths import ring_directory
+from tests.support.mounts import require_mounts
 from tests.support.polling import wait_until
 from tests.support.processes import Processes
 from tests.support.unit import Unit, plain_environment, running, small_camera
@@ -164,8 +163,7 @@ wait "$unit"
 
 
 def test_storage_that_is_read_only_is_told_and_waited_for(tmp_path: Path, processes: Processes) -> None:
-    if not can_mount(tmp_path / "trial"):
-        pytest.skip("this machine lets nobody mount a small file system of his own (unshare -rm)")
+    require_mounts(tmp_path / "trial")
     unit = Unit(tmp_path / "unit", processes, [small_camera(segment_s=1)])
     unit.data_dir.mkdir()
     go, said = tmp_path / "go", tmp_path / "said"
@@ -193,14 +191,6 @@ def test_storage_that_is_read_only_is_told_and_waited_for(tmp_path: Path, proces
     assert process.poll() is None
 
 
-def can_mount(directory: Path) -> bool:
-    if shutil.which("unshare") is None:
-        return False
-    directory.mkdir(exist_ok=True)
-    trial = ["unshare", "-rm", "mount", "-t", "tmpfs", "none", str(directory)]
-    return subprocess.run(trial, capture_output=True).returncode == 0
-
-
 FULL_DISK = """
 set -e
 mount -t tmpfs -o size=12m none "$DATA"
@@ -215,8 +205,7 @@ exec "$PYTHON" -m edge_agent record main --config "$CONFIG"
 
 
 def test_a_recorder_starts_on_a_full_disk_and_makes_room(tmp_path: Path, processes: Processes) -> None:
-    if not can_mount(tmp_path / "trial"):
-        pytest.skip("this machine lets nobody mount a small file system of his own (unshare -rm)")
+    require_mounts(tmp_path / "trial")
     camera = small_camera(width=320, height=240, bitrate_kbps=4000, segment_s=1)
     unit = Unit(tmp_path / "unit", processes, [camera])
     unit.data_dir.mkdir()

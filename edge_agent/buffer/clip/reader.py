@@ -12,7 +12,7 @@ from typing import Self
 
 from edge_agent.contract.clip import MAX_PLAN_BYTES, ClipPlan, Part
 from edge_agent.errors import ContractError, FormatError, RingStorageError
-from edge_agent.passing import is_passing
+from edge_agent.os_errors import is_passing
 
 PLAN_SUFFIX = ".plan"
 
