@@ -48,6 +48,14 @@ class ClockStatement(ContractModel):
     """Largest bound of the error over the part, µs; null when nobody vouched for the clock."""
 
 
+class PositionAt(PositionStamp):
+    """Where the unit stood at an instant of the footage: what the segment that begins there says of itself."""
+
+    at_us: UtcMicros = Field(alias="at")
+    sequence: int
+    """Of the segment; its header lies in the clip and says the same."""
+
+
 class Part(ContractModel):
     """One progressive MP4: header bytes, then ring ranges; the same codec parameters and deployment throughout."""
 
@@ -69,6 +77,9 @@ class Part(ContractModel):
     ranges: tuple[ByteRange, ...]
     deployment_id: str
     position: PositionStamp | None = None
+    """Of the first segment."""
+    positions: tuple[PositionAt, ...] = ()
+    """Of every touched segment whose place differs from the one before; empty when none is known."""
     codec: Codec
     width_px: int
     height_px: int
@@ -129,6 +140,9 @@ class ManifestPart(ContractModel):
     sha256: Sha256Hex
     deployment_id: str
     position: PositionStamp | None = None
+    """Of the first segment."""
+    positions: tuple[PositionAt, ...] = ()
+    """Of every touched segment whose place differs from the one before; empty when none is known."""
     codec: Codec
     width_px: int
     height_px: int

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from edge_agent.contract.access_unit import GapCause
 from edge_agent.contract.model import ContractModel
@@ -41,16 +41,31 @@ class Status(ContractModel):
     at: UtcMicros | None = None
 
 
+PositionFix = Literal["none", "2d", "3d", "fixed"]
+"""How the place is known: by satellites in two or three dimensions, from the settings, or not at present."""
+
+
 class PositionProperties(ContractModel):
-    """Properties of the position feature."""
+    """Properties of the position feature; with `fix` `none` its geometry is the last known place, or null."""
 
     schema_: Literal["position/1"] = Field("position/1", alias="schema")
-    fix: Literal["none", "2d", "3d", "fixed"]
-    accuracy_m: float | None = None
-    age_s: float | None = None
-    speed_mps: float | None = None
+    fix: PositionFix
+    accuracy_m: Annotated[float, Field(ge=0)] | None = None
+    """Radius of the horizontal error at 95 %, metres."""
+    age_s: Annotated[float, Field(ge=0)] | None = None
+    """How old the place was when this was said."""
+    speed_mps: Annotated[float, Field(ge=0)] | None = None
     source: str
+    """`gnss`, `settings`, or `none`."""
     deployment_id: str
+    at: UtcMicros | None = None
+    """When this was said, by the unit's clock."""
+    last_known: bool | None = None
+    """The place is from an earlier life of the unit, or the receiver has lost its fix since."""
+    satellites_used: Annotated[int, Field(ge=0, le=255)] | None = None
+    satellites_seen: Annotated[int, Field(ge=0, le=255)] | None = None
+    detail: Annotated[str, StringConstraints(max_length=200)] | None = None
+    """Why there is no fix, in words."""
 
 
 class PointGeometry(ContractModel):
@@ -90,6 +105,25 @@ class Health(ContractModel):
     network: Probe
     clock: Probe
     system: Probe
+
+
+HistoryKind = Literal["health", "position"]
+
+
+class History(ContractModel):
+    """`up/history`: what the unit noted while nobody heard it, oldest first; not retained, sent once."""
+
+    schema_: Literal["history/1"] = Field("history/1", alias="schema")
+    history_id: Uuid
+    """Known already when it comes twice."""
+    unit_id: UnitId
+    boot_id: HexId
+    """Of the boot in which it is sent; each sample says its own."""
+    kind: HistoryKind
+    samples: Annotated[tuple[dict[str, Any], ...], Field(min_length=1, max_length=200)]
+    """Bodies of `up/health` (figures fewer with age) or `up/position`, each with `at` and `boot_id`."""
+    left_out: Amount = 0
+    """Samples before these that were left out for space since the last batch."""
 
 
 class CoverageInterval(ContractModel):

@@ -12,6 +12,8 @@ or `{"ok": false, "error": {"code", "message"}}`. A line is at most `MAX_LINE_BY
 | `plans` | – | `{"clip_ids": […]}` |
 | `coverage` | `CoverageRequest` | `CameraCoverage` |
 | `coverage_query` | `CoveragePageRequest` | `CoveragePage` |
+| `position` | `PositionNotice` | `{"taken": true}`: new segments say it; while the unit moves they are short |
+| `clock` | `ClockOffer` | `{"taken": bool}`: whether the clock model learned something from it |
 """
 
 from typing import Literal
@@ -22,8 +24,8 @@ from edge_agent.contract.access_unit import GapCause
 from edge_agent.contract.clip import Interval, Requester
 from edge_agent.contract.messages import CoverageInterval
 from edge_agent.contract.model import ContractModel
-from edge_agent.contract.names import CameraName, Uuid
-from edge_agent.contract.segment_format import ClockSource
+from edge_agent.contract.names import CameraName, HexId, Uuid
+from edge_agent.contract.segment_format import ClockSource, PositionStamp
 from edge_agent.contract.times import UtcMicros
 
 MAX_LINE_BYTES = 4_000_000
@@ -77,6 +79,30 @@ class CoveragePage(ContractModel):
 
     intervals: tuple[CoverageInterval, ...]
     cursor: str | None = None
+
+
+class PositionNotice(ContractModel):
+    """Where the unit is, as its link knows; the newest one counts, and grows old when no other follows."""
+
+    op: Literal["position"] = "position"
+    position: PositionStamp | None
+    """None: not known."""
+    monotonic_us: int
+    """When the receiver's fix was, on this boot's monotonic clock; the recorder reckons the age from it."""
+    moving: bool
+    """Faster, or further from where it stood, than drift explains: segments are cut every few seconds."""
+
+
+class ClockOffer(ContractModel):
+    """A reading of UTC that does not come from this machine's wall clock: GNSS time."""
+
+    op: Literal["clock"] = "clock"
+    source: Literal["gnss"] = "gnss"
+    boot_id: HexId
+    monotonic_us: int
+    utc_us: UtcMicros
+    bound_us: int = Field(ge=0, le=60_000_000)
+    """Largest error of the pair, µs."""
 
 
 class ClockState(ContractModel):

@@ -18,6 +18,7 @@ PUBLISHED: dict[str, type[ContractModel]] = {
     "health": messages.Health,
     "coverage": messages.Coverage,
     "alarms": messages.Alarms,
+    "history": messages.History,
     "event": messages.Event,
     "reply": messages.Reply,
     "receipt": messages.Receipt,

@@ -30,7 +30,7 @@ that was changed afterwards fails the tags of all its fragments. So no byte of a
 import hashlib
 import struct
 import uuid
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -63,10 +63,15 @@ _EARLY_FLAG = 2
 class PositionStamp(ContractModel):
     """Where the unit stood when a segment was opened."""
 
-    longitude_deg: float
-    latitude_deg: float
+    longitude_deg: Annotated[float, Field(ge=-180, le=180)]
+    latitude_deg: Annotated[float, Field(ge=-90, le=90)]
     accuracy_m: float | None = None
     source: str
+    """`settings` or `gnss`."""
+    fix: Literal["none", "2d", "3d"] | None = None
+    """Of the receiver when it was stamped; `none`: the place is the last known one. None with `settings`."""
+    age_s: float | None = None
+    """Between the receiver's fix and the stamp, by the monotonic clock; None when the fix is of an earlier boot."""
 
 
 class SegmentHeader(ContractModel):
