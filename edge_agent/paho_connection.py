@@ -33,6 +33,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_agent.byte_inbox import ByteInbox
+from edge_agent.clock import Clock, SystemClock
 from edge_agent.connection_faults import connection_fault
 
 _CONNECT_TIMEOUT_S = 10.0
@@ -46,6 +47,8 @@ _LOST = "connection lost"
 _CLOSED = "the broker closed the connection without a word"
 _RECEIVE_FAILED = "failed to receive on socket: "
 """Begins what paho logs, and tells nobody else, when the line broke; other words of its cost the cause."""
+_PING_SENT, _PING_ANSWERED = "Sending PINGREQ", "Received PINGRESP"
+"""What paho logs, and tells nobody else, of the keep-alive's two packets (MQTT 5 §3.12, §3.13)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,8 @@ class PahoConnection:
         errors: what is raised.
         on_message: the inbox has something new; called on the event loop, as is the next.
         on_ended: the connection is over, and why.
+        on_round_trip: how long the broker took to answer a ping of the keep-alive, µs; called on the event loop too.
+        clock: measures that.
     """
 
     def __init__(
@@ -123,11 +128,16 @@ class PahoConnection:
         errors: ConnectionErrors,
         on_message: Callable[[], None],
         on_ended: Callable[[str], None],
+        on_round_trip: Callable[[int], None] | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._options = options
         self._errors = errors
         self._on_inbox = on_message
         self._on_ended = on_ended
+        self._on_round_trip = on_round_trip or _nothing
+        self._clock = clock or SystemClock()
+        self._ping_sent_us: int | None = None  # used by the network thread alone
         self._loop = asyncio.get_running_loop()
         self._opened: asyncio.Future[bool] = self._loop.create_future()
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -340,6 +350,11 @@ class PahoConnection:
     def _on_log(self, _client: mqtt.Client, _data: object, _level: int, text: str) -> None:
         if self._reason == _LOST and text.startswith(_RECEIVE_FAILED):
             self._reason = f"{_LOST}: {text.removeprefix(_RECEIVE_FAILED)}"
+        elif text == _PING_SENT:
+            self._ping_sent_us = self._clock.monotonic_us()
+        elif text == _PING_ANSWERED and self._ping_sent_us is not None:
+            self._post(self._on_round_trip, self._clock.monotonic_us() - self._ping_sent_us)
+            self._ping_sent_us = None
 
     def _on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         self._inbox.put(message, _size_of(message))

@@ -33,7 +33,7 @@ class PahoWire:
         self._url = settings.url
         self._generation = generation
         self._connection = PahoConnection(
-            _options_of(settings, options), _ERRORS, events.on_message, events.on_closed
+            _options_of(settings, options), _ERRORS, events.on_message, events.on_closed, events.on_round_trip
         )
 
     async def open(self) -> bool:

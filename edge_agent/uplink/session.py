@@ -8,7 +8,7 @@ when a connection ends is theirs to send again.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from tenacity.wait import wait_base
@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 CLOSE_TIMEOUT_S = 1.0
 FAREWELL_TIMEOUT_S = 1.0
 _STABLE_S = 30.0
+_SHORT_BYTES = 1000
+"""A message that fits one packet: how long its acknowledgement takes is the round trip and not the line's rate."""
 
 
 class SessionListener(Protocol):
@@ -43,6 +45,7 @@ class Session:
         factory: WireFactory,
         clock: Clock,
         backoff: wait_base | None = None,
+        on_round_trip: Callable[[int], None] = lambda _took_us: None,
     ) -> None:
         """Nothing is connected before `run`.
 
@@ -52,12 +55,14 @@ class Session:
             factory: makes connections.
             clock: waits between attempts.
             backoff: between attempts; a second to a minute, jittered, unless given.
+            on_round_trip: told, in µs, how long the broker took to answer a ping or a short message.
         """
         self._options = options
         self._subscription = subscription
         self._factory = factory
         self._clock = clock
         self._backoff = backoff or jittered(1.0, 60.0)
+        self._on_round_trip = on_round_trip
         self._generation = 0
         self._wire: Wire | None = None
         self._arrived = asyncio.Event()
@@ -98,7 +103,11 @@ class Session:
         self._generation += 1
         self._closed.clear()
         number = self._generation
-        events = WireEvents(on_message=self._arrived.set, on_closed=lambda reason: self._on_closed(number, reason))
+        events = WireEvents(
+            on_message=self._arrived.set,
+            on_closed=lambda reason: self._on_closed(number, reason),
+            on_round_trip=self._on_round_trip,
+        )
         self._wire = self._factory(self._options, events, number)
         try:
             session_present = await self._wire.open()
@@ -169,4 +178,8 @@ class Session:
         """
         if self._wire is None or not self._online.is_set() or generation != self._generation:
             raise ConnectionLostError("not connected")
-        return await self._wire.publish(message)
+        began_us = self._clock.monotonic_us()
+        accepted = await self._wire.publish(message)
+        if len(message.payload) <= _SHORT_BYTES:
+            self._on_round_trip(self._clock.monotonic_us() - began_us)
+        return accepted

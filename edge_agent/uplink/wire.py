@@ -64,10 +64,12 @@ class WireEvents:
     Attributes:
         on_message: the bounded inbox has something new.
         on_closed: the connection is over; the text says why.
+        on_round_trip: the broker answered a ping of the keep-alive after so many µs.
     """
 
     on_message: Callable[[], None] = field(default=lambda: None)
     on_closed: Callable[[str], None] = field(default=lambda _reason: None)
+    on_round_trip: Callable[[int], None] = field(default=lambda _took_us: None)
 
 
 class Wire(Protocol):
