@@ -16,83 +16,12 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from csu.errors import RegistryError
+from csu.registry_schema import SCHEMA_VERSION, STEPS
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-SCHEMA_VERSION = 2
 _MAX_WAITING = 512
-
-_SCHEMA = """
-CREATE TABLE units (
-    unit_id TEXT PRIMARY KEY,
-    enrolled_us INTEGER NOT NULL,
-    ignored INTEGER NOT NULL DEFAULT 0
-) STRICT;
-CREATE TABLE states (
-    unit_id TEXT NOT NULL,
-    topic TEXT NOT NULL,
-    body TEXT NOT NULL,
-    heard_us INTEGER NOT NULL,
-    PRIMARY KEY (unit_id, topic)
-) STRICT;
-CREATE TABLE events (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    unit_id TEXT NOT NULL,
-    event_id TEXT NOT NULL,
-    body TEXT NOT NULL,
-    heard_us INTEGER NOT NULL,
-    UNIQUE (unit_id, event_id)
-) STRICT;
-CREATE TABLE commands (
-    command_id TEXT PRIMARY KEY,
-    unit_id TEXT NOT NULL,
-    cmd TEXT NOT NULL,
-    params TEXT NOT NULL,
-    operator TEXT NOT NULL,
-    role TEXT NOT NULL,
-    reference TEXT,
-    purpose TEXT,
-    token TEXT NOT NULL,
-    issued_us INTEGER NOT NULL,
-    expires_us INTEGER NOT NULL,
-    state TEXT NOT NULL,
-    reply TEXT,
-    replied_us INTEGER,
-    sent INTEGER NOT NULL DEFAULT 0,
-    next_send_us INTEGER,
-    version INTEGER NOT NULL DEFAULT 1
-) STRICT;
-CREATE INDEX commands_due ON commands (next_send_us) WHERE next_send_us IS NOT NULL;
-CREATE INDEX commands_unit ON commands (unit_id, issued_us);
-"""
-_CLIPS = """
-CREATE TABLE clips (
-    unit_id TEXT NOT NULL,
-    clip_id TEXT NOT NULL,
-    folder TEXT NOT NULL,
-    completed_us INTEGER NOT NULL,
-    verdict TEXT NOT NULL,
-    reason TEXT,
-    report TEXT,
-    receipt TEXT,
-    receipts_sent INTEGER NOT NULL DEFAULT 0,
-    next_receipt_us INTEGER,
-    PRIMARY KEY (unit_id, clip_id)
-) STRICT;
-CREATE INDEX clips_due ON clips (next_receipt_us) WHERE next_receipt_us IS NOT NULL;
-"""
-_CLIPS_ASIDE = """
-DROP INDEX clips_due;
-ALTER TABLE clips RENAME TO clips_1;
-"""
-_CLIPS_OVER = """
-INSERT INTO clips SELECT unit_id, clip_id, folder, completed_us, verdict, reason, report, receipt, receipts_sent,
-    next_receipt_us FROM clips_1;
-DROP TABLE clips_1;
-"""
-_STEPS = (_SCHEMA + _CLIPS, _CLIPS_ASIDE + _CLIPS + _CLIPS_OVER)
-"""By the version that is found: what makes it the present one."""
 
 
 class Registry:
@@ -154,7 +83,8 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous=FULL")
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
         if version < SCHEMA_VERSION:
-            connection.executescript(f"BEGIN; {_STEPS[version]} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+            steps = "".join(STEPS[version:])
+            connection.executescript(f"BEGIN; {steps} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
     except sqlite3.Error as error:
         raise RegistryError(f"{path} cannot be opened: {error}; restore it, or move it away to begin anew") from error
     if version > SCHEMA_VERSION:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from csu.errors import RequestRefusedError
+from csu.paging import Key
 from csu.records import FINAL_STATES, ClipRecord
 
 
@@ -74,12 +75,25 @@ def load_clip(connection: sqlite3.Connection, unit_id: str, clip_id: str) -> Cli
     return _record_of(row)
 
 
-def load_clips(connection: sqlite3.Connection, unit_id: str | None, limit: int) -> list[ClipRecord]:
-    """The last clips, newest first, of one unit or of all."""
-    rows = connection.execute(
-        "SELECT * FROM clips WHERE ?1 IS NULL OR unit_id = ?1 ORDER BY completed_us DESC LIMIT ?2", (unit_id, limit)
-    )
-    return [_record_of(row) for row in rows]
+def load_clips(
+    connection: sqlite3.Connection, unit_id: str | None, limit: int, before: Key | None = None
+) -> list[ClipRecord]:
+    """The last clips, newest first, of one unit or of all; those after the row of key `before`."""
+    where, values = ["1"], list[int | str]()
+    if unit_id is not None:
+        where.append("unit_id = ?")
+        values.append(unit_id)
+    if before is not None:
+        where.append("(completed_us, unit_id, clip_id) < (?, ?, ?)")
+        values.extend(before)
+    order = "ORDER BY completed_us DESC, unit_id DESC, clip_id DESC LIMIT ?"
+    query = f"SELECT * FROM clips WHERE {' AND '.join(where)} {order}"  # noqa: S608 -- of this function's own words
+    return [_record_of(row) for row in connection.execute(query, (*values, limit))]
+
+
+def key_of(clip: ClipRecord) -> Key:
+    """Where a clip stands in `load_clips`."""
+    return clip.completed_us, clip.unit_id, clip.clip_id
 
 
 def due_receipts(connection: sqlite3.Connection, now_us: int, limit: int = 50) -> list[DueReceipt]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from csu.errors import RequestRefusedError
+from csu.paging import Key
 from csu.records import FINAL_STATES, CommandRecord, CommandState
 from edge_agent.contract.codes import RETRIABLE
 from edge_agent.contract.messages import REPLY_RANK, Reply
@@ -87,12 +88,25 @@ def load_command(connection: sqlite3.Connection, command_id: str) -> CommandReco
     return _record_of(row)
 
 
-def load_commands(connection: sqlite3.Connection, unit_id: str | None, limit: int) -> list[CommandRecord]:
-    """The last commands, newest first, to one unit or to all."""
-    rows = connection.execute(
-        "SELECT * FROM commands WHERE ?1 IS NULL OR unit_id = ?1 ORDER BY issued_us DESC LIMIT ?2", (unit_id, limit)
-    )
-    return [_record_of(row) for row in rows]
+def load_commands(
+    connection: sqlite3.Connection, unit_id: str | None, limit: int, before: Key | None = None
+) -> list[CommandRecord]:
+    """The last commands, newest first, to one unit or to all; those after the row of key `before`."""
+    where, values = ["1"], list[int | str]()
+    if unit_id is not None:
+        where.append("unit_id = ?")
+        values.append(unit_id)
+    if before is not None:
+        where.append("(issued_us, command_id) < (?, ?)")
+        values.extend(before)
+    order = "ORDER BY issued_us DESC, command_id DESC LIMIT ?"
+    query = f"SELECT * FROM commands WHERE {' AND '.join(where)} {order}"  # noqa: S608 -- of this function's own words
+    return [_record_of(row) for row in connection.execute(query, (*values, limit))]
+
+
+def key_of(command: CommandRecord) -> Key:
+    """Where a command stands in `load_commands`."""
+    return command.issued_us, command.command_id
 
 
 def due_commands(connection: sqlite3.Connection, now_us: int, limit: int = 50) -> list[DueCommand]:

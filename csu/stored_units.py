@@ -52,14 +52,16 @@ def save_event(
     connection: sqlite3.Connection, unit_id: str, event_id: str, body: dict[str, Any], now_us: int
 ) -> bool:
     """Keep an event; False when it is known already (brokers deliver twice)."""
-    added = connection.execute(
-        "INSERT OR IGNORE INTO events (unit_id, event_id, body, heard_us) VALUES (?, ?, ?, ?)",
+    known = "SELECT 1 FROM events WHERE unit_id = ? AND event_id = ?"
+    if connection.execute(known, (unit_id, event_id)).fetchone() is not None:
+        return False
+    # INSERT OR IGNORE would use a number up for each copy, and the bound counts numbers.
+    connection.execute(
+        "INSERT INTO events (unit_id, event_id, body, heard_us) VALUES (?, ?, ?, ?)",
         (unit_id, event_id, json.dumps(body, sort_keys=True), now_us),
     )
-    if added.rowcount == 0:
-        return False
     connection.execute(
-        "DELETE FROM events WHERE number <= (SELECT number FROM events ORDER BY number DESC LIMIT 1 OFFSET ?)",
+        "DELETE FROM events WHERE number <= (SELECT max(number) FROM events) - ?",
         (MAX_EVENTS,),
     )
     return True
@@ -67,9 +69,11 @@ def save_event(
 
 def recent_events(connection: sqlite3.Connection, unit_id: str | None, limit: int) -> list[dict[str, Any]]:
     """The last events, oldest first, of one unit or of all."""
-    rows = connection.execute(
-        "SELECT body FROM events WHERE ?1 IS NULL OR unit_id = ?1 ORDER BY number DESC LIMIT ?2", (unit_id, limit)
-    ).fetchall()
+    if unit_id is None:
+        rows = connection.execute("SELECT body FROM events ORDER BY number DESC LIMIT ?", (limit,)).fetchall()
+    else:
+        query = "SELECT body FROM events WHERE unit_id = ? ORDER BY number DESC LIMIT ?"
+        rows = connection.execute(query, (unit_id, limit)).fetchall()
     return [json.loads(row["body"]) for row in reversed(rows)]
 
 

@@ -7,7 +7,8 @@ import pytest
 from csu import stored_clips, stored_commands, stored_units
 from csu.errors import RegistryError, RequestRefusedError
 from csu.records import FINAL_STATES
-from csu.registry import SCHEMA_VERSION, Registry
+from csu.registry import Registry
+from csu.registry_schema import SCHEMA_VERSION, STEPS
 from edge_agent.contract.messages import REPLY_RANK
 from tests.unit.csu.replies import COMMAND_ID, NOW_US, make_command, make_reply
 
@@ -119,29 +120,10 @@ async def test_units_may_deliver_under_the_same_id(registry: Registry) -> None:
     assert await registry.run(stored_clips.is_request_open, "nomad-08", COMMAND_ID) is None
 
 
-VERSION_1 = """
-CREATE TABLE units (unit_id TEXT PRIMARY KEY, enrolled_us INTEGER NOT NULL) STRICT;
-CREATE TABLE clips (
-    clip_id TEXT PRIMARY KEY,
-    unit_id TEXT NOT NULL,
-    folder TEXT NOT NULL,
-    completed_us INTEGER NOT NULL,
-    verdict TEXT NOT NULL,
-    reason TEXT,
-    report TEXT,
-    receipt TEXT,
-    receipts_sent INTEGER NOT NULL DEFAULT 0,
-    next_receipt_us INTEGER
-) STRICT;
-CREATE INDEX clips_due ON clips (next_receipt_us) WHERE next_receipt_us IS NOT NULL;
-INSERT INTO units VALUES ('nomad-07', 1);
-PRAGMA user_version=1;
-"""
-
-
 async def test_a_registry_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
     older = sqlite3.connect(tmp_path / "registry.db")
-    older.executescript(VERSION_1)
+    older.executescript(f"{STEPS[0]} PRAGMA user_version=1;")
+    older.execute("INSERT INTO units (unit_id, enrolled_us) VALUES ('nomad-07', 1)")
     row = (COMMAND_ID, "nomad-07", "/clips/a", NOW_US, "failed", "torn", '{"a": 1}', "r.e.c", 2, NOW_US + 5)
     older.execute("INSERT INTO clips VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
     older.commit()
