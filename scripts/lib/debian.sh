@@ -66,22 +66,36 @@ require_mosquitto() {
     write_wrapper mosquitto usr/sbin/mosquitto
 }
 
-# Unpacks a package, and those of its dependencies that the machine lacks, into .cache/debian/files; by the
+# The receiver daemon of the tests likewise: installed, it would listen for receivers of the machine's own.
+require_gpsd() {
+    if { [[ -x /usr/sbin/gpsd ]] && command -v gpsfake >/dev/null; } || [[ -x $debian_dir/gpsfake ]]; then
+        return 0
+    fi
+    if ! may_use_apt || ! unpack_debian_package gpsd gpsd-clients; then
+        echo "setup: there is no gpsd, and it could not be fetched; install it without starting it:" >&2
+        echo "    sudo systemctl mask gpsd.socket gpsd.service && sudo apt-get install gpsd gpsd-clients" >&2
+        exit 1
+    fi
+    write_wrapper gpsd usr/sbin/gpsd
+    write_wrapper gpsfake usr/bin/gpsfake
+}
+
+# Unpacks packages, and those of their dependencies that the machine lacks, into .cache/debian/files; by the
 # machine's own package lists, or else by fresh ones kept in .cache (which need no root either).
 unpack_debian_package() {
     local apt=(apt-get -q -o APT::Sandbox::User=root)
-    echo "setup: unpacking Debian's $1 into $debian_dir" >&2
-    fetch_and_unpack "$1" 2>/dev/null && return 0
+    echo "setup: unpacking Debian's $* into $debian_dir" >&2
+    fetch_and_unpack "$@" 2>/dev/null && return 0
     mkdir -p "$debian_dir/lists/partial"
     apt+=(-o "Dir::State::Lists=$PWD/$debian_dir/lists" -o "Dir::Cache=$PWD/$debian_dir"
         -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=)
-    "${apt[@]}" update >&2 && fetch_and_unpack "$1"
+    "${apt[@]}" update >&2 && fetch_and_unpack "$@"
 }
 
 # Uses the caller's `apt`. What apt would install is what is missing.
 fetch_and_unpack() {
     local plan names archive
-    plan=$("${apt[@]}" --simulate --no-install-recommends install "$1") || return 1
+    plan=$("${apt[@]}" --simulate --no-install-recommends install "$@") || return 1
     mapfile -t names < <(awk '$1 == "Inst" { print $2 }' <<<"$plan")
     rm -rf "$debian_dir/packages"
     mkdir -p "$debian_dir/packages" "$debian_dir/files"
@@ -103,6 +117,7 @@ for folder in "\$here"/files/usr/lib/*-linux-gnu* "\$here"/files/lib/*-linux-gnu
     [ -d "\$folder" ] && LD_LIBRARY_PATH=\$folder\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}
 done
 export LD_LIBRARY_PATH
+export PYTHONPATH="\$here/files/usr/lib/python3/dist-packages"
 exec "\$here/files/$program" "\$@"
 WRAPPER
     chmod +x "$debian_dir/$name.new"

@@ -29,10 +29,17 @@ complete_environment() {
     fi
     rm -f "$venv/.setup-$kind" # until all is there again
     install_requirements "$kind"
-    [[ $kind == unit || ! -x $debian_dir/mosquitto ]] || ln -sfn "$PWD/$debian_dir/mosquitto" "$venv/bin/mosquitto"
+    [[ $kind == unit ]] || link_unpacked_programs
     echo "$stamp" >"$venv/.setup-$kind"
     # The packages of `dev` are those of `demo` and more.
     [[ $kind != dev ]] || environment_stamp demo "$python" >"$venv/.setup-demo"
+}
+
+link_unpacked_programs() {
+    local program
+    for program in mosquitto gpsd gpsfake; do
+        [[ ! -x $debian_dir/$program ]] || ln -sfn "$PWD/$debian_dir/$program" "$venv/bin/$program"
+    done
 }
 
 # The new one is made beside the old one and takes its place when it is complete: without a network, or cut off, a unit

@@ -44,3 +44,14 @@ def test_a_file_that_names_the_machine_fails(checkout: Path, is_tracked: bool) -
     outcome = check(checkout)
     assert outcome.returncode == 1
     assert "notes.md" in outcome.stdout
+
+
+def test_a_lock_file_of_npm_that_names_a_registry_fails(checkout: Path) -> None:
+    (checkout / "page").mkdir()
+    lock = checkout / "page" / "package-lock.json"
+    lock.write_text('{"packages": {"node_modules/a": {"version": "1.0.0", "integrity": "sha512-x"}}}\n')
+    assert check(checkout).returncode == 0
+    lock.write_text('{"packages": {"node_modules/a": {"resolved": "https://registry.example/a.tgz"}}}\n')
+    outcome = check(checkout)
+    assert outcome.returncode == 1
+    assert "package-lock.json" in outcome.stdout
