@@ -45,6 +45,7 @@ from edge_agent.uplink.database import LinkDatabase
 from edge_agent.uplink.ephemeral import Ephemeral
 from edge_agent.uplink.events import Events
 from edge_agent.uplink.executor import Executor
+from edge_agent.uplink.history import History
 from edge_agent.uplink.ledger import Ledger, StepHook
 from edge_agent.uplink.limiter import RateLimiter
 from edge_agent.uplink.monitor import Monitor
@@ -177,6 +178,7 @@ class Link:
     pump: Pump
     publisher: Publisher
     events: Events
+    history: History
     monitor: Monitor
     executor: Executor
     ephemeral: Ephemeral
@@ -256,6 +258,7 @@ async def _wire(plan: LinkPlan, keys: TrustedKeys, database: LinkDatabase) -> Li
     retained = RetainedTopics(wake)
     replies = Replies(ledger, stamper, topics, wake)
     events = Events(database, stamper, topics, wake)
+    history = History(stamper)
     await set_damaged_rows_aside(database, events, clock)
     await replies.load()
     await events.load()
@@ -285,7 +288,9 @@ async def _wire(plan: LinkPlan, keys: TrustedKeys, database: LinkDatabase) -> Li
     receipts = Receipts(unit_id, keys, ledger, clips, events, limiter)
     receiver = Receiver(session, {topics.down("command"): commands, topics.down("receipt"): receipts})
     pump = Pump(session, (retained, replies, events), wake)
-    return Link(clock, belief, session, pump, publisher, events, monitor, executor, ephemeral, receiver, transfers)
+    return Link(
+        clock, belief, session, pump, publisher, events, history, monitor, executor, ephemeral, receiver, transfers
+    )
 
 
 def _open_files(settings: Settings, clock: Clock) -> tuple[str, SigningKey, DeploymentRecord, SequenceCounter]:
