@@ -9,9 +9,10 @@ from edge_agent.clock import FakeClock
 from edge_agent.contract.messages import CameraCoverage, CoverageInterval
 from edge_agent.errors import RingUnavailableError
 from edge_agent.uplink.events import Events
-from edge_agent.uplink.monitor import COVERAGE_INTERVAL_S, Monitor
+from edge_agent.uplink.monitor import COVERAGE_POLL_S, Monitor
 from edge_agent.uplink.ports import RingPort
 from edge_agent.uplink.publisher import Publisher
+from edge_agent.uplink.telling import COVERAGE_POLICY
 
 START_US = 1_790_000_000_000_000
 
@@ -86,7 +87,8 @@ async def test_a_new_gap_is_told_and_the_moving_edge_of_the_day_is_not() -> None
 
 
 async def test_all_is_told_now_and_then() -> None:
-    answers: list[CameraCoverage | None] = [coverage(minutes=1) for _ in range(int(COVERAGE_INTERVAL_S / 10) + 1)]
+    looks = int(COVERAGE_POLICY.interval_s / COVERAGE_POLL_S) + 1
+    answers: list[CameraCoverage | None] = [coverage(minutes=1) for _ in range(looks)]
     assert len(await told(answers)) == 2
 
 
