@@ -27,17 +27,24 @@ REASON = ("--reference", "PV 2026/118", "--purpose", "requisition")
 
 @pytest.fixture
 def unit(tmp_path: Path, processes: Processes) -> Iterator[Unit]:
-    yield from running(Unit(tmp_path / "unit", processes, [small_camera(segment_s=2)]))
+    yield from running(Unit(tmp_path / "unit", processes, [small_camera(segment_s=4)]))
 
 
 def record_some(unit: Unit) -> tuple[int, int]:
-    """Record, then die as in a power cut; an interval that is on disk."""
+    """Record, then die as in a power cut while the newest file is more than its tail; an interval that is on disk."""
     if not unit.pids():
         unit.start()
     start_us = unit.newest_us("main") or 0
     unit.wait_footage_after("main", start_us + 2_500_000)
+    wait_until(lambda: len(newest_fragments(unit)) in {2, 3}, what="a file of two fragments", timeout_s=60)
     unit.cut_power()
     return start_us, start_us + 2_000_000
+
+
+def newest_fragments(unit: Unit) -> list[tuple[int, int]]:
+    """Where the good ones of the newest file lie: offsets and lengths."""
+    info = scan_segment(unit.segment_files()[-1], ring_directory(unit.data_dir, "main")).info
+    return [] if info is None else list(zip(info.fragments.offsets, info.fragments.lengths_bytes, strict=True))
 
 
 def check_clip(unit: Unit, interval: tuple[int, int], folder: Path) -> None:
@@ -82,8 +89,8 @@ def spoil_pages_of_index(unit: Unit) -> None:
 
 
 def tear_tail(unit: Unit) -> None:
-    newest = unit.segment_files()[-1]
-    os.truncate(newest, random.Random(6).randrange(newest.stat().st_size * 3 // 4, newest.stat().st_size))
+    offset, length = newest_fragments(unit)[-1]
+    os.truncate(unit.segment_files()[-1], offset + random.Random(6).randrange(length * 3 // 4, length))
 
 
 def append_zeros(unit: Unit) -> None:
