@@ -8,6 +8,7 @@ from pathlib import Path
 from csu.verify.contents import Contents, FoundFragment, FoundSegment, name_places, read_contents
 from csu.verify.file_bytes import FileBytes
 from csu.verify.frames import decode_frames
+from csu.verify.places import place_problems
 from csu.verify.progress import Progress
 from csu.verify.tables import ListedChunk, Tables, read_tables
 from csu.verify.verdict import Findings, PartReport, Severity
@@ -150,6 +151,10 @@ class PartCheck:
             self._check_owner(fragment, contents.segments[index] if index >= 0 else None)
         for segment in contents.segments:
             self._check_segment_header(segment.header.sequence, segment.header.to_object())
+        if self._claim is not None and contents.segments:
+            headers = [segment.header for segment in contents.segments]
+            for sequence, message in place_problems(self._claim.part, headers):
+                self._findings.error(f"{self._part}, header of segment {sequence}", message)
 
     def _check_owner(self, fragment: FoundFragment, owner: FoundSegment | None) -> None:
         record = fragment.record

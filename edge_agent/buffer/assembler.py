@@ -5,20 +5,31 @@ unit was received, whichever comes first; the last is for `poll` alone to say, o
 stalled camera's last pictures do not wait for the next one. A segment ends at a key frame, at the last one that keeps
 it within its length, judged by the longest of the recent groups of pictures; when a group turns out longer, the
 segment is cut in its midst, and the next one begins with pictures that need the former's.
+
+A segment says once where the unit is. While the unit moves, segments are `MOVING_SEGMENT_S` long at most, but none is
+cut in the midst of a group of pictures for that.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from edge_agent.contract.access_unit import TIMESCALE_HZ, AccessUnit, CodecConfig, GapCause
 from edge_agent.errors import RingError
+
+MOVING_SEGMENT_S = 10.0
+"""So often footage says where it was taken while the unit moves."""
 
 _FRAGMENT_US = 1_000_000
 _FRAGMENT_90K = TIMESCALE_HZ
 _MAX_FRAGMENT_UNITS = 4_096
 _MAX_FRAGMENT_BYTES = 64_000_000
 _GROUPS_REMEMBERED = 8
+
+
+def stands() -> bool:
+    """A unit that does not move."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +66,11 @@ class Assembler:
     `now_us` is the monotonic clock at the call.
     """
 
-    def __init__(self, segment_s: float) -> None:
-        """Segments are at most `segment_s` of media long."""
+    def __init__(self, segment_s: float, is_moving: Callable[[], bool] = stands) -> None:
+        """Segments are at most `segment_s` of media long, shorter while `is_moving` (asked at each key frame)."""
         self._segment_90k = round(segment_s * TIMESCALE_HZ)
+        self._moving_90k = min(self._segment_90k, round(MOVING_SEGMENT_S * TIMESCALE_HZ))
+        self._is_moving = is_moving
         self._opening: SegmentOpening | None = None
         self._config: CodecConfig | None = None
         self._units: list[AccessUnit] = []
@@ -139,11 +152,12 @@ class Assembler:
     def _segment_ends_before(self, unit: AccessUnit) -> bool:
         if self._segment_start_90k is None:
             return False
-        expected_90k = unit.duration_90k
+        expected_90k, longest_90k = unit.duration_90k, self._segment_90k
         if unit.is_key:
             self._remember_group(unit.dts_90k)
             expected_90k = max(self._groups_90k, default=unit.duration_90k)
-        return unit.dts_90k + expected_90k - self._segment_start_90k > self._segment_90k
+            longest_90k = self._moving_90k if self._is_moving() else self._segment_90k
+        return unit.dts_90k + expected_90k - self._segment_start_90k > longest_90k
 
     def _remember_group(self, key_dts_90k: int) -> None:
         """Groups longer than a segment tell nothing about where to end it: they are stalls, or cut anyway."""

@@ -18,11 +18,13 @@ from edge_agent.contract.messages import CameraCoverage
 from edge_agent.contract.model import canonical_json
 from edge_agent.contract.ring_protocol import (
     MAX_LINE_BYTES,
+    ClockOffer,
     CoveragePage,
     CoveragePageRequest,
     CoverageRequest,
     PlanRequest,
     PlanResult,
+    PositionNotice,
     RecorderState,
 )
 from edge_agent.errors import ContractError, RingError, RingRequestError, RingUnavailableError
@@ -81,6 +83,14 @@ class RingClient:
         """One page of footage and gaps between two instants."""
         request = CoveragePageRequest(interval=interval, cursor=cursor, max_intervals=max_intervals)
         return _read(CoveragePage.from_object, await self.call(request.to_object()))
+
+    async def place(self, notice: PositionNotice) -> None:
+        """Tell where the unit is; the newest notice counts."""
+        await self.call(notice.to_object())
+
+    async def offer_clock(self, offer: ClockOffer) -> None:
+        """Offer GNSS time to the ring's clock model."""
+        await self.call(offer.to_object())
 
     async def call(self, request: dict[str, Any]) -> dict[str, Any]:
         """Send one request; its `result` as JSON types."""

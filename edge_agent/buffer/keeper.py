@@ -4,7 +4,7 @@ About once a second: closed segments are indexed, the clock is sampled, expired 
 lost index is rebuilt a little further. Each step is bounded, and a storage that refuses is met again a second later;
 what it refuses is told once when it begins and once when it ends.
 
-Age is reckoned so that only a vouched clock destroys on its word: when UTC is known now, footage goes by its UTC age
+Age is reckoned so that only a vouched clock destroys on its word (`clock_trust`): then footage goes by its UTC age
 (footage of a boot that nobody vouched for is dated as early as it can be: it goes rather too early than too late).
 While UTC is not known, an age is only what certainly passed: monotonic time of this boot, and of the boots since.
 """
@@ -16,7 +16,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from edge_agent.buffer.catalogue import Catalogue
-from edge_agent.buffer.clock_model import PLAUSIBLE_FROM_US
+from edge_agent.buffer.clock_model import PLAUSIBLE_FROM_US, Anchor
+from edge_agent.buffer.clock_offers import ClockOffers
+from edge_agent.buffer.clock_trust import may_destroy
 from edge_agent.buffer.disposal import Disposal
 from edge_agent.buffer.file_indexer import FileIndexer
 from edge_agent.buffer.freed_space import FreedSpace
@@ -27,6 +29,7 @@ from edge_agent.buffer.layout import DAMAGED_FOLDER, segment_file
 from edge_agent.buffer.pins import Pins
 from edge_agent.buffer.retention import Limits, Victim, below_floor, expired, for_a_write, over_limits
 from edge_agent.buffer.sampler import SAMPLE_INTERVAL_S, Sampler
+from edge_agent.buffer.segment import UtcEstimate
 from edge_agent.clock import Clock
 from edge_agent.contract.clip import Interval
 from edge_agent.errors import RingStorageError
@@ -84,6 +87,8 @@ class Keeper:
         self._sampler = sampler
         self._clock = clock
         self._boot_id = boot_id
+        self.offers = ClockOffers(boot_id, clock)
+        """Where the link's GNSS time is put."""
         self._limits = limits
         self._freed = FreedSpace(clock)
         self._max_age_us = limits.max_age_us
@@ -160,7 +165,8 @@ class Keeper:
 
     def round(self) -> None:
         """Everything that is due."""
-        steps = (self._index_closed, self._sample_clock, self._retain, self._rebuild_more, self._sweep_damaged)
+        clock_steps = (self._sample_clock, self._consider_offer)
+        steps = (self._index_closed, *clock_steps, self._retain, self._rebuild_more, self._sweep_damaged)
         troubles = [trouble for step in steps if (trouble := self._guarded(step))]
         trouble = troubles[0] if troubles else self._disposal.trouble
         if bool(trouble) != bool(self._trouble):
@@ -204,10 +210,24 @@ class Keeper:
         """
         known = self._holdings.anchors_of(self._boot_id)
         model = self._holdings.clock
-        anchor = self._sampler.sample(known, lambda monotonic_us: model.to_utc(self._boot_id, monotonic_us))
+        self._learn(self._sampler.sample(known, lambda instant_us: model.to_utc(self._boot_id, instant_us)))
+
+    def _consider_offer(self) -> None:
+        offered = self.offers.take()
+        if offered is not None:
+            known = self._holdings.anchors_of(self._boot_id)
+            model = self._holdings.clock
+            self._learn(
+                self._sampler.consider(offered, known, lambda instant_us: model.to_utc(self._boot_id, instant_us))
+            )
+
+    def _learn(self, anchor: Anchor | None) -> None:
         if anchor is not None:
             self._holdings.add_anchor(anchor)
             self._index.add_anchors([anchor])
+
+    def _may_destroy(self, now: UtcEstimate) -> bool:
+        return may_destroy(now, self._holdings.anchors_of(self._boot_id), self._clock)
 
     def room(self) -> Room:
         """Free and total bytes of the ring's file system.
@@ -293,7 +313,7 @@ class Keeper:
             return True
         model = self._holdings.clock
         now = model.to_utc(self._boot_id, now_us)
-        if now.source == "unknown" or not model.knows(row.boot_id):
+        if not self._may_destroy(now) or not model.knows(row.boot_id):
             return False
         recorded_us = model.utc_us(row.boot_id, row.start_us)
         return recorded_us > PLAUSIBLE_FROM_US and now.utc_us - recorded_us > self._max_age_us
@@ -340,7 +360,7 @@ class Keeper:
             return
         self._swept_us = now_us
         now = self._holdings.clock.to_utc(self._boot_id, now_us)
-        if now.source == "unknown":
+        if not self._may_destroy(now):
             return
         for path in (self._directory / DAMAGED_FOLDER).iterdir():
             set_aside_us = path.stat().st_mtime_ns // 1000

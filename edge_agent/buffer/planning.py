@@ -211,8 +211,9 @@ def _check_interval(interval: Interval) -> None:
 def _check_size(clip: PlannedClip) -> None:
     """Refuse what could be sent and then not be taken: a camera of key frames alone closes a fragment a picture."""
     fragments = sum(len(part.fragments) for part in clip.parts)
+    positions = sum(len(part.positions) for part in clip.parts)
     if len(clip.parts) > MAX_PARTS or (
-        manifest_bound_bytes(fragments, len(clip.parts), len(clip.gaps)) > MAX_MANIFEST_BYTES
+        manifest_bound_bytes(fragments, len(clip.parts), len(clip.gaps), positions) > MAX_MANIFEST_BYTES
     ):
         raise RingRequestError(
             ErrorCode.INTERVAL_INVALID,

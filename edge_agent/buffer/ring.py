@@ -34,6 +34,7 @@ from edge_agent.buffer.ring_lock import RingLock, take_ring
 from edge_agent.buffer.sampler import Sampler
 from edge_agent.buffer.segment import SegmentInfo, UtcEstimate
 from edge_agent.buffer.segment_writer import SegmentWriter, StorageCalls
+from edge_agent.buffer.whereabouts import Whereabouts
 from edge_agent.buffer.write_figures import WriteFigures
 from edge_agent.buffer.writer_thread import WriterThread
 from edge_agent.clock import Clock
@@ -41,10 +42,12 @@ from edge_agent.clock_source import ClockProbe, SystemClockProbe
 from edge_agent.contract.access_unit import AccessUnit, CodecConfig, GapCause
 from edge_agent.contract.messages import CameraCoverage
 from edge_agent.contract.ring_protocol import (
+    ClockOffer,
     CoveragePage,
     CoveragePageRequest,
     PlanRequest,
     PlanResult,
+    PositionNotice,
     RecorderState,
 )
 from edge_agent.contract.segment_format import SegmentHeader
@@ -94,6 +97,7 @@ class Ring:
         self._keeper = keeper
         self._sequences = itertools.count(next_sequence)
         self._intake = Intake(_queue_bytes(camera))
+        self._whereabouts = Whereabouts(context.position, clock)
         self._figures = WriteFigures()
         limits = limits_of(camera)
         self._live = LiveState(camera.name, context, clock, holdings, keeper, self._intake, self._figures, limits)
@@ -190,6 +194,7 @@ class Ring:
             self._camera.segment_s,
             self._camera.sync,
             hooks,
+            self._whereabouts.is_moving,
         )
         self._writer.start()
         self._keeper.start(hooks.on_fatal)
@@ -255,6 +260,22 @@ class Ring:
     def plans(self) -> list[str]:
         """Ids of the clips that have a plan."""
         return self._planner.plans()
+
+    def place(self, notice: PositionNotice) -> None:
+        """Where the unit is: what new segments say, and how long they get.
+
+        Raises:
+            RingRequestError: the notice tells of the future.
+        """
+        self._whereabouts.take(notice)
+
+    def offer_clock(self, offer: ClockOffer) -> None:
+        """GNSS time, for the clock model to learn from.
+
+        Raises:
+            RingRequestError: the offer is not of now, or not of this boot.
+        """
+        self._keeper.offers.put(offer)
 
     def state_figures(self) -> RecorderState:
         """The recorder's figures, as the ring knows them."""
@@ -335,7 +356,7 @@ class Ring:
             boot_id=context.boot_id,
             run_id=context.run_id,
             deployment_id=context.deployment_id,
-            position=context.position,
+            position=self._whereabouts.stamp_at(first.capture_us),
             codec=config.codec,
             width_px=config.width_px,
             height_px=config.height_px,

@@ -1,10 +1,14 @@
-"""When a reading of the clock becomes an anchor: when it tells something that the anchors so far do not."""
+"""When a reading of the clock becomes an anchor: when it tells something that the anchors so far do not.
+
+GNSS time that is offered to the ring is the last resort. While chrony or the kernel vouches for the machine's clock,
+an offer that contradicts it is refused, whatever its bound: anybody with a transmitter can make one.
+"""
 
 from collections.abc import Callable, Sequence
 
-from edge_agent.buffer.clock_model import Anchor
+from edge_agent.buffer.clock_model import Anchor, consistent
 from edge_agent.buffer.segment import UtcEstimate
-from edge_agent.clock_source import ClockProbe
+from edge_agent.clock_source import ClockProbe, ClockReading
 
 SAMPLE_INTERVAL_S = 30.0
 
@@ -23,6 +27,7 @@ class Sampler:
     def __init__(self, probe: ClockProbe, boot_id: str) -> None:
         self._probe = probe
         self._boot_id = boot_id
+        self._last: ClockReading | None = None
 
     def sample(self, known: Sequence[Anchor], predict: Callable[[int], UtcEstimate]) -> Anchor | None:
         """Read the clock.
@@ -34,7 +39,7 @@ class Sampler:
         Returns:
             The anchor to add, if the reading tells something new.
         """
-        reading = self._probe.read()
+        reading = self._last = self._probe.read()
         anchor = Anchor(self._boot_id, reading.monotonic_us, reading.wall_us, reading.source, reading.bound_us)
         if not known:
             return anchor
@@ -43,6 +48,29 @@ class Sampler:
             return None
         return anchor if _adds(anchor, known[-1], predict(reading.monotonic_us), is_vouched=is_vouched) else None
 
+    def consider(
+        self, offered: Anchor, known: Sequence[Anchor], predict: Callable[[int], UtcEstimate]
+    ) -> Anchor | None:
+        """As `sample`, of GNSS time that was offered and confirmed.
+
+        Returns:
+            The anchor to add, if it tells something new and would hold beside the others.
+        """
+        if self._contradicts_machine(offered):
+            return None
+        vouched = [one for one in known if one.source != "unknown"]
+        if vouched and not _betters(offered, vouched[-1], predict(offered.monotonic_us)):
+            return None
+        return offered if offered in consistent((*known, offered)) else None
+
+    def _contradicts_machine(self, offered: Anchor) -> bool:
+        """Whether the machine's clock is vouched for and says otherwise."""
+        last = self._last
+        if last is None or last.source == "unknown":
+            return False
+        expected_us = last.wall_us + offered.monotonic_us - last.monotonic_us
+        return abs(offered.utc_us - expected_us) > (last.bound_us or 0) + (offered.bound_us or 0)
+
 
 def _adds(anchor: Anchor, last: Anchor, predicted: UtcEstimate, *, is_vouched: bool) -> bool:
     if anchor.source == "unknown":
@@ -50,6 +78,14 @@ def _adds(anchor: Anchor, last: Anchor, predicted: UtcEstimate, *, is_vouched: b
     if not is_vouched or anchor.monotonic_us - last.monotonic_us >= _INTERVAL_US:
         return True
     return _deviates(anchor, predicted.utc_us) or _is_much_better(anchor.bound_us, last.bound_us)
+
+
+def _betters(offered: Anchor, last: Anchor, predicted: UtcEstimate) -> bool:
+    """Whether an offer bounds the time better than the model does, often enough but not at every offer."""
+    if _is_much_better(offered.bound_us, predicted.bound_us) or _deviates(offered, predicted.utc_us):
+        return True
+    is_due = offered.monotonic_us - last.monotonic_us >= _INTERVAL_US
+    return is_due and (predicted.bound_us is None or (offered.bound_us or 0) < predicted.bound_us)
 
 
 def _deviates(anchor: Anchor, expected_us: int) -> bool:

@@ -17,7 +17,7 @@ import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from edge_agent.buffer.socket_path import socket_address
 from edge_agent.contract.codes import ErrorCode
@@ -25,11 +25,13 @@ from edge_agent.contract.messages import CameraCoverage
 from edge_agent.contract.model import ContractModel, canonical_json
 from edge_agent.contract.names import Uuid
 from edge_agent.contract.ring_protocol import (
+    ClockOffer,
     CoveragePage,
     CoveragePageRequest,
     CoverageRequest,
     PlanRequest,
     PlanResult,
+    PositionNotice,
     RecorderState,
 )
 from edge_agent.errors import ContractError, RingError, RingRequestError
@@ -41,6 +43,8 @@ MAX_CONNECTIONS = 16
 MAX_WAITING = 2 * MAX_CONNECTIONS
 """Requests in work; those of clients that were dropped still count until a worker finds them gone."""
 SOCKET_MODE = 0o660
+
+Told = TypeVar("Told", bound=ContractModel)
 
 _WORKERS = 2
 _GONE = object()
@@ -73,6 +77,14 @@ class RingApi(Protocol):
         """One page of footage and gaps."""
         ...
 
+    def place(self, notice: PositionNotice) -> None:
+        """Where the unit is."""
+        ...
+
+    def offer_clock(self, offer: ClockOffer) -> None:
+        """GNSS time."""
+        ...
+
 
 class ReleaseRequest(ContractModel):
     """`release`."""
@@ -101,6 +113,8 @@ class RingServer:
             "plans": lambda _: {"clip_ids": ring.plans()},
             "coverage": lambda body: ring.coverage(CoverageRequest.from_object(body).max_intervals).to_object(),
             "coverage_query": lambda body: ring.coverage_page(CoveragePageRequest.from_object(body)).to_object(),
+            "position": lambda body: _taken(ring.place, PositionNotice.from_object(body)),
+            "clock": lambda body: _taken(ring.offer_clock, ClockOffer.from_object(body)),
         }
 
     async def start(self) -> None:
@@ -204,7 +218,12 @@ def _has_left(writer: asyncio.StreamWriter) -> bool:
     return bool(states) or writer.transport.is_closing()
 
 
-_OPERATION_NAMES = frozenset({"state", "plan", "release", "plans", "coverage", "coverage_query"})
+_OPERATION_NAMES = frozenset({"state", "plan", "release", "plans", "coverage", "coverage_query", "position", "clock"})
+
+
+def _taken(take: Callable[[Told], None], what: Told) -> dict[str, Any]:
+    take(what)
+    return {"taken": True}
 
 
 def _request_of(line: bytes) -> dict[str, Any]:

@@ -15,12 +15,12 @@ It comes back by itself. Any other exception is a defect: the segment is closed,
 import errno
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
-from edge_agent.buffer.assembler import Assembler, ClosedFragment, SegmentOpening
+from edge_agent.buffer.assembler import Assembler, ClosedFragment, SegmentOpening, stands
 from edge_agent.buffer.hooks import RingHooks
 from edge_agent.buffer.intake import Hole, Intake, Item, StreamEnded, StreamStarted
 from edge_agent.buffer.segment import SegmentInfo, UtcEstimate
@@ -80,6 +80,7 @@ class WriterThread:
         segment_s: float,
         sync: SyncPolicy,
         hooks: RingHooks,
+        is_moving: Callable[[], bool] = stands,
     ) -> None:
         self._intake = intake
         self._shelf = shelf
@@ -87,7 +88,7 @@ class WriterThread:
         self._clock = clock
         self._sync_each = sync == "fragment"
         self._hooks = hooks
-        self._assembler = Assembler(segment_s)
+        self._assembler = Assembler(segment_s, is_moving)
         self._writer: SegmentWriter | None = None
         self._opening: SegmentOpening | None = None
         self._awaits_key = False

@@ -19,12 +19,14 @@ MAX_MANIFEST_BYTES = 40_000_000
 _BYTES_A_FRAGMENT = 220
 _BYTES_A_PART = 3_000
 _BYTES_A_GAP = 200
+_BYTES_A_POSITION = 300
 _BYTES_MORE = 8_000
 
 
-def manifest_bound_bytes(fragments: int, parts: int, gaps: int) -> int:
+def manifest_bound_bytes(fragments: int, parts: int, gaps: int, positions: int = 0) -> int:
     """How large a signed manifest becomes at most, names of ordinary length given."""
-    return _BYTES_A_FRAGMENT * fragments + _BYTES_A_PART * parts + _BYTES_A_GAP * gaps + _BYTES_MORE
+    lists = _BYTES_A_FRAGMENT * fragments + _BYTES_A_GAP * gaps + _BYTES_A_POSITION * positions
+    return lists + _BYTES_A_PART * parts + _BYTES_MORE
 
 
 def manifest_beside(clip: Path) -> Path:

@@ -13,12 +13,12 @@ or `{"ok": false, "error": {"code", "message"}}`. A line is at most `MAX_LINE_BY
 | `coverage` | `CoverageRequest` | `CameraCoverage` |
 | `coverage_query` | `CoveragePageRequest` | `CoveragePage` |
 | `position` | `PositionNotice` | `{"taken": true}`: new segments say it; while the unit moves they are short |
-| `clock` | `ClockOffer` | `{"taken": bool}`: whether the clock model learned something from it |
+| `clock` | `ClockOffer` | `{"taken": true}`: kept; what the clock model learns from it, `state` tells |
 """
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from edge_agent.contract.access_unit import GapCause
 from edge_agent.contract.clip import Interval, Requester
@@ -26,7 +26,7 @@ from edge_agent.contract.messages import CoverageInterval
 from edge_agent.contract.model import ContractModel
 from edge_agent.contract.names import CameraName, HexId, Uuid
 from edge_agent.contract.segment_format import ClockSource, PositionStamp
-from edge_agent.contract.times import UtcMicros
+from edge_agent.contract.times import UtcMicros, parse_utc
 
 MAX_LINE_BYTES = 4_000_000
 
@@ -85,12 +85,20 @@ class PositionNotice(ContractModel):
     """Where the unit is, as its link knows; the newest one counts, and grows old when no other follows."""
 
     op: Literal["position"] = "position"
-    position: PositionStamp | None
+    position: PositionStamp | None = None
     """None: not known."""
-    monotonic_us: int
-    """When the receiver's fix was, on this boot's monotonic clock; the recorder reckons the age from it."""
+    monotonic_us: int | None = Field(default=None, ge=0, lt=1 << 63)
+    """When the receiver's fix was, on this boot's monotonic clock; the recorder reckons the age from it. None: the
+    place is from the settings, or of an earlier boot."""
     moving: bool
     """Faster, or further from where it stood, than drift explains: segments are cut every few seconds."""
+
+
+EARLIEST_GNSS_US = parse_utc("2026-01-01T00:00:00Z")
+"""When this software was written: no receiver that is right says an earlier time."""
+LATEST_GNSS_US = EARLIEST_GNSS_US + 1024 * 7 * 86_400 * 1_000_000
+"""1,024 weeks on, after which the week number of GPS starts again (IS-GPS-200 §20.3.3.3.1.1). So a time that is off by
+whole roll-overs lies outside, unless gpsd has moved it (gpsd 3.22 adds roll-overs to what is before its release)."""
 
 
 class ClockOffer(ContractModel):
@@ -99,10 +107,17 @@ class ClockOffer(ContractModel):
     op: Literal["clock"] = "clock"
     source: Literal["gnss"] = "gnss"
     boot_id: HexId
-    monotonic_us: int
+    monotonic_us: int = Field(ge=0, lt=1 << 63)
     utc_us: UtcMicros
     bound_us: int = Field(ge=0, le=60_000_000)
     """Largest error of the pair, µs."""
+
+    @field_validator("utc_us")
+    @classmethod
+    def _check_year(cls, utc_us: int) -> int:
+        if not EARLIEST_GNSS_US <= utc_us < LATEST_GNSS_US:
+            raise ValueError(f"{utc_us} µs since 1970 is no time that a receiver can have seen")
+        return utc_us
 
 
 class ClockState(ContractModel):

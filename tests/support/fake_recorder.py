@@ -10,11 +10,13 @@ from typing import Any
 from edge_agent.buffer.server import RingServer
 from edge_agent.contract.messages import CameraCoverage, CoverageInterval
 from edge_agent.contract.ring_protocol import (
+    ClockOffer,
     ClockState,
     CoveragePage,
     CoveragePageRequest,
     PlanRequest,
     PlanResult,
+    PositionNotice,
     RecorderState,
 )
 from edge_agent.errors import RingRequestError
@@ -39,6 +41,8 @@ class FakeRing:
     warnings: tuple[str, ...] = ()
     since_us: int = 0
     page_intervals: int = 3
+    places: list[PositionNotice] = field(default_factory=list)
+    offers: list[ClockOffer] = field(default_factory=list)
 
     def state_figures(self) -> RecorderState:
         return make_state(
@@ -85,6 +89,12 @@ class FakeRing:
         count = min(request.max_intervals, self.page_intervals - done)
         more = done + count < self.page_intervals
         return CoveragePage(intervals=make_intervals(count, done), cursor=str(done + count) if more else None)
+
+    def place(self, notice: PositionNotice) -> None:
+        self.places.append(notice)
+
+    def offer_clock(self, offer: ClockOffer) -> None:
+        self.offers.append(offer)
 
 
 def make_intervals(count: int, first: int = 0) -> tuple[CoverageInterval, ...]:

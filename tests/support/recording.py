@@ -7,7 +7,7 @@ from pathlib import Path
 from edge_agent.buffer.segment import SegmentInfo, UtcEstimate
 from edge_agent.buffer.segment_writer import SegmentWriter
 from edge_agent.contract.access_unit import TIMESCALE_HZ, AccessUnit, GapCause
-from edge_agent.contract.segment_format import ClockSource
+from edge_agent.contract.segment_format import ClockSource, PositionStamp
 from tests.builders import CAPTURE_US, RUN_ID, WALL_US, Stream, make_header
 
 
@@ -48,6 +48,7 @@ def record(
     longest_90k: int = TIMESCALE_HZ,
     closed: bool = True,
     utc: LinearUtc | None = None,
+    position: PositionStamp | None = None,
 ) -> SegmentInfo:
     """Write one segment and return what the ring knows of it; an open one when `closed` is false.
 
@@ -61,7 +62,7 @@ def record(
         deployment_id=deployment_id,
         opened_cause=opened_cause,
         monotonic_us=stream.units[0].capture_us,
-    )
+    ).model_copy(update={"position": position})
     writer = SegmentWriter.create(root, f"segments/{sequence:010d}.mp4", header, stream.config)
     believed = utc or LinearUtc()
     for group in fragments_of(stream.units, longest_90k):

@@ -17,8 +17,9 @@ from edge_agent.buffer.clip.header import Track, build_header
 from edge_agent.buffer.clip.stretch import LARGEST_JOINED_HOLE_90K, Piece, Stretch, split_into_stretches
 from edge_agent.buffer.segment import SegmentInfo, UtcMap
 from edge_agent.contract.access_unit import GapCause
-from edge_agent.contract.clip import ClockStatement, Gap, Interval, Part
+from edge_agent.contract.clip import ClockStatement, Gap, Interval, Part, PositionAt
 from edge_agent.contract.fragment_digests import FragmentDigests
+from edge_agent.contract.places import headers_with_new_place
 from edge_agent.contract.segment_format import CLOCK_SOURCES, SegmentHeader
 from edge_agent.contract.times import format_utc
 
@@ -139,6 +140,7 @@ def _plan_part(selection: _Selection, utc: UtcMap, index: int, header_offset: in
         ranges=body.ranges,
         deployment_id=recorded.deployment_id,
         position=recorded.position,
+        positions=_positions(body.pieces, utc),
         codec=recorded.codec,
         width_px=recorded.width_px,
         height_px=recorded.height_px,
@@ -206,6 +208,19 @@ def _clock(pieces: Sequence[Piece], utc: UtcMap) -> ClockStatement:
     return ClockStatement(
         source=min((estimate.source for estimate in estimates), key=CLOCK_SOURCES.index),
         bound_us=max(bounds_us) if len(bounds_us) == len(estimates) else None,
+    )
+
+
+def _positions(pieces: Sequence[Piece], utc: UtcMap) -> tuple[PositionAt, ...]:
+    """What the segments say of their places, each dated by the segment's beginning."""
+    headers = {piece.segment.sequence: piece.segment.header for piece in pieces}
+    return tuple(
+        PositionAt(
+            **dict(stamp),
+            at_us=_whole_milliseconds(utc.to_utc(header.boot_id, header.monotonic_us).utc_us),
+            sequence=header.sequence,
+        )
+        for header, stamp in headers_with_new_place(headers.values())
     )
 
 

@@ -37,6 +37,32 @@ def _segment_seconds(fragments: list[ClosedFragment]) -> list[float]:
     return [length_90k / 90_000 for length_90k in lengths_90k]
 
 
+def _drive(stream: Stream, *, from_s: float = 0.0, to_s: float = 1e9) -> list[float]:
+    """Lengths of the segments of a unit that moves meanwhile."""
+    begun_us = stream.units[0].capture_us
+    now_us = begun_us
+    assembler = Assembler(60, lambda: from_s <= (now_us - begun_us) / 1e6 < to_s)
+    closed = assembler.start_stream(stream.config, "start")
+    for unit in stream.units:
+        now_us = unit.capture_us
+        closed += assembler.write(unit, now_us)
+    return _segment_seconds(closed + assembler.end_stream())
+
+
+def test_while_the_unit_moves_segments_are_ten_seconds_long() -> None:
+    assert _drive(make_units(45, gop=25)) == [10.0, 10.0, 10.0, 10.0, 5.0]
+    assert _drive(make_units(22, gop=50)) == [10.0, 10.0, 2.0]
+    assert _drive(make_units(30, gop=75)) == [9.0, 9.0, 9.0, 3.0]
+
+
+def test_a_unit_that_begins_to_move_and_stops_is_cut_in_between() -> None:
+    assert _drive(make_units(130, gop=25), from_s=24.5, to_s=36) == [25.0, 10.0, 60.0, 35.0]
+
+
+def test_only_key_frames_are_cut_at_because_a_unit_moves() -> None:
+    assert _drive(make_units(45, gop=375)) == [15.0, 15.0, 15.0]
+
+
 def test_a_fragment_closes_at_each_key_frame() -> None:
     fragments = _assemble(make_units(3, gop=20))
     keys = [fragment.units[0].is_key for fragment in fragments]

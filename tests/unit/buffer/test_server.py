@@ -17,13 +17,16 @@ from edge_agent.clock import SystemClock
 from edge_agent.contract.clip import Interval
 from edge_agent.contract.messages import CameraCoverage
 from edge_agent.contract.ring_protocol import (
+    ClockOffer,
     ClockState,
     CoveragePage,
     CoveragePageRequest,
     PlanRequest,
     PlanResult,
+    PositionNotice,
     RecorderState,
 )
+from edge_agent.contract.segment_format import PositionStamp
 from edge_agent.errors import RingError, RingRequestError, RingStorageError, RingUnavailableError
 from tests.support.polling import until
 from tests.support.rings import REQUESTER, clip_id
@@ -54,6 +57,7 @@ class FakeRing:
     def __init__(self) -> None:
         self.error: Exception | None = None
         self.requests: list[PlanRequest] = []
+        self.told: list[PositionNotice | ClockOffer] = []
         self.gate = threading.Event()
         self.gate.set()
         self.waiting: list[None] = []
@@ -86,6 +90,14 @@ class FakeRing:
     def coverage_page(self, request: CoveragePageRequest) -> CoveragePage:
         return CoveragePage(intervals=(), cursor=request.cursor)
 
+    def place(self, notice: PositionNotice) -> None:
+        self._check()
+        self.told.append(notice)
+
+    def offer_clock(self, offer: ClockOffer) -> None:
+        self._check()
+        self.told.append(offer)
+
 
 @pytest.fixture
 def ring() -> FakeRing:
@@ -116,6 +128,38 @@ async def test_every_operation_is_answered(client: RingClient, ring: FakeRing) -
     assert await client.plans() == [clip_id(1), clip_id(2)]
     assert (await client.coverage(33)).size_bytes == 33
     assert (await client.coverage_query(INTERVAL, "17")).cursor == "17"
+
+
+async def test_places_and_times_are_handed_to_the_ring(client: RingClient, ring: FakeRing) -> None:
+    stamp = PositionStamp(longitude_deg=4.85, latitude_deg=45.76, source="gnss", fix="3d")
+    notice = PositionNotice(position=stamp, monotonic_us=7, moving=True)
+    nowhere = PositionNotice(position=None, moving=False)
+    offer = ClockOffer(boot_id="a" * 32, monotonic_us=7, utc_us=1_790_000_000_000_000, bound_us=5)
+    await client.place(notice)
+    await client.place(nowhere)
+    await client.offer_clock(offer)
+    assert ring.told == [notice, nowhere, offer]
+
+
+@pytest.mark.parametrize(
+    "request_body",
+    [
+        {"op": "position", "moving": False, "position": {"longitude_deg": 181, "latitude_deg": 1, "source": "gnss"}},
+        {"op": "position", "moving": "perhaps"},
+        {"op": "position", "moving": True, "monotonic_us": -1},
+        {"op": "clock", "boot_id": "a" * 32, "monotonic_us": 1, "utc_us": "2007-04-08T00:00:00Z", "bound_us": 1},
+        {"op": "clock", "boot_id": "a" * 32, "monotonic_us": 1, "utc_us": "2046-07-01T00:00:00Z", "bound_us": 1},
+        {"op": "clock", "boot_id": "a" * 32, "monotonic_us": 1, "utc_us": "2026-12-01T00:00:00Z", "bound_us": -1},
+        {"op": "clock", "boot_id": "me", "monotonic_us": 1, "utc_us": "2026-12-01T00:00:00Z", "bound_us": 1},
+    ],
+)
+async def test_absurd_places_and_times_are_refused(
+    client: RingClient, ring: FakeRing, request_body: dict[str, object]
+) -> None:
+    with pytest.raises(RingRequestError) as refusal:
+        await client.call(request_body)
+    assert refusal.value.code == "parameters-invalid"
+    assert ring.told == []
 
 
 async def test_the_command_line_is_answered_too(server: RingServer) -> None:
