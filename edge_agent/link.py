@@ -37,6 +37,7 @@ from edge_agent.paths import link_directory, ring_socket
 from edge_agent.position.fixed import fixed_position
 from edge_agent.settings import MqttSettings, Settings, TrustSettings, UploadSettings
 from edge_agent.uplink.admission import Admission
+from edge_agent.uplink.boot_clocks import BootClocks
 from edge_agent.uplink.checks import UnitFacts
 from edge_agent.uplink.clips import ClipDriver
 from edge_agent.uplink.command_inbox import CommandInbox
@@ -174,6 +175,7 @@ class Link:
 
     clock: Clock
     belief: ClockBelief
+    clocks: BootClocks
     session: Session
     pump: Pump
     publisher: Publisher
@@ -188,13 +190,14 @@ class Link:
     async def run(self) -> None:
         """Run every part until cancelled; the session says goodbye to the broker."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(keep_clock(self.clock, self.belief), name="clock")
+            group.create_task(keep_clock(self.clock, self.belief, self.clocks), name="clock")
             group.create_task(self.transfers.run(), name="transfers")
             group.create_task(self.executor.run(), name="executor")
             group.create_task(self.ephemeral.run(), name="ephemeral commands")
             group.create_task(self.receiver.run(), name="receiver")
             group.create_task(self.pump.run(), name="pump")
             group.create_task(self.events.run(lambda: self.session.is_online), name="acknowledged events")
+            group.create_task(self.history.run(), name="history")
             group.create_task(self.monitor.run_health(), name="health")
             group.create_task(self.monitor.run_coverage(), name="coverage")
             group.create_task(self.session.run(self), name="session")
@@ -202,18 +205,20 @@ class Link:
     async def on_online(self, session_present: bool) -> None:
         """See `session.SessionListener`."""
         self.events.reconnected()
+        self.history.reconnected()
         await self.publisher.on_online(session_present)
         self.transfers.kick()
 
 
-async def keep_clock(clock: Clock, belief: ClockBelief) -> None:
-    """Ask for ever who vouches for the wall clock."""
+async def keep_clock(clock: Clock, belief: ClockBelief, clocks: BootClocks) -> None:
+    """Ask for ever who vouches for the wall clock, and keep what that says of this boot's."""
     probe = SystemClockProbe(clock)
     while True:
         reading = await asyncio.to_thread(probe.read)
         if reading.source != belief.source:
             logger.info("the clock's source is %s now", reading.source)
         belief.source, belief.bound_us = reading.source, reading.bound_us
+        await clocks.look()
         await clock.async_sleep(CLOCK_INTERVAL_S)
 
 
@@ -257,9 +262,11 @@ async def _wire(plan: LinkPlan, keys: TrustedKeys, database: LinkDatabase) -> Li
     ledger = Ledger(database, clock, plan.step_hook)
     retained = RetainedTopics(wake)
     replies = Replies(ledger, stamper, topics, wake)
-    events = Events(database, stamper, topics, wake)
-    history = History(stamper)
+    clocks = BootClocks(database, stamper)
+    events = Events(database, stamper, topics, wake, clocks, plan.step_hook)
+    history = History(database, stamper, clocks, topics, wake, plan.step_hook)
     await set_damaged_rows_aside(database, events, clock)
+    await clocks.load()
     await replies.load()
     await events.load()
     if database.replaced is not None:
@@ -278,7 +285,7 @@ async def _wire(plan: LinkPlan, keys: TrustedKeys, database: LinkDatabase) -> Li
     monitor = Monitor(watched, _prober(probes, belief), publisher, events, lambda: position, clock)
 
     options = WireOptions(client_id=unit_id, will=offline_status(topics, boot_id))
-    session = Session(options, topics.down("#"), _wire_factory(plan.mqtt), clock)
+    session = Session(options, topics.down("#"), _wire_factory(plan.mqtt), clock, witness=history)
     unit = UnitFacts(unit_id, frozenset(rings), plan.upload)
     newest = await NewestIat.load(database)
     admission = Admission(unit, keys, ledger, clock, belief, newest)
@@ -287,9 +294,22 @@ async def _wire(plan: LinkPlan, keys: TrustedKeys, database: LinkDatabase) -> Li
     commands = CommandInbox(admission, ledger, executor, ephemeral, replies, events, limiter)
     receipts = Receipts(unit_id, keys, ledger, clips, events, limiter)
     receiver = Receiver(session, {topics.down("command"): commands, topics.down("receipt"): receipts})
-    pump = Pump(session, (retained, replies, events), wake)
+    first, then = retained.only(topics.up("status")), retained.only(topics.up("alarms"))
+    pump = Pump(session, (first, replies, then, events, retained, history), wake)
     return Link(
-        clock, belief, session, pump, publisher, events, history, monitor, executor, ephemeral, receiver, transfers
+        clock,
+        belief,
+        clocks,
+        session,
+        pump,
+        publisher,
+        events,
+        history,
+        monitor,
+        executor,
+        ephemeral,
+        receiver,
+        transfers,
     )
 
 

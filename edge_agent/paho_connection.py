@@ -16,6 +16,7 @@ uses a connection takes messages while it awaits one.
 """
 
 import asyncio
+import errno
 import socket
 import ssl
 import threading
@@ -190,6 +191,22 @@ class PahoConnection:
         if qos and not self._ended.done():
             self._client.ack(packet_id, qos)
 
+    def is_stranded(self) -> bool:
+        """Whether this machine no longer has the address that the connection is made from.
+
+        Then nothing is answered any more, and only time-outs would tell.
+        """
+        connection = self._client.socket()
+        if not isinstance(connection, socket.socket):
+            return False
+        try:
+            host, _, *scope = connection.getsockname()
+            with socket.socket(connection.family, socket.SOCK_DGRAM) as probe:
+                probe.bind((host, 0, *scope))
+        except OSError as error:
+            return error.errno == errno.EADDRNOTAVAIL
+        return False
+
     async def close(self, timeout_s: float) -> None:
         """End the connection in order (no last will); by force after `timeout_s`."""
         if not self._thread.is_alive():
@@ -322,6 +339,9 @@ class PahoConnection:
             return
         # No Nagle delay: an acknowledgement followed by a small reply waited 40 ms for the peer's delayed ACK.
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # What the network swallows ends a half-open connection after so long (RFC 5482), not after two keep-alives.
+        timeout_ms = round(self._options.answer_timeout_s * 1000)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout_ms)
 
     def _on_connect(
         self, _client: mqtt.Client, _data: object, flags: mqtt.ConnectFlags, reason: ReasonCode, _properties: object

@@ -121,9 +121,11 @@ class History(ContractModel):
     """Of the boot in which it is sent; each sample says its own."""
     kind: HistoryKind
     samples: Annotated[tuple[dict[str, Any], ...], Field(min_length=1, max_length=200)]
-    """Bodies of `up/health` (figures fewer with age) or `up/position`, each with `at` and `boot_id`."""
+    """Bodies of `up/health` or `up/position`, fewer with age; each with `at`, `boot_id`, `monotonic_us` and
+    `clock_source` beside its own fields: `at` as it was believed when the batch was made."""
     left_out: Amount = 0
-    """Samples before these that were left out for space since the last batch."""
+    """Samples of this kind that were noted and are not sent: thinned with age, or dropped for space, since the last
+    batch."""
 
 
 class CoverageInterval(ContractModel):
@@ -203,6 +205,8 @@ class Event(Stamp):
     state: Literal["raised", "cleared", "occurred"]
     camera: CameraName | None = None
     details: dict[str, Any] = Field(default_factory=dict)
+    monotonic_us: Amount | None = None
+    """When it was, since the boot of `boot_id`; `at` is made of it when the clock became known only later."""
 
 
 class ReplyError(ContractModel):

@@ -21,13 +21,16 @@ from edge_agent.contract.codes import ErrorCode
 from edge_agent.contract.commands import CommandClaims
 from edge_agent.contract.event_names import EventName
 from edge_agent.contract.messages import Alarm, Event, Receipt
+from edge_agent.contract.messages import History as Batch
 from edge_agent.contract.model import canonical_json
 from edge_agent.contract.times import format_utc
+from edge_agent.uplink.boot_clocks import check_source
 from edge_agent.uplink.database import LinkDatabase
 from edge_agent.uplink.events import Events
 from edge_agent.uplink.ledger import COLUMNS, entry_of
 from edge_agent.uplink.newest import check_fact
 from edge_agent.uplink.states import FINAL
+from edge_agent.uplink.stored_history import check_left_out, check_sample
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +64,10 @@ _KEYS = {
     "alarms": ("name", "camera"),
     "events": ("number",),
     "facts": ("name",),
+    "history": ("number",),
+    "history_left_out": ("kind",),
+    "history_batches": ("number",),
+    "boots": ("number",),
 }
 
 
@@ -146,6 +153,11 @@ def _check_event(row: Row) -> None:
     Event.from_json(row["body"], max_bytes=len(row["body"]))
 
 
+def _check_boot(row: Row) -> None:
+    _check_whole(row, "offset_us")
+    check_source(row["source"])
+
+
 def _check_whole(row: Row, *names: str) -> None:
     for name in names:
         if not isinstance(row[name], int):
@@ -158,6 +170,10 @@ _CHECKS: dict[str, Callable[[Row], object]] = {
     "alarms": _check_alarm,
     "events": _check_event,
     "facts": lambda row: check_fact(row["name"], row["value"]),
+    "history": check_sample,
+    "history_left_out": check_left_out,
+    "history_batches": lambda row: Batch.from_json(row["body"], max_bytes=len(row["body"])),
+    "boots": _check_boot,
 }
 
 

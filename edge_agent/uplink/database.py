@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from edge_agent.durable import fsync_directory, make_directory
 from edge_agent.errors import LedgerError
+from edge_agent.uplink.added_tables import ADDED_TABLES
 
 logger = logging.getLogger(__name__)
 
@@ -70,18 +71,6 @@ CREATE TABLE facts (
     value TEXT NOT NULL
 ) WITHOUT ROWID;
 """
-
-_DAMAGED = """
-CREATE TABLE IF NOT EXISTS damaged (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    origin TEXT NOT NULL,
-    key TEXT NOT NULL,
-    problem TEXT NOT NULL,
-    row TEXT NOT NULL,
-    found_us INTEGER NOT NULL
-)
-"""
-"""Rows that could not be read, see `damage`; made in every database, so that older software goes on with it."""
 
 
 class LinkDatabase:
@@ -231,13 +220,13 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
         raise LedgerError(f"{path} has schema {version}; this software knows {SCHEMA_VERSION}: install a newer one")
     if version == 0:
         connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
-    connection.execute(_DAMAGED)
+    connection.executescript(f"BEGIN; {ADDED_TABLES} COMMIT;")
 
 
 def _check_tables(connection: sqlite3.Connection, path: Path) -> None:
     pristine = sqlite3.connect(":memory:")
     try:
-        pristine.executescript(_SCHEMA + _DAMAGED)
+        pristine.executescript(_SCHEMA + ADDED_TABLES)
         wanted = _columns(pristine)
     finally:
         pristine.close()

@@ -1,14 +1,12 @@
 """Events and alarms: said once when something breaks, once when it recovers, and kept until the broker has them.
 
 The set of raised alarms and the events that wait are in the link's database and change in one transaction: a restart
-of the link raises nothing twice and forgets nothing. At most `MAX_WAITING` events wait; beyond that the oldest are
-left out and counted (`events-lost`). When the database cannot be written, a few events are kept in memory.
+of the link raises nothing twice and forgets nothing. How many may wait is in `event_bound`; an event that was
+acknowledged may be sent again, with the same `event_id` (`stored_queue`). When the database cannot be written, a few
+events are kept in memory.
 
-A broker acknowledges what it holds in memory: mosquitto 2.0 writes its store after the PUBACK. So an acknowledged
-event is kept for `SETTLE_S` more, and sent again, with the same `event_id`, when the connection ends before.
-
-Every connection begins with the oldest event that is kept, and goes on in order. A *round* is one such pass; what was
-read or handed out in a round that is over counts for nothing.
+An event that was noted while nobody vouched for the clock gets its instant when it is sent, if the clock of its boot
+is known by then.
 """
 
 import asyncio
@@ -17,42 +15,31 @@ import logging
 import sqlite3
 import uuid
 from bisect import insort
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal
 
 from edge_agent.contract.event_names import EventName
 from edge_agent.contract.messages import Alarm, Event
 from edge_agent.contract.model import canonical_json
 from edge_agent.contract.names import Topics
+from edge_agent.contract.times import format_utc, parse_utc
 from edge_agent.errors import LedgerError
+from edge_agent.uplink.boot_clocks import BootClocks, Instant
 from edge_agent.uplink.database import LinkDatabase
+from edge_agent.uplink.event_bound import drop_surplus
 from edge_agent.uplink.outbox import Item
 from edge_agent.uplink.stamps import Stamper
+from edge_agent.uplink.stored_queue import SETTLE_LOOK_S, Row, StoredQueue
 from edge_agent.uplink.wire import Outgoing
 
 logger = logging.getLogger(__name__)
 
-MAX_WAITING = 1000
-_BATCH = 32
 _MAX_IN_MEMORY = 64
-
-SETTLE_S = 5.0
-_SETTLE_LOOK_S = 2.0
 
 EventState = Literal["raised", "cleared", "occurred"]
 AlarmKey = tuple[str, str | None]
 """Name and camera."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    """An event of the database that was handed out."""
-
-    round: int
-    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +53,26 @@ class _Remembered:
 class Events:
     """Source of the pump (`outbox.OutboxSource`), and the book of raised alarms."""
 
-    def __init__(self, database: LinkDatabase, stamper: Stamper, topics: Topics, wake: asyncio.Event) -> None:
+    def __init__(
+        self,
+        database: LinkDatabase,
+        stamper: Stamper,
+        topics: Topics,
+        wake: asyncio.Event,
+        clocks: BootClocks | None = None,
+        step_hook: Callable[[str], None] = lambda _name: None,
+    ) -> None:
+        """`step_hook` is called with `events:<step>:before` and `:after` around each durable step."""
         self._database = database
         self._stamper = stamper
+        self._clocks = clocks or BootClocks(database, stamper)
         self._topic = topics.up("event")
         self._wake = wake
+        self._hook = step_hook
         self._raised: dict[AlarmKey, Alarm] = {}
-        self._round = 0
-        self._batch: deque[tuple[int, str]] = deque()
-        self._read_up_to = 0
+        self._queue = StoredQueue(database, "events", stamper.clock, step_hook)
         self._memory: list[_Remembered] = []
         self._remembered = 0
-        self._acknowledged: dict[int, int] = {}  # number, and the monotonic time of its acknowledgement, µs
 
     async def load(self) -> None:
         """Read the raised alarms of the link's last life.
@@ -159,6 +154,7 @@ class Events:
             state=state,
             camera=camera,
             details=details,
+            monotonic_us=self._stamper.clock.monotonic_us(),
             **(self._stamper.fields_without_number() | {"seq": 0}),
         )
         return event.to_json().decode()
@@ -177,118 +173,59 @@ class Events:
         del self._memory[:-_MAX_IN_MEMORY]
 
     async def _insert(self, body: str, also: Callable[[sqlite3.Connection], object] | None) -> None:
-        acknowledged = list(self._acknowledged)
+        acknowledged = self._queue.acknowledged
 
         def work(connection: sqlite3.Connection) -> None:
             if also is not None:
                 also(connection)
             connection.execute("INSERT INTO events (body) VALUES (?)", (body,))
-            _drop_surplus(connection, acknowledged)
+            drop_surplus(connection, acknowledged)
 
+        self._hook("events:stored:before")
         await self._database.write(work)
+        self._hook("events:stored:after")
 
     async def next(self) -> Item | None:
         """See `OutboxSource.next`."""
         if self._memory:
             event = self._memory.pop(0)
             return Item((self._outgoing(event.body),), event)
-        if not self._batch:
-            await self._read_batch()
-        if not self._batch:
-            return None
-        number, body = self._batch.popleft()
-        return Item((self._outgoing(body),), _Stored(self._round, number))
+        row = await self._queue.next()
+        return None if row is None else Item((self._outgoing(row.body),), row)
 
     async def sent(self, item: Item) -> None:
         """See `OutboxSource.sent`; `run` deletes it."""
-        if isinstance(item.token, _Stored) and item.token.round == self._round:
-            self._acknowledged[item.token.number] = self._stamper.clock.monotonic_us()
+        if isinstance(item.token, Row):
+            self._queue.sent(item.token)
 
     def lost(self, item: Item) -> None:
         """See `OutboxSource.lost`."""
         if isinstance(item.token, _Remembered):
             self._remember(item.token)
-        elif isinstance(item.token, _Stored) and item.token.round == self._round:
-            self._begin_again()
+        elif isinstance(item.token, Row):
+            self._queue.lost(item.token)
 
     def reconnected(self) -> None:
         """Another connection begins: what the last one had acknowledged a moment ago is sent again."""
-        self._acknowledged.clear()
-        self._begin_again()
+        self._queue.reconnected()
         self._wake.set()
 
     async def run(self, is_online: Callable[[], bool]) -> None:
         """Delete for ever what was acknowledged long enough ago, on a connection that is still there."""
         while True:
-            await self._stamper.clock.async_sleep(_SETTLE_LOOK_S)
+            await self._stamper.clock.async_sleep(SETTLE_LOOK_S)
             if is_online():
-                await self._delete_settled()
-
-    async def _delete_settled(self) -> None:
-        limit_us = self._stamper.clock.monotonic_us() - round(SETTLE_S * 1e6)
-        settled = [number for number, since_us in self._acknowledged.items() if since_us <= limit_us]
-        if not settled:
-            return
-        try:
-            await self._database.write_relaxed(lambda connection: _delete(connection, settled))
-        except LedgerError as error:
-            logger.warning("acknowledged events cannot be deleted: %s", error)
-            return
-        for number in settled:
-            self._acknowledged.pop(number, None)
-
-    def _begin_again(self) -> None:
-        self._round += 1
-        self._batch.clear()
-        self._read_up_to = 0
-
-    async def _read_batch(self) -> None:
-        rows: list[tuple[int, str]] = []
-        reading = -1
-        while reading != self._round:  # what was read while another round began is not that one's
-            reading = self._round
-            rows = await self._database.read(partial(_rows_after, number=self._read_up_to))
-        if rows:
-            self._read_up_to = rows[-1][0]
-        self._batch.extend(rows)
+                await self._queue.delete_settled()
 
     def _outgoing(self, body: str) -> Outgoing:
-        event = json.loads(body) | {"seq": self._stamper.counter.take()}
+        event = self._dated(json.loads(body)) | {"seq": self._stamper.counter.take()}
         return Outgoing(self._topic, canonical_json(event))
 
-
-def _rows_after(connection: sqlite3.Connection, number: int) -> list[tuple[int, str]]:
-    sql = "SELECT number, body FROM events WHERE number > ? ORDER BY number LIMIT ?"
-    return connection.execute(sql, (number, _BATCH)).fetchall()
-
-
-def _delete(connection: sqlite3.Connection, numbers: list[int]) -> None:
-    connection.executemany("DELETE FROM events WHERE number = ?", [(number,) for number in numbers])
-
-
-def _is_too_many(connection: sqlite3.Connection) -> bool:
-    (waiting,) = connection.execute("SELECT count(*) FROM events").fetchone()
-    return int(waiting) > MAX_WAITING
-
-
-def _drop_surplus(connection: sqlite3.Connection, acknowledged: list[int]) -> None:
-    """Beyond the bound, let go of acknowledged ones; then leave the oldest out, counted in one `events-lost`."""
-    if _is_too_many(connection):
-        _delete(connection, acknowledged)
-    if not _is_too_many(connection):
-        return
-    rows = connection.execute("SELECT number, body FROM events ORDER BY number LIMIT 2").fetchall()
-    lost = sum(_lost_of(json.loads(body)) for _, body in rows)
-    last_number, last_body = rows[-1]
-    summary = json.loads(last_body) | {
-        "name": EventName.EVENTS_LOST.value,
-        "state": "occurred",
-        "details": {"count": lost},
-    }
-    summary.pop("camera", None)
-    connection.execute("DELETE FROM events WHERE number < ?", (last_number,))
-    connection.execute("UPDATE events SET body = ? WHERE number = ?", (canonical_json(summary).decode(), last_number))
-
-
-def _lost_of(event: dict[str, Any]) -> int:
-    return int(event["details"]["count"]) if event["name"] == EventName.EVENTS_LOST else 1
+    def _dated(self, event: dict[str, Any]) -> dict[str, Any]:
+        """With the instant that is believed now, where nobody vouched for the clock then."""
+        monotonic_us = event.get("monotonic_us")
+        if event["clock_source"] != "unknown" or monotonic_us is None:
+            return event
+        said = Instant(parse_utc(event["at"]), "unknown")
+        instant = self._clocks.date(event["boot_id"], monotonic_us, said)
+        return event | {"at": format_utc(instant.at_us), "clock_source": instant.source}

@@ -20,6 +20,7 @@ class FakeBroker:
         refusals: reasons why the next connections fail, one each.
         withhold: publications are taken but not acknowledged.
         denied: topics that the broker refuses.
+        is_stranded: what connections say of the machine's address.
         published: what was acknowledged, in order.
         acknowledged: bodies that the client acknowledged, in order.
     """
@@ -27,6 +28,7 @@ class FakeBroker:
     refusals: deque[str] = field(default_factory=deque)
     withhold: bool = False
     denied: set[str] = field(default_factory=set)
+    is_stranded: bool = False
     published: list[Outgoing] = field(default_factory=list)
     withheld: list[Outgoing] = field(default_factory=list)
     acknowledged: list[bytes] = field(default_factory=list)
@@ -120,6 +122,10 @@ class FakeWire:
         """See `Wire.acknowledge`."""
         if self._ended is None and message.generation == self._generation:
             self._broker.settle(message.topic, message.payload)
+
+    def is_stranded(self) -> bool:
+        """See `Wire.is_stranded`."""
+        return self._broker.is_stranded
 
     async def close(self, timeout_s: float) -> None:
         """See `Wire.close`; takes no time."""

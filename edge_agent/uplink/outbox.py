@@ -153,11 +153,18 @@ class RetainedTopics:
         self._waiting = dict.fromkeys(self._bodies)
         self._wake.set()
 
+    def only(self, topic: str) -> "OneTopic":
+        """One of the topics as a source of its own, so that it can come before other sources."""
+        return OneTopic(self, topic)
+
     async def next(self) -> Item | None:
         """See `OutboxSource.next`."""
-        if not self._waiting:
+        return self.take(next(iter(self._waiting))) if self._waiting else None
+
+    def take(self, topic: str) -> Item | None:
+        """The body of one topic if it waits."""
+        if topic not in self._waiting:
             return None
-        topic = next(iter(self._waiting))
         del self._waiting[topic]
         return Item((Outgoing(topic, self._bodies[topic], retain=True),), topic)
 
@@ -167,3 +174,23 @@ class RetainedTopics:
     def lost(self, item: Item) -> None:
         """See `OutboxSource.lost`."""
         self._waiting.update(dict.fromkeys(message.topic for message in item.messages))
+
+
+class OneTopic:
+    """One retained topic (`OutboxSource`); see `RetainedTopics.only`."""
+
+    def __init__(self, topics: RetainedTopics, topic: str) -> None:
+        self._topics = topics
+        self._topic = topic
+
+    async def next(self) -> Item | None:
+        """See `OutboxSource.next`."""
+        return self._topics.take(self._topic)
+
+    async def sent(self, item: Item) -> None:
+        """See `OutboxSource.sent`."""
+        await self._topics.sent(item)
+
+    def lost(self, item: Item) -> None:
+        """See `OutboxSource.lost`."""
+        self._topics.lost(item)

@@ -20,8 +20,9 @@ from edge_agent.settings import MqttSettings
 from edge_agent.uplink.wire import Inbound, Outgoing, WireEvents, WireOptions
 
 _MAX_CORRELATION_BYTES = 256
-_WILL_DELAY_S = 5
-"""A unit that is back within it was never away (MQTT 5 §3.1.3.2.2); within the 90 s in which a loss must show."""
+WILL_DELAY_S = 15
+"""A unit that is back within it was never away (MQTT 5 §3.1.3.2.2). A broker gives a silent unit up after one and a
+half keep-alives (§3.1.2.10): with 45 s each a loss shows after 67.5 s + 15 s, and has to within 90 s."""
 _SUBSCRIBE = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
 _ERRORS = ConnectionErrors(BrokerUnavailableError, ConnectionLostError)
 
@@ -62,6 +63,10 @@ class PahoWire:
         if message.generation == self._generation:
             self._connection.acknowledge(message.packet_id, message.qos)
 
+    def is_stranded(self) -> bool:
+        """See `Wire.is_stranded`."""
+        return self._connection.is_stranded()
+
     async def close(self, timeout_s: float) -> None:
         """See `Wire.close`."""
         await self._connection.close(timeout_s)
@@ -81,7 +86,7 @@ def _options_of(settings: MqttSettings, options: WireOptions) -> ConnectionOptio
         ca_file=settings.ca_file,
         certificate_file=settings.certificate_file,
         key_file=settings.key_file,
-        will=Will(will.topic, will.payload, will.retain, _WILL_DELAY_S),
+        will=Will(will.topic, will.payload, will.retain, WILL_DELAY_S),
     )
 
 

@@ -22,6 +22,11 @@ logger = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 1.0
 FAREWELL_TIMEOUT_S = 1.0
+ADDRESS_LOOK_S = 5.0
+"""How often it is looked whether the machine still has the address that the connection is made from."""
+FIRST_WAIT_S, LONGEST_WAIT_S = 4.0, 60.0
+"""Between attempts, drawn at random: a broker that restarts gets a hundred units over seconds, not at once; within
+the will's delay all the same."""
 _STABLE_S = 30.0
 _SHORT_BYTES = 1000
 """A message that fits one packet: how long its acknowledgement takes is the round trip and not the line's rate."""
@@ -32,6 +37,18 @@ class SessionListener(Protocol):
 
     async def on_online(self, session_present: bool) -> None:
         """A connection is there and subscribed; the first things to publish are published here."""
+        ...
+
+
+class Witness(Protocol):
+    """Who wants to know what the broker certainly heard."""
+
+    def heard(self, until_us: int) -> None:
+        """The broker answered what was sent at this monotonic time, µs, on the present connection."""
+        ...
+
+    def ended(self) -> None:
+        """The present connection is over; called once a connection, before the next begins."""
         ...
 
 
@@ -46,6 +63,7 @@ class Session:
         clock: Clock,
         backoff: wait_base | None = None,
         on_round_trip: Callable[[int], None] = lambda _took_us: None,
+        witness: Witness | None = None,
     ) -> None:
         """Nothing is connected before `run`.
 
@@ -54,15 +72,17 @@ class Session:
             subscription: the topic filter that the unit listens to.
             factory: makes connections.
             clock: waits between attempts.
-            backoff: between attempts; a second to a minute, jittered, unless given.
+            backoff: between attempts; seconds to a minute, jittered, unless given.
             on_round_trip: told, in µs, how long the broker took to answer a ping or a short message.
+            witness: told what the broker heard, and when a connection is over.
         """
         self._options = options
         self._subscription = subscription
         self._factory = factory
         self._clock = clock
-        self._backoff = backoff or jittered(1.0, 60.0)
+        self._backoff = backoff or jittered(FIRST_WAIT_S, LONGEST_WAIT_S)
         self._on_round_trip = on_round_trip
+        self._witness = witness
         self._generation = 0
         self._wire: Wire | None = None
         self._arrived = asyncio.Event()
@@ -106,13 +126,13 @@ class Session:
         events = WireEvents(
             on_message=self._arrived.set,
             on_closed=lambda reason: self._on_closed(number, reason),
-            on_round_trip=self._on_round_trip,
+            on_round_trip=lambda took_us: self._on_ping(number, took_us),
         )
         self._wire = self._factory(self._options, events, number)
         try:
             session_present = await self._wire.open()
             await self._begin(self._wire, listener, session_present)
-            await self._closed.wait()
+            await self._stay(self._wire)
             self._report(self._reason)
         except ConnectionLostError as error:
             self._report(str(error))
@@ -120,8 +140,24 @@ class Session:
             await self._say_farewell(self._wire)
             raise
         finally:
-            self._online.clear()
+            self._end()
             await self._wire.close(CLOSE_TIMEOUT_S)
+
+    async def _stay(self, wire: Wire) -> None:
+        """Until the connection is over, or has no address any more from which its packets could be answered."""
+        while not self._closed.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(ADDRESS_LOOK_S):
+                    await self._closed.wait()
+            if wire.is_stranded():
+                self._reason = "this machine no longer has the address that the connection was made from"
+                return
+
+    def _end(self) -> None:
+        if self._online.is_set():
+            self._online.clear()
+            if self._witness is not None:
+                self._witness.ended()
 
     async def _say_farewell(self, wire: Wire) -> None:
         """An end in order has no last will: its words are published instead."""
@@ -143,9 +179,18 @@ class Session:
         if number != self._generation:
             return  # an attempt that was given up, whose thread has only now come back from a name lookup
         self._reason = reason
-        self._online.clear()
+        self._end()
         self._closed.set()
         self._arrived.set()
+
+    def _on_ping(self, number: int, took_us: int) -> None:
+        self._on_round_trip(took_us)
+        if number == self._generation:
+            self._note_heard(self._clock.monotonic_us() - took_us)
+
+    def _note_heard(self, until_us: int) -> None:
+        if self._witness is not None and self._online.is_set():
+            self._witness.heard(until_us)
 
     def _report(self, problem: str) -> None:
         if problem != self._problem:
@@ -182,4 +227,6 @@ class Session:
         accepted = await self._wire.publish(message)
         if len(message.payload) <= _SHORT_BYTES:
             self._on_round_trip(self._clock.monotonic_us() - began_us)
+        if generation == self._generation:
+            self._note_heard(began_us)
         return accepted

@@ -108,6 +108,10 @@ class Wire(Protocol):
         """Acknowledge a message of this connection; nothing happens when it is over."""
         ...
 
+    def is_stranded(self) -> bool:
+        """Whether this machine no longer has the address that the connection is made from."""
+        ...
+
     async def close(self, timeout_s: float) -> None:
         """End the connection in order (no last will); by force after `timeout_s`."""
         ...

@@ -14,8 +14,8 @@ from edge_agent.contract.event_names import EventName
 from edge_agent.contract.messages import Progress
 from edge_agent.contract.names import Topics
 from edge_agent.errors import LedgerError
+from edge_agent.uplink import event_bound, outbox, stored_queue
 from edge_agent.uplink import events as events_module
-from edge_agent.uplink import outbox
 from edge_agent.uplink.database import LinkDatabase, Result, Work
 from edge_agent.uplink.events import Events
 from edge_agent.uplink.fake_wire import FakeBroker
@@ -187,21 +187,21 @@ async def test_alarms_are_raised_once_and_cleared_once_over_restarts(
 async def test_events_beyond_the_bound_are_counted(
     out: Out, wake: asyncio.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events_module, "MAX_WAITING", 5)
+    monkeypatch.setattr(event_bound, "MAX_WAITING", 5)
     for number in range(20):
         await out.events.occurred(EventName.COMMAND_REFUSED, {"number": number})
     async with running(out, wake):
         await until(lambda: len(out.bodies("event")) == 5, what="five events")
     first, *others = out.bodies("event")
-    assert (first["name"], first["details"]) == ("events-lost", {"count": 16})
+    assert (first["name"], first["details"]) == ("events-lost", {"count": 16, "of": {"command-refused": 16}})
     assert [body["details"] for body in others] == [{"number": number} for number in range(16, 20)]
 
 
 async def test_an_acknowledged_event_is_kept_until_the_broker_must_have_stored_it(
-    out: Out, wake: asyncio.Event, database: LinkDatabase, clock: FakeClock
+    out: Out, wake: asyncio.Event, database: LinkDatabase, stamper: Stamper, topics: Topics
 ) -> None:
     patient, online = PatientClock(), [True]
-    out.events._stamper = dataclasses.replace(out.events._stamper, clock=patient)
+    out.events = Events(database, dataclasses.replace(stamper, clock=patient), topics, wake)
 
     async def kept() -> int:
         rows = await database.read(lambda connection: connection.execute("SELECT count(*) FROM events").fetchone())
@@ -263,12 +263,12 @@ async def taken(events: Events) -> AsyncIterator[int]:
 async def test_events_read_while_another_connection_begins_are_sent_in_order_on_that_one(
     out: Out, database: LinkDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    count = 2 * events_module._BATCH
+    count = 2 * stored_queue.READ_ROWS
     await store_events(out, count)
     gated = GatedDatabase(database)
-    monkeypatch.setattr(out.events, "_database", gated)
+    monkeypatch.setattr(out.events._queue, "_database", gated)
     first = taken(out.events)
-    for number in range(events_module._BATCH):
+    for number in range(stored_queue.READ_ROWS):
         assert await anext(first) == number
     gated.gate.clear()
     reading = asyncio.create_task(out.events.next())
@@ -393,11 +393,11 @@ async def advance(clock: PatientClock, seconds: int) -> None:
 async def test_acknowledged_events_make_room_before_others_are_left_out(
     out: Out, wake: asyncio.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events_module, "MAX_WAITING", 5)
+    monkeypatch.setattr(event_bound, "MAX_WAITING", 5)
     async with running(out, wake):
         for number in range(20):
             await out.events.occurred(EventName.COMMAND_REFUSED, {"number": number})
-            await until(lambda: len(out.events._acknowledged) == number + 1, what="the acknowledgement")  # noqa: B023 -- called before the next one
+            await until(lambda: len(out.events._queue.acknowledged) == number + 1, what="the acknowledgement")  # noqa: B023 -- called before the next one
     assert [body["details"] for body in out.bodies("event")] == [{"number": number} for number in range(20)]
 
 
