@@ -9,13 +9,11 @@ from typing import Any
 
 from csu import stored_alarms
 from csu.feed import Feed
-from csu.paging import Page
+from csu.paging import Key
 from csu.registry import Registry
 from csu.stored_alarms import AlarmChanges
 from csu.views import AlarmRecord
 from edge_agent.clock import Clock
-
-MAX_TEXT_CHARACTERS = 200
 
 
 class AlarmBook:
@@ -50,21 +48,20 @@ class AlarmBook:
         return self._unacknowledged.get(unit_id, 0)
 
     async def list(
-        self, unit_id: str | None, is_open: bool | None, limit: int, cursor: str | None = None
-    ) -> Page[AlarmRecord]:
+        self, unit_id: str | None, is_open: bool | None, limit: int, before: Key | None = None
+    ) -> "list[AlarmRecord]":
         """Alarms newest first.
 
         Args:
             unit_id: of one unit; None for all, those of the centre about itself too.
             is_open: only open ones, or only closed ones; None for both.
             limit: at most so many.
-            cursor: of the page before.
+            before: `(raised_us, alarm_id)` of the last one of the page before.
 
         Raises:
-            RequestRefusedError: the cursor is none of this list.
             RegistryError: the registry cannot be read.
         """
-        return await self._registry.run(stored_alarms.load_page, unit_id, is_open, limit, cursor)
+        return await self._registry.run(stored_alarms.load_alarms, unit_id, is_open, limit, before)
 
     async def acknowledge(self, alarm_id: str, operator: str, note: str | None = None) -> AlarmRecord:
         """Keep who took notice of an alarm; again by the same changes nothing.

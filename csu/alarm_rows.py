@@ -61,13 +61,13 @@ class NewAlarm:
 def rows_of_key(connection: sqlite3.Connection, key: Key) -> list[Row]:
     """The last alarms of a key, newest first."""
     sql = "SELECT * FROM alarms WHERE unit_id = ? AND name = ? AND camera = ? ORDER BY said_us DESC LIMIT 200"
-    return [_row_of(row) for row in connection.execute(sql, key)]
+    return [as_row(row) for row in connection.execute(sql, key)]
 
 
 def open_rows(connection: sqlite3.Connection, unit_id: str, origin: Origin) -> list[Row]:
     """The open alarms of a unit, of one origin."""
     sql = "SELECT * FROM alarms WHERE unit_id = ? AND cleared_us IS NULL AND origin = ?"
-    return [_row_of(row) for row in connection.execute(sql, (unit_id, origin))]
+    return [as_row(row) for row in connection.execute(sql, (unit_id, origin))]
 
 
 def insert(connection: sqlite3.Connection, new: NewAlarm, now_us: int) -> AlarmRecord:
@@ -117,6 +117,14 @@ def reopen(connection: sqlite3.Connection, row: Row, now_us: int) -> AlarmRecord
     return record
 
 
+def date_anew(connection: sqlite3.Connection, row: Row, said_us: int, raised_us: int) -> AlarmRecord:
+    """It is known better when it was raised."""
+    connection.execute(
+        "UPDATE alarms SET said_us = ?, raised_us = ? WHERE number = ?", (said_us, raised_us, row.number)
+    )
+    return record_of(connection, row.number)
+
+
 def trim(connection: sqlite3.Connection, unit_id: str) -> None:
     """Keep the bounds: the oldest closed ones go first."""
     for where, bound, values in (
@@ -143,7 +151,8 @@ def as_record(row: sqlite3.Row) -> AlarmRecord:
     return AlarmRecord.from_object(fields | {"camera": row["camera"] or None, "details": json.loads(row["details"])})
 
 
-def _row_of(row: sqlite3.Row) -> Row:
+def as_row(row: sqlite3.Row) -> Row:
+    """A row as it is judged."""
     return Row(
         number=row["number"],
         key=(row["unit_id"], row["name"], row["camera"]),

@@ -77,6 +77,7 @@ class Broker:
         self._paths = BrokerPaths(directory.absolute())
         self._host = host
         self._asked_port = port
+        self._began_us: int | None = None
         self._port = 0
         self._prefix = prefix
         self._services = tuple(service_users)
@@ -112,6 +113,11 @@ class Broker:
         if process is None or process.poll() is not None:
             raise BrokerError("mosquitto is not running")
         return process.pid
+
+    @property
+    def began_us(self) -> int | None:
+        """When mosquitto was started last, monotonic clock; None before the first time."""
+        return self._began_us
 
     @property
     def log_file(self) -> Path:
@@ -282,6 +288,7 @@ class Broker:
         text = config_text(self._paths, self._host, self._port, getpass.getuser())
         write_file(self._paths.config, text.encode(), 0o600)
         self._said_before_bytes = _size_bytes(self._paths.log)
+        self._began_us = self._clock.monotonic_us()
         self._process = subprocess.Popen(
             bound([program, "-c", self._paths.config]),
             stdin=subprocess.DEVNULL,

@@ -29,6 +29,7 @@ class Bus:
         on_connected: Callable[[], None],
         clock: Clock,
         retained_topics: tuple[str, ...] = (),
+        on_link: Callable[[bool], None] = lambda _is_up: None,
     ) -> None:
         """Prepare; `run` connects.
 
@@ -40,6 +41,7 @@ class Bus:
             clock: for the delays between attempts.
             retained_topics: subscriptions to what the broker retains: the newest comes with each connection, so that
                 nothing has to wait (QoS 0). What matches `topics` too is theirs.
+            on_link: called on the event loop: True before a connection's first message, False at its end.
         """
         self._settings = settings
         self._topics = topics
@@ -47,6 +49,7 @@ class Bus:
         self._handle = handle
         self._on_connected = on_connected
         self._clock = clock
+        self._on_link = on_link
         self._connection: Connection | None = None
         self._problem = ""
         self._reported_us = 0
@@ -83,6 +86,7 @@ class Bus:
         connection = Connection(self._settings)
         try:
             await connection.open()
+            self._on_link(True)
             await self._serve(connection)
         except BrokerError as error:
             if self._connection is None:
@@ -91,6 +95,7 @@ class Bus:
             return 1
         finally:
             self._connection = None
+            self._on_link(False)
             await connection.close()
         return failures
 

@@ -56,6 +56,8 @@ class Message:
     payload: bytes
     qos: int
     packet_id: int
+    is_retained: bool = False
+    """The broker repeats it on a new subscription (MQTT 5 §3.3.1.3): it was said at some time before."""
 
 
 class Connection:
@@ -111,7 +113,7 @@ class Connection:
             self._arrived.clear()
             message = self._connection.take()
             if message is not None:
-                return Message(topic_of(message), bytes(message.payload), message.qos, message.mid)
+                return Message(topic_of(message), bytes(message.payload), message.qos, message.mid, message.retain)
             await self._arrived.wait()
         raise BrokerError(f"{self._url}: {self._end}")
 

@@ -17,7 +17,7 @@ from typing import Any
 from csu import alarm_rows
 from csu.alarm_rows import Key, NewAlarm, Origin, Row
 from csu.errors import RequestRefusedError
-from csu.paging import Page, page_of, read_cursor
+from csu.paging import Key as PagingKey
 from csu.severity import CLIP_FAILED, OCCURRENCES
 from csu.views import AlarmRecord
 from edge_agent.contract.messages import Alarm, Alarms, Event
@@ -76,6 +76,10 @@ def _raise(
     if any(_is_same(row.said_us, event.at) for row in rows):
         return []
     raised_us = times_of_centre(event.at, now_us)
+    for row in rows:
+        # The list came while the unit's clock was not known; the event is dated by what it learned since.
+        if row.cleared_us is None and row.said_us < EARLIEST_US <= event.at:
+            return [alarm_rows.date_anew(connection, row, event.at, raised_us)]
     over_us = _over_us(rows, key, event.at, listed, now_us)
     if over_us is not None:
         over_us = max(over_us, raised_us)
@@ -167,6 +171,12 @@ def clear_own(connection: sqlite3.Connection, key: Key, now_us: int) -> AlarmCha
     return _changes(connection, key[0], [alarm_rows.close(connection, row, now_us, True, now_us) for row in rows])
 
 
+def fail_clip(connection: sqlite3.Connection, unit_id: str, clip_id: str, reason: str, now_us: int) -> AlarmChanges:
+    """A clip got its verdict, and it is bad: an alarm of its own, whatever else is open."""
+    new = NewAlarm((unit_id, CLIP_FAILED, ""), "centre", now_us, now_us, {"clip_id": clip_id, "reason": reason[:300]})
+    return _changes(connection, unit_id, [alarm_rows.insert(connection, new, now_us)])
+
+
 def close_all(connection: sqlite3.Connection, unit_id: str, now_us: int) -> AlarmChanges:
     """The unit is shut out: nothing of it is open any more."""
     rows = [row for origin in ORIGINS for row in alarm_rows.open_rows(connection, unit_id, origin)]
@@ -193,31 +203,29 @@ def acknowledge(
             "UPDATE alarms SET acknowledged_us = ?, acknowledged_by = ?, note = ? WHERE alarm_id = ?",
             (now_us, operator, note, alarm_id),
         )
-        if before.name == CLIP_FAILED and before.origin == "centre":
-            return clear_own(connection, (before.unit_id, before.name, before.camera or ""), now_us)
+        if before.name == CLIP_FAILED and before.cleared_us is None:
+            ended = alarm_rows.close(connection, alarm_rows.as_row(row), now_us, True, now_us)
+            return _changes(connection, before.unit_id, [ended])
     return _changes(connection, before.unit_id, [alarm_rows.record_of(connection, row["number"])])
 
 
-def load_page(
-    connection: sqlite3.Connection, unit_id: str | None, is_open: bool | None, limit: int, cursor: str | None
-) -> Page[AlarmRecord]:
-    """Alarms newest first, of one unit or of all; `is_open` None takes both.
-
-    Raises:
-        RequestRefusedError: the cursor is none of this list.
-    """
-    conditions, values = ["1"], []
+def load_alarms(
+    connection: sqlite3.Connection, unit_id: str | None, is_open: bool | None, limit: int, before: PagingKey | None
+) -> list[AlarmRecord]:
+    """Alarms newest first, of one unit or of all; `is_open` None takes both, `before` is the last one of a page."""
+    conditions: list[str] = ["1"]
+    values: list[int | str] = []
     if unit_id is not None:
         conditions.append("unit_id = ?")
         values.append(unit_id)
     if is_open is not None:
         conditions.append("cleared_us IS NULL" if is_open else "cleared_us IS NOT NULL")
-    if cursor is not None:
+    if before is not None:
         conditions.append("(raised_us, alarm_id) < (?, ?)")
-        values += read_cursor(cursor, int, str)
-    sql = f"SELECT * FROM alarms WHERE {' AND '.join(conditions)} ORDER BY raised_us DESC, alarm_id DESC LIMIT ?"  # noqa: S608 -- fixed words
-    rows = [alarm_rows.as_record(row) for row in connection.execute(sql, (*values, limit + 1))]
-    return page_of(rows, limit, lambda alarm: (alarm.raised_us, alarm.alarm_id))
+        values += before
+    where = " AND ".join(conditions)
+    sql = f"SELECT * FROM alarms WHERE {where} ORDER BY raised_us DESC, alarm_id DESC LIMIT ?"  # noqa: S608 -- fixed words
+    return [alarm_rows.as_record(row) for row in connection.execute(sql, (*values, limit))]
 
 
 def load_open(connection: sqlite3.Connection) -> list[AlarmRecord]:

@@ -134,3 +134,17 @@ def trim(connection: sqlite3.Connection, unit_id: str, kind: str) -> None:
         " WHERE unit_id = ?1 AND kind = ?2 ORDER BY heard_us DESC LIMIT -1 OFFSET ?3)",
         (unit_id, kind, MAX_BATCHES),
     )
+
+
+def lines(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    """Unit and kind of every line that there is, also of units that were shut out."""
+    # One step down the primary key a line, not one a sample.
+    found: list[tuple[str, str]] = []
+    line: tuple[str, str] | None = ("", "")
+    while line is not None:
+        row = connection.execute(
+            "SELECT unit_id, kind FROM history WHERE (unit_id, kind) > (?, ?) ORDER BY unit_id, kind LIMIT 1", line
+        ).fetchone()
+        line = None if row is None else (row["unit_id"], row["kind"])
+        found += [] if line is None else [line]
+    return found

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from dataclasses import dataclass
 from typing import Any
 
 from csu.errors import RequestRefusedError
@@ -33,19 +34,56 @@ def remove_unit(connection: sqlite3.Connection, unit_id: str) -> None:
     connection.execute("UPDATE commands SET next_send_us = NULL WHERE unit_id = ?", (unit_id,))
 
 
+@dataclass(frozen=True, slots=True)
+class KeptState:
+    """What became of a body: whether it differs from the one before, and when this one was heard first or live."""
+
+    is_new: bool
+    heard_us: int
+
+
 def save_state(
     connection: sqlite3.Connection, unit_id: str, topic: StateTopic, body: dict[str, Any], now_us: int
 ) -> bool:
     """Keep the last body of a retained topic; whether it differs from the one before."""
+    return keep_state(connection, unit_id, topic, body, now_us).is_new
+
+
+def keep_state(
+    connection: sqlite3.Connection,
+    unit_id: str,
+    topic: StateTopic,
+    body: dict[str, Any],
+    now_us: int,
+    is_retained: bool = False,
+) -> KeptState:
+    """Keep the last body of a retained topic; one that the broker merely repeats grows no younger by it."""
     text = json.dumps(body, sort_keys=True)
-    where = (unit_id, topic)
-    before = connection.execute("SELECT body FROM states WHERE unit_id = ? AND topic = ?", where).fetchone()
+    before = connection.execute(
+        "SELECT body, heard_us FROM states WHERE unit_id = ? AND topic = ?", (unit_id, topic)
+    ).fetchone()
+    is_new = before is None or before["body"] != text
+    heard_us = before["heard_us"] if is_retained and not is_new else now_us
     connection.execute(
         "INSERT INTO states (unit_id, topic, body, heard_us) VALUES (?, ?, ?, ?)"
         " ON CONFLICT DO UPDATE SET body = excluded.body, heard_us = excluded.heard_us",
-        (unit_id, topic, text, now_us),
+        (unit_id, topic, text, heard_us),
     )
-    return before is None or before["body"] != text
+    return KeptState(is_new, heard_us)
+
+
+def load_state(connection: sqlite3.Connection, unit_id: str, topic: StateTopic) -> dict[str, Any] | None:
+    """The last body of a retained topic; None when there is none."""
+    row = connection.execute("SELECT body FROM states WHERE unit_id = ? AND topic = ?", (unit_id, topic)).fetchone()
+    return None if row is None else json.loads(row["body"])
+
+
+def open_commands(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    """Unit and id of each command that has not ended."""
+    rows = connection.execute(
+        "SELECT unit_id, command_id FROM commands WHERE state IN ('waiting', 'accepted', 'running')"
+    )
+    return [(row["unit_id"], row["command_id"]) for row in rows]
 
 
 def save_event(

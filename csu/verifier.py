@@ -15,11 +15,12 @@ stored together; the commander sends the receipt.
 import asyncio
 import errno
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from csu import stored_clips, stored_commands
+from csu import stored_clips, stored_commands, stored_said
 from csu.backoff import delay_s
 from csu.clip_answer import digest_of, mismatch, misplaced, sign_receipt, unasked
 from csu.commander import Commander
@@ -28,6 +29,7 @@ from csu.feed import Feed
 from csu.keys import KeyStore
 from csu.records import ClipRecord, CommandRecord
 from csu.registry import Registry
+from csu.stored_alarms import AlarmChanges
 from csu.verify_deadline import SLICE_S, limit_s
 from csu.verify_process import (
     MAX_REASON_CHARACTERS,
@@ -57,12 +59,21 @@ class _MovedError(CsuError):
 class Verifier:
     """`on_complete` is told of deliveries; `run` verifies them."""
 
-    def __init__(self, registry: Registry, commander: Commander, keys: KeyStore, feed: Feed, clock: Clock) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        commander: Commander,
+        keys: KeyStore,
+        feed: Feed,
+        clock: Clock,
+        on_alarm: Callable[[AlarmChanges], None] = lambda _changes: None,
+    ) -> None:
         self._registry = registry
         self._commander = commander
         self._keys = keys
         self._feed = feed
         self._clock = clock
+        self._on_alarm = on_alarm
         self._lane = Lane(long_of=None)
         self._long_lanes: dict[str, Lane] = {}
         self._lanes: asyncio.TaskGroup | None = None
@@ -175,7 +186,11 @@ class Verifier:
 
     async def _save(self, clip: ClipRecord, reason: str | None, report: dict[str, Any], receipt: str | None) -> None:
         now_us = self._clock.wall_us()
-        record = await self._registry.run(stored_clips.save_verdict, *key_of(clip), reason, report, receipt, now_us)
+        record, alarm = await self._registry.run(
+            stored_said.keep_verdict, *key_of(clip), reason, report, receipt, now_us
+        )
+        if alarm is not None:
+            self._on_alarm(alarm)
         self._long.pop(key_of(clip), None)
         self._tries.forget(key_of(clip))
         _log.info("clip %s of %s: %s", clip.clip_id, clip.unit_id, record.verdict)
