@@ -14,6 +14,7 @@ import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 from edge_agent.clock import Clock
@@ -29,6 +30,9 @@ _TRACKING_FIELDS = 14
 _LOCAL_REFERENCES = frozenset({"00000000", "7F7F0101"})
 """Not synchronised, and chrony's `local` directive: nobody outside vouches for either."""
 
+_SYNCHRONIZED = Path("/run/systemd/timesync/synchronized")
+"""Touched at each word of a time server (systemd-timesyncd(8), "Files")."""
+
 _STA_UNSYNC = 0x40
 _TIME_ERROR = 5
 _READ_ATTEMPTS = 5
@@ -37,12 +41,17 @@ _CLOSE_READING_US = 200
 
 @dataclass(frozen=True, slots=True)
 class ClockReading:
-    """Monotonic and wall clock read together; `bound_us` is the wall clock's largest error, None when unknown."""
+    """Monotonic and wall clock read together; `bound_us` is the wall clock's largest error, None when unknown.
+
+    `synced_us` and `offset_us` are those of `Vouched`.
+    """
 
     monotonic_us: int
     wall_us: int
     source: ClockSource
     bound_us: int | None
+    synced_us: int | None = None
+    offset_us: int | None = None
 
 
 class ClockProbe(Protocol):
@@ -55,10 +64,19 @@ class ClockProbe(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Vouched:
-    """Who vouches for the wall clock, and its largest error."""
+    """Who vouches for the wall clock, and its largest error.
+
+    Attributes:
+        source: who.
+        bound_us: the largest error.
+        synced_us: UTC of the last word of a time server; None when that is not told.
+        offset_us: how far the wall clock is from what chrony believes, without sign; None when that is not told.
+    """
 
     source: ClockSource
     bound_us: int
+    synced_us: int | None = None
+    offset_us: int | None = None
 
 
 class SystemClockProbe:
@@ -86,7 +104,13 @@ class SystemClockProbe:
         reading, spread_us = self._read_both()
         if vouched is None:
             return reading
-        return replace(reading, source=vouched.source, bound_us=vouched.bound_us + spread_us)
+        return replace(
+            reading,
+            source=vouched.source,
+            bound_us=vouched.bound_us + spread_us,
+            synced_us=vouched.synced_us,
+            offset_us=vouched.offset_us,
+        )
 
     def _read_both(self) -> tuple[ClockReading, int]:
         """The pair read closest together, and the time that passed between the two."""
@@ -130,9 +154,10 @@ def parse_tracking(text: str) -> Vouched | None:
     try:
         offset_s, delay_s, dispersion_s = (float(fields[index]) for index in (4, 10, 11))
         bound_us = round((abs(offset_s) + abs(dispersion_s) + abs(delay_s) / 2) * 1e6)
+        synced_us = round(float(fields[3]) * 1e6)
     except (ValueError, OverflowError):
         return None
-    return Vouched("chrony", bound_us)
+    return Vouched("chrony", bound_us, synced_us if synced_us > 0 else None, round(abs(offset_s) * 1e6))
 
 
 class _Timex(ctypes.Structure):
@@ -149,7 +174,7 @@ class _Timex(ctypes.Structure):
     )
 
 
-def ask_kernel(adjtimex: Callable[[object], int] | None = None) -> Vouched | None:
+def ask_kernel(adjtimex: Callable[[object], int] | None = None, synchronized: Path = _SYNCHRONIZED) -> Vouched | None:
     """What the kernel's clock discipline believes; None when nobody disciplines it or it cannot be asked."""
     call = adjtimex or _libc_adjtimex()
     if call is None:
@@ -158,7 +183,15 @@ def ask_kernel(adjtimex: Callable[[object], int] | None = None) -> Vouched | Non
     state = call(ctypes.byref(timex))
     if state < 0 or state == _TIME_ERROR or timex.status & _STA_UNSYNC:
         return None
-    return Vouched("kernel", int(timex.maxerror) + KERNEL_FLOOR_US)
+    return Vouched("kernel", int(timex.maxerror) + KERNEL_FLOOR_US, _timesyncd_us(synchronized))
+
+
+def _timesyncd_us(synchronized: Path) -> int | None:
+    """When systemd-timesyncd last heard a time server; None when it does not run."""
+    try:
+        return synchronized.stat().st_mtime_ns // 1000
+    except OSError:
+        return None
 
 
 def _libc_adjtimex() -> Callable[[object], int] | None:

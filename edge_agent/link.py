@@ -11,7 +11,7 @@ from its database and the transfers' files. Without `[mqtt]`, `[upload]` or `[tr
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +24,11 @@ from edge_agent.contract.deployment import DeploymentRecord
 from edge_agent.contract.event_names import EventName
 from edge_agent.contract.jws import SigningKey, TrustedKeys
 from edge_agent.contract.names import Topics
-from edge_agent.contract.ring_protocol import RecorderState
 from edge_agent.deployment.record import load_or_create
-from edge_agent.errors import EdgeAgentError, LedgerError, RingError, SettingsError, SignatureError
+from edge_agent.errors import EdgeAgentError, LedgerError, SettingsError, SignatureError
 from edge_agent.evidence.keys import load_or_create_unit_key
-from edge_agent.health.network import NetworkProbe
-from edge_agent.health.report import ClockSight, Report, UnitProbes
-from edge_agent.health.system import SystemProbe
+from edge_agent.health.round_trips import RoundTrips
+from edge_agent.link_health import make_prober
 from edge_agent.link_lock import hold_link_lock
 from edge_agent.notify import Notifier
 from edge_agent.paths import link_directory, ring_socket
@@ -61,6 +59,7 @@ from edge_agent.uplink.replies import Replies
 from edge_agent.uplink.session import Session
 from edge_agent.uplink.stamps import ClockBelief, SequenceCounter, Stamper
 from edge_agent.uplink.transfers import Transfers
+from edge_agent.uplink.upload_meter import UploadMeter
 from edge_agent.uplink.wire import WireEvents, WireOptions
 
 logger = logging.getLogger(__name__)
@@ -207,6 +206,7 @@ class Link:
         self.events.reconnected()
         self.history.reconnected()
         await self.publisher.on_online(session_present)
+        self.monitor.on_online()
         self.transfers.kick()
 
 
@@ -218,6 +218,7 @@ async def keep_clock(clock: Clock, belief: ClockBelief, clocks: BootClocks) -> N
         if reading.source != belief.source:
             logger.info("the clock's source is %s now", reading.source)
         belief.source, belief.bound_us = reading.source, reading.bound_us
+        belief.synced_us, belief.offset_us = reading.synced_us, reading.offset_us
         await clocks.look()
         await clock.async_sleep(CLOCK_INTERVAL_S)
 
@@ -275,17 +276,19 @@ async def _wire(plan: LinkPlan, keys: TrustedKeys, database: LinkDatabase) -> Li
     rings = {camera.name: RingClient(ring_socket(data_dir, camera.name)) for camera in settings.camera}
     transfers = Transfers(data_dir, plan.upload, key, unit_id, clock)
     clips = ClipDriver(ledger, rings, transfers, plan.upload, data_dir, replies, events, clock)
-    transfers.listen(clips)
+    uploads, round_trips = UploadMeter(clips, clock), RoundTrips(clock)
+    transfers.listen(uploads)
     executor = Executor(ledger, clips, Queries(ledger, rings, clips.wake), replies, clock)
 
     publisher = Publisher(topics, retained, stamper, __version__, deployment.deployment_id)
     position = fixed_position(settings.position, deployment.deployment_id)
-    probes = UnitProbes(settings, clock, __version__, SystemProbe(), NetworkProbe(clock))
+    prober = make_prober(settings, clock, stamper, uploads, round_trips)
     watched = {name: RingClient(ring.socket_path, answer_timeout_s=WATCH_TIMEOUT_S) for name, ring in rings.items()}
-    monitor = Monitor(watched, _prober(probes, belief), publisher, events, lambda: position, clock)
+    monitor = Monitor(watched, prober, publisher, events, lambda: position, clock, history)
 
     options = WireOptions(client_id=unit_id, will=offline_status(topics, boot_id))
-    session = Session(options, topics.down("#"), _wire_factory(plan.mqtt), clock, witness=history)
+    factory = _wire_factory(plan.mqtt)
+    session = Session(options, topics.down("#"), factory, clock, witness=history, on_round_trip=round_trips.note)
     unit = UnitFacts(unit_id, frozenset(rings), plan.upload)
     newest = await NewestIat.load(database)
     admission = Admission(unit, keys, ledger, clock, belief, newest)
@@ -322,10 +325,6 @@ def _open_files(settings: Settings, clock: Clock) -> tuple[str, SigningKey, Depl
     except OSError as error:
         raise LedgerError(f"{data_dir} cannot be used: {error}") from error
     return boot_id, key, deployment, counter
-
-
-def _prober(probes: UnitProbes, belief: ClockBelief) -> Callable[[Mapping[str, RecorderState | RingError]], Report]:
-    return lambda recorders: probes.run(recorders, ClockSight(belief.source, belief.bound_us))
 
 
 def _wire_factory(settings: MqttSettings) -> Callable[[WireOptions, WireEvents, int], PahoWire]:

@@ -18,6 +18,11 @@ def ring_lock(data_dir: Path, camera: str) -> Path:
     return ring_directory(data_dir, camera) / "lock"
 
 
+def last_place_file(data_dir: Path) -> Path:
+    """The last place that the unit's receiver knew."""
+    return data_dir / "position.json"
+
+
 def link_directory(data_dir: Path) -> Path:
     """Database and transfers of the link."""
     return data_dir / "link"
@@ -26,6 +31,11 @@ def link_directory(data_dir: Path) -> Path:
 def link_lock(data_dir: Path) -> Path:
     """Held by the link; holds its pid."""
     return link_directory(data_dir) / "link.lock"
+
+
+def process_book(data_dir: Path) -> Path:
+    """What the supervisor knows of this boot's restarts."""
+    return data_dir / "run" / "processes.json"
 
 
 def unit_lock(data_dir: Path) -> Path:

@@ -26,9 +26,11 @@ from pathlib import Path
 from tenacity.wait import wait_base
 
 from edge_agent.capture.table import check_libraries
-from edge_agent.clock import Clock
+from edge_agent.clock import Clock, read_boot_id
 from edge_agent.errors import SettingsError
+from edge_agent.health.process_diary import ProcessDiary
 from edge_agent.notify import Notifier
+from edge_agent.paths import process_book
 from edge_agent.retry import backoff_s, jittered
 from edge_agent.settings import CameraSettings, Settings
 from edge_agent.settings_file import check_camera_files, check_link_files
@@ -86,6 +88,8 @@ class Child:
     starts: int = 0
     refused: bool = False
     """Its first start refused the settings, and none since was ready."""
+    silent: bool = False
+    """Its life ended because it fell silent."""
 
 
 class Supervisor:
@@ -96,6 +100,7 @@ class Supervisor:
         clock: injected clocks.
         notifier: the service manager above.
         backoff: wait strategy between two starts of the same child.
+        diary: where ends that nobody asked for are counted; None counts nothing.
     """
 
     def __init__(
@@ -105,12 +110,14 @@ class Supervisor:
         notifier: Notifier,
         backoff: wait_base | None = None,
         on_start: Callable[[str, int], None] = lambda _name, _pid: None,
+        diary: ProcessDiary | None = None,
     ) -> None:
         self._children = [Child(spec) for spec in specs]
         self._clock = clock
         self._notifier = notifier
         self._backoff = backoff or jittered(0.5, 30.0)
         self._on_start = on_start
+        self._diary = diary
         self._stop = asyncio.Event()
         self._refused = False
 
@@ -185,6 +192,8 @@ class Supervisor:
                     self._refused = True
                     self.stop()
                     return
+            if self._diary is not None:
+                self._diary.ended(child.spec.name, _reason_of(code, child.silent))
             lived_s = (self._clock.monotonic_us() - started_us) / 1e6
             attempt = 1 if lived_s >= STABLE_S else attempt + 1
             wait_s = backoff_s(self._backoff, attempt)
@@ -195,6 +204,7 @@ class Supervisor:
     async def _live(self, child: Child) -> int:
         """One life of a child, from its start to its end, whoever ends it; its exit code."""
         child.starts += 1
+        child.silent = False
         try:
             with _ears() as (name, ears):
                 process = await asyncio.create_subprocess_exec(
@@ -224,7 +234,7 @@ class Supervisor:
                     child.heard_us = now_us  # this process itself was stopped: its children's messages wait unread
                 looked_us = now_us
                 if not (ended.done() or killed) and self._is_hung(child):
-                    killed = True
+                    killed = child.silent = True
                     logger.error("%s fell silent: killed", child.spec.name)
                     with contextlib.suppress(ProcessLookupError):
                         process.kill()
@@ -257,6 +267,13 @@ class Supervisor:
             logger.error("%s did not end in %.0f s: killed", child.spec.name, STOP_GRACE_S)  # noqa: TRY400 -- expected
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
+
+
+def _reason_of(code: int, silent: bool) -> str:
+    """Why a child ended, for people."""
+    if silent:
+        return "fell silent and was killed"
+    return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
 
 
 @contextlib.contextmanager
@@ -312,8 +329,12 @@ def run_unit(settings: Settings, settings_file: Path, clock: Clock, *, verbose: 
     say_what_is_missing(settings)
     notifier = Notifier.from_environment()
 
+    specs = children_of(settings, settings_file, verbose=verbose)
+
     async def main() -> int:
-        return await Supervisor(children_of(settings, settings_file, verbose=verbose), clock, notifier).run()
+        names = [spec.name for spec in specs]
+        diary = ProcessDiary(process_book(settings.unit.data_dir), read_boot_id(), names, clock)
+        return await Supervisor(specs, clock, notifier, diary=diary).run()
 
     with hold_unit_lock(settings.unit.data_dir):
         return asyncio.run(main())

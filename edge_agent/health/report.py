@@ -1,33 +1,39 @@
 """All probes together: `up/health`, and what is an alarm."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from edge_agent.clock import Clock
 from edge_agent.contract.event_names import EventName
 from edge_agent.contract.messages import Health, Probe, ProbeState
+from edge_agent.contract.model import MAX_MESSAGE_BYTES
 from edge_agent.contract.ring_protocol import RecorderState
-from edge_agent.contract.segment_format import ClockSource
 from edge_agent.errors import RingError
+from edge_agent.health.answering import Answering
+from edge_agent.health.camera import CameraProbe
+from edge_agent.health.clock import ClockProbe, ClockSight
+from edge_agent.health.disk import disk_figures
+from edge_agent.health.judge import AlarmKey, Details, Judge
+from edge_agent.health.limits import worst
 from edge_agent.health.network import NetworkProbe
+from edge_agent.health.processes import ProcessBook, process_figures, read_process_book
 from edge_agent.health.storage import storage_figures
 from edge_agent.health.system import SystemProbe
-from edge_agent.health.thresholds import Judge, worst
+from edge_agent.paths import process_book
 from edge_agent.settings import Settings
 
-LOST_AFTER_S = 10.0
-"""A camera that delivers nothing for so long is lost; a shorter reconnection is no alarm."""
-UNAVAILABLE_AFTER_S = 15.0
-"""As for a recorder that does not answer: its restart after a crash takes a few seconds."""
+__all__ = ["ClockSight", "LinkFigures", "Report", "UnitProbes"]
+
+DISK_LIMIT_S = 2.0
+"""A storage that takes longer to say how full it is does not answer."""
 
 _BELOW_MINIMUM = "below-legal-minimum"
 """End of the warnings that capture gives a picture of fewer pixels or frames than the law asks."""
 
-_LEAST_RESERVE_BYTES = 100_000_000
-
-AlarmKey = tuple[str, str | None]
-Details = dict[str, Any] | None
+LinkFigures = Callable[[], Mapping[str, Any]]
+"""What the link's own traffic tells of the network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,141 +45,153 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class ClockSight:
-    """Who vouches for the wall clock."""
+class _Disk:
+    """What the storage said of itself."""
 
-    source: ClockSource
-    bound_us: int | None
+    figures: dict[str, Any] = field(default_factory=dict)
+    book: ProcessBook | None = None
 
 
 class UnitProbes:
-    """Runs every probe; keeps what rates and hysteresis need. Blocks for some milliseconds."""
+    """Runs every probe; keeps what rates and hysteresis need. Blocks for some milliseconds, for 2 s at a dead disk.
+
+    Args:
+        settings: of the unit.
+        clock: injected.
+        software_version: told with the system's figures.
+        boot_id: restarts are counted within one boot.
+        link_figures: told with the network's figures.
+        root: of the kernel's files.
+    """
 
     def __init__(
-        self, settings: Settings, clock: Clock, software_version: str, system: SystemProbe, network: NetworkProbe
+        self,
+        settings: Settings,
+        clock: Clock,
+        software_version: str,
+        boot_id: str,
+        link_figures: LinkFigures = dict,
+        root: Path = Path("/"),
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._software_version = software_version
-        self._system = system
-        self._network = network
+        self._link_figures = link_figures
+        self._cameras = {camera.name: CameraProbe(camera, clock) for camera in settings.camera}
+        self._system_files = SystemProbe(root)
+        self._network_files = NetworkProbe(clock, root)
+        self._clock_memory = ClockProbe(clock)
+        data_dir = settings.unit.data_dir
+        self._disk = Answering(
+            lambda: _Disk(disk_figures(data_dir, root), read_process_book(process_book(data_dir), boot_id)),
+            DISK_LIMIT_S,
+            _Disk(),
+        )
         self._judge = Judge()
-        self._silent_since_us: dict[str, int] = {}
 
     def run(self, recorders: Mapping[str, RecorderState | RingError], clock_sight: ClockSight) -> Report:
         """Look at everything now."""
+        self._judge.begin()
         states = {name: sight for name, sight in recorders.items() if isinstance(sight, RecorderState)}
+        disk = self._disk.ask()
+        camera = self._camera(recorders)
         health = Health(
             at=self._clock.wall_us(),
-            camera=self._camera(recorders),
-            storage=self._storage(states),
+            camera=camera,
+            storage=self._storage(states, disk),
             power=Probe(state="unknown"),
-            network=self._network_probe(),
+            network=self._network(),
             clock=self._clock_probe(clock_sight),
-            system=self._system_probe(),
+            system=self._system(disk),
         )
-        return Report(health, self._alarms(recorders))
+        return Report(_fitted(health), self._judge.alarms)
 
     # -- probes
 
     def _camera(self, recorders: Mapping[str, RecorderState | RingError]) -> Probe:
-        cameras = {name: _camera_figures(sight) for name, sight in recorders.items()}
+        cameras = {name: self._one_camera(name, sight) for name, sight in recorders.items()}
         states: list[ProbeState] = [figures["state"] for figures in cameras.values()]
-        return _probe([worst(states)], {"cameras": cameras})
+        return _probe(states, {"cameras": cameras})
 
-    def _storage(self, states: Mapping[str, RecorderState]) -> Probe:
-        figures = storage_figures(self._settings.unit.data_dir, self._settings.camera, states.values())
-        figures = _with_reserve(figures, self._settings)
-        judged = self._judge.states("storage", figures)
-        if figures.get("storage_ok") is False:
-            judged.append("critical")
-        return _probe(judged, figures)
-
-    def _system_probe(self) -> Probe:
-        figures = self._system.figures()
-        judged = self._judge.states("system", figures)
-        return _probe(judged, figures | {"software_version": self._software_version})
-
-    def _network_probe(self) -> Probe:
-        figures = self._network.figures()
-        return _probe(["ok"] if figures else [], figures)
-
-    def _clock_probe(self, sight: ClockSight) -> Probe:
-        if sight.bound_us is None:
-            return _probe([], {"source": sight.source})
-        figures: dict[str, Any] = {"source": sight.source, "clock_bound_ms": round(sight.bound_us / 1000, 1)}
-        return _probe(self._judge.states("clock", figures), figures)
-
-    # -- alarms
-
-    def _alarms(self, recorders: Mapping[str, RecorderState | RingError]) -> dict[AlarmKey, Details]:
-        seen: dict[AlarmKey, Details] = {}
-        for name, sight in recorders.items():
-            seen[EventName.RECORDER_UNAVAILABLE, name] = self._unavailable(name, sight)
-            if isinstance(sight, RecorderState):
-                seen |= self._camera_alarms(name, sight)
-        seen[EventName.STORAGE_LOW, None] = self._limit_alarm("storage", "reserve_share")
-        seen[EventName.RETENTION_SHORT, None] = self._limit_alarm("storage", "retention_share")
-        seen[EventName.TEMPERATURE_HIGH, None] = self._limit_alarm("system", "temperature_c")
-        return seen
-
-    def _unavailable(self, name: str, sight: RecorderState | RingError) -> Details:
-        if isinstance(sight, RecorderState):
-            self._silent_since_us.pop(name, None)
-            return None
+    def _one_camera(self, name: str, sight: RecorderState | RingError) -> dict[str, Any]:
         now_us = self._clock.monotonic_us()
-        since_us = self._silent_since_us.setdefault(name, now_us)
-        return {"reason": str(sight)[:300]} if now_us - since_us >= UNAVAILABLE_AFTER_S * 1e6 else None
+        is_silent = isinstance(sight, RingError)
+        self._judge.holds(EventName.RECORDER_UNAVAILABLE, is_silent, now_us, name, {"reason": str(sight)[:300]})
+        if isinstance(sight, RingError):
+            return {"state": "unknown", "detail": str(sight)[:200]}
+        figures = self._cameras[name].figures(sight)
+        states = self._judge.states("camera", figures, now_us, camera=name)
+        self._note_conditions(name, sight, now_us)
+        if not sight.recording:
+            states = ["critical"]
+        elif sight.warnings or not sight.storage_ok:
+            states.append("warning")
+        return {"state": worst([*states, "ok"])} | figures
 
-    def _camera_alarms(self, name: str, state: RecorderState) -> dict[AlarmKey, Details]:
-        lasted_s = (self._clock.wall_us() - state.since_us) / 1e6
-        seen: dict[AlarmKey, Details] = {}
-        if state.recording:
-            seen[EventName.CAMERA_LOST, name] = None
-        elif lasted_s >= LOST_AFTER_S:
-            seen[EventName.CAMERA_LOST, name] = {"cause": state.cause or "unknown", "detail": state.detail[:300]}
+    def _note_conditions(self, name: str, state: RecorderState, now_us: int) -> None:
+        lost = {"cause": state.cause or "unknown", "detail": state.detail[:300]}
+        self._judge.holds(EventName.CAMERA_LOST, not state.recording, now_us, name, lost)
         broken = {"detail": state.storage_detail[:300], "write_errors": state.write_errors}
-        seen[EventName.STORAGE_ERROR, name] = None if state.storage_ok else broken
+        self._judge.holds(EventName.STORAGE_ERROR, not state.storage_ok, now_us, name, broken)
         if state.recording:
             below = [text for text in state.warnings if text.endswith(_BELOW_MINIMUM)]
-            seen[EventName.PICTURE_BELOW_MINIMUM, name] = {"warnings": below} if below else None
-        return seen
+            self._judge.holds(EventName.PICTURE_BELOW_MINIMUM, bool(below), now_us, name, {"warnings": below})
 
-    def _limit_alarm(self, owner: str, figure: str) -> Details:
-        state = self._judge.state_of(owner, figure)
-        return {"state": state, "figure": figure} if state in {"warning", "critical"} else None
+    def _storage(self, states: Mapping[str, RecorderState], disk: _Disk | None) -> Probe:
+        now_us = self._clock.monotonic_us()
+        is_silent = disk is None
+        self._judge.holds(EventName.STORAGE_SILENT, is_silent, now_us, None, {"silent_for_s": DISK_LIMIT_S})
+        known = {} if disk is None else disk.figures
+        day_kbps = {name: camera.day_kbps for name, camera in self._cameras.items()}
+        figures = storage_figures(known, self._settings.camera, states.values(), day_kbps)
+        if states:
+            errors = sum(self._cameras[name].write_errors_last_hour for name in states)
+            figures["write_errors_last_hour"] = errors
+        judged = self._judge.states("storage", figures, now_us)
+        if "read_only" in figures:
+            is_read_only = bool(figures["read_only"])
+            details = {"data_dir": str(self._settings.unit.data_dir)}
+            self._judge.holds(EventName.STORAGE_READ_ONLY, is_read_only, now_us, None, details)
+        if is_silent or figures.get("read_only") or figures.get("storage_ok") is False:
+            judged.append("critical")
+        return _probe(judged, figures | ({"answers": False} if is_silent else {}))
+
+    def _system(self, disk: _Disk | None) -> Probe:
+        now_us = self._clock.monotonic_us()
+        figures = self._system_files.figures()
+        judged = self._judge.states("system", figures, now_us)
+        book = None if disk is None else disk.book
+        counts = {} if book is None else process_figures(book, self._clock)
+        for record in counts.get("processes", ()):
+            camera = _camera_of(record["name"])
+            judged += self._judge.states("process", record, now_us, camera, record["name"])
+        return _probe(judged, figures | counts | {"software_version": self._software_version})
+
+    def _network(self) -> Probe:
+        figures = self._network_files.figures() | dict(self._link_figures())
+        judged = self._judge.states("network", figures, self._clock.monotonic_us())
+        return _probe([*judged, "ok"] if figures else [], figures)
+
+    def _clock_probe(self, sight: ClockSight) -> Probe:
+        figures = self._clock_memory.figures(sight)
+        judged = self._judge.states("clock", figures, self._clock.monotonic_us())
+        is_known = sight.bound_us is not None or worst(judged) != "ok"
+        return _probe(judged if is_known else [], figures)
 
 
 def _probe(judged: list[ProbeState], figures: Mapping[str, Any]) -> Probe:
     return Probe.model_validate({"state": worst(judged), **figures})
 
 
-def _with_reserve(figures: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """The figures and `reserve_share`: free space by the reserve that the rings give up footage to keep."""
-    reserve_bytes = max(min(camera.min_free_bytes for camera in settings.camera), _LEAST_RESERVE_BYTES)
-    free_bytes = figures.get("free_bytes")
-    return figures if free_bytes is None else figures | {"reserve_share": round(free_bytes / reserve_bytes, 2)}
+def _camera_of(process: str) -> str | None:
+    """`record main` is the recorder of `main`; the link is no camera's."""
+    name, _, camera = process.partition(" ")
+    return camera if name == "record" and camera else None
 
 
-def _camera_figures(sight: RecorderState | RingError) -> dict[str, Any]:
-    if isinstance(sight, RingError):
-        return {"state": "unknown", "detail": str(sight)[:200]}
-    state: ProbeState = "ok" if sight.recording else "critical"
-    if sight.recording and (sight.warnings or not sight.storage_ok):
-        state = "warning"
-    figures = {
-        "state": state,
-        "recording": sight.recording,
-        "cause": None if sight.recording else sight.cause,
-        "detail": sight.detail[:200] or None,
-        "frames_per_second": round(sight.frames_per_second, 2),
-        "bitrate_kbps": round(sight.bitrate_kbps, 1),
-        "last_frame_age_s": sight.last_frame_age_s,
-        "width_px": sight.width_px,
-        "height_px": sight.height_px,
-        "codec": sight.codec,
-        "stream_restarts": sight.stream_restarts,
-        "dropped_units": sight.dropped_units,
-        "warnings": [text[:120] for text in sight.warnings[:4]] or None,
-    }
-    return {name: value for name, value in figures.items() if value is not None}
+def _fitted(health: Health) -> Health:
+    """As it is, or, when it is too long for a message, without the lists that explain and do not judge."""
+    if len(health.to_json()) <= MAX_MESSAGE_BYTES:
+        return health
+    network = {name: value for name, value in health.network.model_dump().items() if name != "interfaces"}
+    return health.model_copy(update={"network": Probe.model_validate(network)})

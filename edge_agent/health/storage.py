@@ -1,9 +1,7 @@
-"""Figures of the storage: space by statvfs(3), the recorders' write errors and sync times, days that fit."""
+"""Figures of the storage: its space, the recorders' write errors and sync times, days that fit."""
 
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from edge_agent.contract.ring_protocol import RecorderState
@@ -11,6 +9,7 @@ from edge_agent.settings import CameraSettings
 
 _HOUR_S = 3600
 _MIN_KBPS = 1.0
+_LEAST_RESERVE_BYTES = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,23 +26,28 @@ class RingLoad:
 
 
 def storage_figures(
-    data_dir: Path,
+    disk: Mapping[str, Any],
     cameras: Sequence[CameraSettings],
     recorders: Iterable[RecorderState],
-    statvfs: Callable[[Path], os.statvfs_result] = os.statvfs,
+    day_kbps: Mapping[str, float | None] | None = None,
 ) -> dict[str, Any]:
-    """What is known of the storage; what cannot be measured is absent."""
+    """What is known of the storage; what cannot be measured is absent.
+
+    Args:
+        disk: `disk.disk_figures`.
+        cameras: their limits.
+        recorders: what those that answer say.
+        day_kbps: by camera, its mean bit rate of the last day; one without is reckoned by its present one.
+    """
     states = list(recorders)
-    figures = _space(data_dir, statvfs)
+    figures = dict(disk)
     if states:
         figures["write_errors"] = sum(state.write_errors for state in states)
         figures["ring_bytes"] = sum(state.size_bytes for state in states)
         figures["pinned_bytes"] = sum(state.pinned_bytes for state in states)
         figures["storage_ok"] = all(state.storage_ok for state in states)
-    syncs_ms = [state.sync_max_ms for state in states if state.sync_max_ms is not None]
-    if syncs_ms:
-        figures["sync_max_ms"] = round(max(syncs_ms), 1)
-    loads = {state.camera: load for state in states if (load := load_of(state)) is not None}
+    figures |= _syncs(states)
+    loads = _loads(states, day_kbps or {})
     hours = hours_that_fit(figures["free_bytes"], cameras, loads) if "free_bytes" in figures else {}
     if hours:
         figures["days_that_fit"] = days_of(hours)
@@ -51,26 +55,37 @@ def storage_figures(
     shares = [hours[name] / wanted for name, wanted in wanted_h.items() if name in hours]
     if shares:
         figures["retention_share"] = round(min(shares), 2)
-    return figures
+    return figures | _reserve(figures, cameras)
+
+
+def _syncs(states: Iterable[RecorderState]) -> dict[str, float]:
+    """Median and longest sync of the slowest recorder."""
+    medians_ms = [state.sync_p50_ms for state in states if state.sync_p50_ms is not None]
+    longest_ms = [state.sync_max_ms for state in states if state.sync_max_ms is not None]
+    found = {"sync_p50_ms": medians_ms, "sync_max_ms": longest_ms}
+    return {name: round(max(values_ms), 1) for name, values_ms in found.items() if values_ms}
+
+
+def _loads(states: Iterable[RecorderState], day_kbps: Mapping[str, float | None]) -> dict[str, RingLoad]:
+    loads: dict[str, RingLoad] = {}
+    for state in states:
+        day = day_kbps.get(state.camera)
+        load = load_of(state) if day is None else RingLoad(day, state.size_bytes)
+        if load is not None:
+            loads[state.camera] = load
+    return loads
+
+
+def _reserve(figures: Mapping[str, Any], cameras: Sequence[CameraSettings]) -> dict[str, float]:
+    """`reserve_share`: free space by the reserve that the rings give up footage to keep."""
+    reserve_bytes = max(min(camera.min_free_bytes for camera in cameras), _LEAST_RESERVE_BYTES)
+    free_bytes = figures.get("free_bytes")
+    return {} if free_bytes is None else {"reserve_share": round(free_bytes / reserve_bytes, 2)}
 
 
 def days_of(hours: Mapping[str, float]) -> float:
     """Days that the ring with the least room holds."""
     return round(min(hours.values()) / 24, 2)
-
-
-def _space(data_dir: Path, statvfs: Callable[[Path], os.statvfs_result]) -> dict[str, Any]:
-    try:
-        found = statvfs(data_dir)
-    except OSError:
-        return {}
-    figures: dict[str, Any] = {
-        "free_bytes": found.f_bavail * found.f_frsize,
-        "total_bytes": found.f_blocks * found.f_frsize,
-    }
-    if found.f_files:
-        figures["free_inodes_share"] = round(found.f_favail / found.f_files, 3)
-    return figures
 
 
 def load_of(state: RecorderState) -> RingLoad | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from edge_agent.clock import Clock
-from edge_agent.contract.messages import CameraCoverage, Health, Position
+from edge_agent.contract.messages import CameraCoverage, Health, HistoryKind, Position
 from edge_agent.contract.ring_protocol import RecorderState
 from edge_agent.errors import RingError
 from edge_agent.uplink.events import AlarmKey, Events
@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 
 POLL_INTERVAL_S = 5.0
 COVERAGE_POLL_S = 10.0
+HISTORY_INTERVAL_S = 60.0
+RENEW_AFTER_S = 600.0
+"""What was told longer ago is told anew when a connection begins: the line was away, and time has passed."""
 
 RecorderSight = RecorderState | RingError
 """A recorder's figures, or why there are none."""
@@ -37,6 +40,14 @@ class HealthReport(Protocol):
         ...
 
 
+class HealthHistory(Protocol):
+    """Takes samples for later (`history.History`)."""
+
+    def note(self, kind: HistoryKind, body: dict[str, Any]) -> None:
+        """Take notice of a sample that was made just now; never waits, never fails."""
+        ...
+
+
 Prober = Callable[[Mapping[str, RecorderSight]], HealthReport]
 """Runs every probe, given what the recorders say of themselves; blocks for some milliseconds."""
 
@@ -52,6 +63,7 @@ class Monitor:
         events: Events,
         position: Callable[[], Position],
         clock: Clock,
+        history: HealthHistory | None = None,
     ) -> None:
         self._rings = rings
         self._prober = prober
@@ -59,6 +71,9 @@ class Monitor:
         self._events = events
         self._position = position
         self._clock = clock
+        self._history = history
+        self._noted_us: int | None = None
+        self._noted: object = None
         self._health_teller = Teller(HEALTH_POLICY)
         self._coverage_teller = Teller(COVERAGE_POLICY)
         self._shape = CoverageShape()
@@ -100,9 +115,23 @@ class Monitor:
             report = await asyncio.to_thread(self._prober, recorders)
         if await self._events.observe(report.alarms):
             self._publisher.put_alarms(self._events.raised)
-        if self._health_teller.is_due(meaning_of(report.health), self._clock.monotonic_us()):
+        meaning, now_us = meaning_of(report.health), self._clock.monotonic_us()
+        self._note(report.health, meaning, now_us)
+        if self._health_teller.is_due(meaning, now_us):
             self._publisher.put_health(report.health)
         return report.health
+
+    def _note(self, health: Health, meaning: object, now_us: int) -> None:
+        """Keep a sample a minute, and each change, for what nobody hears now."""
+        is_young = self._noted_us is not None and now_us - self._noted_us < HISTORY_INTERVAL_S * 1e6
+        if self._history is None or (is_young and meaning == self._noted):
+            return
+        self._noted, self._noted_us = meaning, now_us
+        self._history.note("health", health.to_object())
+
+    def on_online(self) -> None:
+        """A connection is there: the next look is told, unless the last one that was is young."""
+        self._health_teller.renew(self._clock.monotonic_us(), RENEW_AFTER_S)
 
 
 async def _sight(ring: RingPort) -> RecorderSight:

@@ -26,10 +26,14 @@ class ClockBelief:
     Attributes:
         source: `unknown` when nobody does.
         bound_us: bound of the error, µs; None when unknown.
+        synced_us: UTC of the last word of a time server; None when that is not told.
+        offset_us: how far the wall clock is from what chrony believes, µs; None when that is not told.
     """
 
     source: ClockSource = "unknown"
     bound_us: int | None = None
+    synced_us: int | None = None
+    offset_us: int | None = None
 
 
 class SequenceCounter:

@@ -1,6 +1,7 @@
 """Who vouches for the clock: chrony's report, the kernel's word, or nobody."""
 
 import ctypes
+import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +28,8 @@ TRACKING = (
 
 
 def test_chronys_bound_is_offset_and_dispersion_and_half_the_delay() -> None:
-    assert parse_tracking(TRACKING) == Vouched("chrony", 123 + 3_000 + 10_000)
+    bound_us = 123 + 3_000 + 10_000
+    assert parse_tracking(TRACKING) == Vouched("chrony", bound_us, synced_us=1_790_000_000_123_000, offset_us=123)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +64,9 @@ def script(folder: Path, body: str) -> tuple[str]:
 
 
 def test_chrony_is_asked_with_its_own_program(tmp_path: Path) -> None:
-    assert ask_chrony(script(tmp_path, f"echo '{TRACKING}'")) == Vouched("chrony", 13_123)
+    assert ask_chrony(script(tmp_path, f"echo '{TRACKING}'")) == Vouched(
+        "chrony", 13_123, synced_us=1_790_000_000_123_000, offset_us=123
+    )
 
 
 @pytest.mark.parametrize("body", ["exit 1", "sleep 60", "head -c 100000 /dev/zero"])
@@ -86,8 +90,17 @@ def kernel(state: int, status: int, maxerror_us: int) -> Callable[[object], int]
     return adjtimex
 
 
-def test_a_disciplined_kernel_vouches_with_its_largest_error_and_a_floor() -> None:
-    assert ask_kernel(kernel(0, 0x2001, 7_000)) == Vouched("kernel", 7_000 + KERNEL_FLOOR_US)
+def test_a_disciplined_kernel_vouches_with_its_largest_error_and_a_floor(tmp_path: Path) -> None:
+    assert ask_kernel(kernel(0, 0x2001, 7_000), tmp_path / "none") == Vouched("kernel", 7_000 + KERNEL_FLOOR_US)
+
+
+def test_systemd_tells_when_it_last_heard_a_time_server(tmp_path: Path) -> None:
+    touched = tmp_path / "synchronized"
+    touched.touch()
+    os.utime(touched, (1_790_000_000, 1_790_000_000))
+    vouched = ask_kernel(kernel(0, 0x2001, 7_000), touched)
+    assert vouched is not None
+    assert vouched.synced_us == 1_790_000_000_000_000
 
 
 @pytest.mark.parametrize(("state", "status"), [(5, 0), (0, 0x40), (-1, 0)])
@@ -102,9 +115,10 @@ def test_this_machines_kernel_can_be_asked() -> None:
 
 def test_chrony_is_believed_before_the_kernel_and_the_kernel_before_nobody() -> None:
     clock = FakeClock()
-    chrony, by_kernel = Vouched("chrony", 5), Vouched("kernel", 7)
+    chrony, by_kernel = Vouched("chrony", 5, 6, 7), Vouched("kernel", 7)
     reading = SystemClockProbe(clock, lambda: chrony, lambda: by_kernel).read()
     assert (reading.source, reading.bound_us, reading.wall_us) == ("chrony", 5, clock.wall_us())
+    assert (reading.synced_us, reading.offset_us) == (6, 7)
     assert SystemClockProbe(clock, lambda: None, lambda: by_kernel).read().source == "kernel"
     unknown = SystemClockProbe(clock, lambda: None, lambda: None).read()
     assert (unknown.source, unknown.bound_us, unknown.monotonic_us) == ("unknown", None, clock.monotonic_us())

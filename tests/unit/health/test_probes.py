@@ -1,162 +1,110 @@
-"""Probes on made-up kernel files; thresholds; what is an alarm."""
+"""All probes together on a made-up board: states and alarms."""
 
-import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
+from typing import Any
 
 import pytest
 
 from edge_agent.clock import FakeClock
+from edge_agent.contract.model import MAX_MESSAGE_BYTES
 from edge_agent.contract.ring_protocol import RecorderState
 from edge_agent.errors import RingError, RingUnavailableError
-from edge_agent.health.network import NetworkProbe
+from edge_agent.health import report as report_module
+from edge_agent.health.process_diary import ProcessDiary
 from edge_agent.health.report import ClockSight, Report, UnitProbes
-from edge_agent.health.storage import storage_figures
-from edge_agent.health.system import SystemProbe
-from edge_agent.health.thresholds import THRESHOLDS, Judge, Threshold, worst
-from edge_agent.settings import CameraSettings, Settings
+from edge_agent.paths import process_book
+from edge_agent.settings import Settings
 from tests.support.fake_recorder import make_state
+from tests.support.kernel_files import make_board, net_dev, write
+from tests.support.polling import wait_until
 
-
-def write(root: Path, name: str, text: str) -> None:
-    path = root / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="ascii")
+BOOT_ID = "a" * 32
+LOOK_S = 5.0
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    write(tmp_path, "proc/stat", "cpu  100 0 100 800 0 0 0 0 0 0\ncpu0 1 2 3\n")
-    write(tmp_path, "proc/meminfo", "MemTotal:  1000 kB\nMemFree: 100 kB\nMemAvailable:  400 kB\n")
-    write(tmp_path, "proc/uptime", "351.77 900.12\n")
-    write(tmp_path, "sys/class/thermal/thermal_zone0/temp", "48312\n")
-    write(tmp_path, "sys/class/thermal/thermal_zone1/temp", "51900\n")
-    write(tmp_path, "proc/net/dev", net_dev(1000, 2000))
-    return tmp_path
-
-
-def net_dev(received: int, sent: int) -> str:
-    head = "Inter-|   Receive\n face |bytes packets\n"
-    line = "{name}: {received} 1 0 0 0 0 0 0 {sent} 1 0 0 0 0 0 0\n"
-    return (
-        head
-        + line.format(name="    lo", received=9, sent=9)
-        + line.format(name="  wwan0", received=received, sent=sent)
-    )
-
-
-def test_system_figures(root: Path) -> None:
-    probe = SystemProbe(root)
-    first = probe.figures()
-    assert first == {"memory_used_share": 0.6, "temperature_c": 51.9, "uptime_s": 351}
-    write(root, "proc/stat", "cpu  150 0 150 900 0 0 0 0 0 0\n")
-    assert probe.figures()["cpu_load_share"] == 0.5
-
-
-def test_what_the_kernel_does_not_tell_is_absent(tmp_path: Path) -> None:
-    assert SystemProbe(tmp_path).figures() == {}
-    assert NetworkProbe(FakeClock(), tmp_path).figures() == {}
-    write(tmp_path, "proc/stat", "garbage\n")
-    write(tmp_path, "proc/meminfo", "MemTotal: none\n")
-    write(tmp_path, "sys/class/thermal/thermal_zone0/temp", "\n")
-    write(tmp_path, "proc/net/dev", "a\nb\nwwan0: x y\n")
-    assert SystemProbe(tmp_path).figures() == {}
-
-
-def test_network_rates_are_differences(root: Path) -> None:
-    clock = FakeClock()
-    probe = NetworkProbe(clock, root)
-    assert probe.figures() == {}
-    clock.advance(10)
-    write(root, "proc/net/dev", net_dev(1_251_000, 2000))
-    assert probe.figures() == {"received_kbps": 1000.0, "sent_kbps": 0.0}
-    clock.advance(10)
-    write(root, "proc/net/dev", net_dev(5, 5))  # the interface came anew
-    assert probe.figures() == {}
-
-
-def test_hysteresis() -> None:
-    limit = Threshold(warning=75, critical=82, slack=4)
-    judge = Judge({"t": limit})
-    states = [judge.states("x", {"t": value})[0] for value in (74, 75, 72, 71, 70.9, 83, 79, 77, 70)]
-    assert states == ["ok", "warning", "warning", "warning", "ok", "critical", "critical", "warning", "ok"]
-    low = Threshold(warning=1.0, critical=0.1, slack=0.2, low_is_bad=True)
-    assert low.judge(1.1, "ok") == "ok"
-    assert low.judge(1.1, "warning") == "warning"
-    assert low.judge(0.05, "ok") == "critical"
-
-
-def test_worst() -> None:
-    assert worst([]) == "unknown"
-    assert worst(["unknown", "ok"]) == "ok"
-    assert worst(["ok", "critical", "warning"]) == "critical"
-    assert set(THRESHOLDS) >= {"temperature_c", "reserve_share", "clock_bound_ms"}
-
-
-def statvfs(free_bytes: int) -> Callable[[Path], os.statvfs_result]:
-    found = SimpleNamespace(f_bavail=free_bytes, f_frsize=1, f_blocks=10**12, f_files=100, f_favail=50)
-    return lambda _path: cast("os.statvfs_result", found)
-
-
-def test_days_that_fit(tmp_path: Path) -> None:
-    camera = CameraSettings(name="main", source="test:", min_free_bytes=0)
-    state = make_state(bitrate_kbps=4000.0, size_bytes=0)
-    figures = storage_figures(tmp_path, [camera], [state], statvfs(43_200_000_000))
-    assert figures["days_that_fit"] == 1.0
-    assert figures["free_inodes_share"] == 0.5
-    bounded = camera.model_copy(update={"max_bytes": 21_600_000_000})
-    assert storage_figures(tmp_path, [bounded], [state], statvfs(10**12))["days_that_fit"] == 0.5
-    wanting = bounded.model_copy(update={"min_age_h": 24.0})
-    assert storage_figures(tmp_path, [wanting], [state], statvfs(10**12))["retention_share"] == 0.5
-    assert "days_that_fit" not in storage_figures(tmp_path, [camera], [], statvfs(1))
+    return make_board(tmp_path)
 
 
 class Unit:
     """The probes of a unit with one camera, on a clock of the test."""
 
-    def __init__(self, root: Path, **camera: object) -> None:
-        settings = Settings.model_validate(
-            {
-                "unit": {"id": "nomad-07", "data_dir": root},
-                "camera": [{"name": "main", "source": "test:", "min_free_bytes": 0} | camera],
-            }
+    def __init__(self, root: Path, cameras: int = 1, **camera: object) -> None:
+        names = ["main", *(f"camera-{number}" for number in range(1, cameras))]
+        table = {"source": "rtsp://192.0.2.7/s", "min_free_bytes": 0} | camera
+        self.settings = Settings.model_validate(
+            {"unit": {"id": "nomad-07", "data_dir": root}, "camera": [{"name": name} | table for name in names]}
         )
         self.clock = FakeClock()
-        network = NetworkProbe(self.clock, root)
-        self.probes = UnitProbes(settings, self.clock, "0.1.0", SystemProbe(root), network)
+        self.link: dict[str, Any] = {}
+        self.probes = UnitProbes(self.settings, self.clock, "0.1.0", BOOT_ID, lambda: self.link, root)
+        self.sight = ClockSight("chrony", 4_000, self.clock.wall_us() - 30_000_000, 150)
 
-    def look(self, sight: RecorderState | RingError) -> Report:
-        return self.probes.run({"main": sight}, ClockSight("chrony", 4_000))
+    def look(self, *sights: RecorderState | RingError) -> Report:
+        by_name = {camera.name: sight for camera, sight in zip(self.settings.camera, sights, strict=True)}
+        return self.probes.run(by_name, self.sight)
+
+    def looks(self, seconds: float, make: Callable[[], RecorderState | RingError] | None = None) -> Report:
+        """Look every 5 s for so long; the last report."""
+        reports = []
+        for _ in range(round(seconds / LOOK_S)):
+            self.clock.advance(LOOK_S)
+            reports.append(self.look((make or self.state)()))
+        return reports[-1]
 
     def state(self, **changes: object) -> RecorderState:
         return make_state(**{"since_us": self.clock.wall_us() - 60_000_000} | changes)
 
 
+def raised(report: Report) -> set[tuple[str, str | None]]:
+    return {key for key, details in report.alarms.items() if details is not None}
+
+
 def test_a_healthy_unit(root: Path) -> None:
     unit = Unit(root)
-    report = unit.look(unit.state())
-    assert [report.health.camera.state, report.health.storage.state, report.health.clock.state] == ["ok", "ok", "ok"]
-    assert (report.health.power.state, report.health.system.state) == ("unknown", "ok")
-    assert all(details is None for details in report.alarms.values())
-    assert report.health.to_object()["system"]["software_version"] == "0.1.0"
+    report = unit.look(unit.state(sync_p50_ms=4.0, sync_max_ms=80.0))
+    health = report.health
+    assert [health.camera.state, health.storage.state, health.clock.state] == ["ok", "ok", "ok"]
+    assert (health.power.state, health.system.state, health.network.state) == ("unknown", "ok", "ok")
+    assert raised(report) == set()
+    found = health.to_object()
+    assert found["system"]["software_version"] == "0.1.0"
+    assert found["storage"].keys() >= {"free_bytes", "days_that_fit", "sync_p50_ms", "sync_max_ms", "write_errors"}
+    assert found["storage"]["read_only"] is False
+    assert found["clock"] == {
+        "state": "ok",
+        "source": "chrony",
+        "unsynchronised_s": 0,
+        "clock_bound_ms": 4.0,
+        "clock_offset_ms": 0.1,
+        "last_sync_age_s": 30,
+    }
 
 
-def test_a_camera_that_is_lost_for_a_while_is_an_alarm(root: Path) -> None:
+def test_a_camera_that_is_lost_for_a_while_is_an_alarm_until_it_is_back_for_a_while(root: Path) -> None:
     unit = Unit(root)
-    young = unit.state(recording=False, since_us=unit.clock.wall_us() - 2_000_000, cause="camera-lost")
-    assert ("camera-lost", "main") not in unit.look(young).alarms
-    unit.clock.advance(20)
-    report = unit.look(young)
+    lost = {"recording": False, "cause": "camera-lost"}
+    assert ("camera-lost", "main") not in unit.looks(LOOK_S, lambda: unit.state(**lost)).alarms
+    report = unit.looks(15, lambda: unit.state(**lost))
     assert report.alarms["camera-lost", "main"] == {"cause": "camera-lost", "detail": ""}
     assert report.health.camera.state == "critical"
+    assert ("camera-lost", "main") in raised(unit.looks(15))
+    assert unit.looks(15).alarms["camera-lost", "main"] is None
+
+
+def test_a_link_that_starts_anew_clears_nothing_that_it_is_about_to_raise(root: Path) -> None:
+    unit = Unit(root)
+    report = unit.look(unit.state(recording=False, cause="camera-lost"))
+    assert ("camera-lost", "main") not in report.alarms
 
 
 def test_a_silent_recorder_is_an_alarm_and_says_nothing_of_its_camera(root: Path) -> None:
     unit = Unit(root)
     error = RingUnavailableError("no answer")
-    assert unit.look(error).alarms["recorder-unavailable", "main"] is None
+    assert ("recorder-unavailable", "main") not in unit.look(error).alarms
     unit.clock.advance(16)
     report = unit.look(error)
     assert report.alarms["recorder-unavailable", "main"] == {"reason": "no answer"}
@@ -179,20 +127,132 @@ def test_storage_and_picture_alarms(root: Path) -> None:
 
 def test_a_ring_that_cannot_hold_what_is_wanted_is_an_alarm(root: Path) -> None:
     unit = Unit(root, max_bytes=1_000_000, min_age_h=24.0)
-    report = unit.look(unit.state())
-    assert report.alarms["retention-short", None] == {"state": "critical", "figure": "retention_share"}
-    assert Unit(root, max_bytes=1_000_000).look(unit.state()).alarms["retention-short", None] is None
+    details = unit.looks(700).alarms["retention-short", None]
+    assert details is not None
+    assert (details["state"], details["figure"], details["value"]) == ("critical", "retention_share", 0.0)
+    assert Unit(root, max_bytes=1_000_000).looks(700).alarms.get(("retention-short", None)) is None
 
 
 def test_heat_is_an_alarm(root: Path) -> None:
     unit = Unit(root)
     write(root, "sys/class/thermal/thermal_zone0/temp", "90000\n")
-    report = unit.look(unit.state())
-    assert report.alarms["temperature-high", None] == {"state": "critical", "figure": "temperature_c"}
+    report = unit.looks(60)
+    assert report.alarms["temperature-high", None] == {
+        "state": "critical",
+        "limit": 82.0,
+        "figure": "temperature_c",
+        "value": 90.0,
+    }
     assert report.health.system.state == "critical"
 
 
-def test_a_clock_that_nobody_vouches_for_is_unknown(root: Path) -> None:
+def test_a_clock_that_nobody_vouches_for_is_unknown_and_after_an_hour_an_alarm(root: Path) -> None:
     unit = Unit(root)
-    report = unit.probes.run({"main": unit.state()}, ClockSight("unknown", None))
-    assert report.health.clock.to_object() == {"state": "unknown", "source": "unknown"}
+    unit.sight = ClockSight("unknown", None)
+    report = unit.look(unit.state())
+    assert report.health.clock.to_object() == {"state": "unknown", "source": "unknown", "unsynchronised_s": 0}
+    unit.clock.advance(3700)
+    report = unit.look(unit.state())
+    assert ("clock-unsynchronised", None) in raised(report)
+    assert report.health.clock.state == "warning"
+    unit.sight = ClockSight("chrony", 4_000)
+    assert unit.look(unit.state()).alarms["clock-unsynchronised", None] is None
+
+
+def test_a_last_word_of_a_time_server_that_is_yet_to_come_has_no_age(root: Path) -> None:
+    unit = Unit(root)
+    unit.sight = ClockSight("kernel", 100_000, unit.clock.wall_us() + 5_000_000)
+    assert "last_sync_age_s" not in unit.look(unit.state()).health.clock.to_object()
+
+
+def test_what_the_link_measures_is_told_with_the_network(root: Path) -> None:
+    unit = Unit(root)
+    unit.link = {"round_trip_ms": 4100.0, "round_trip_age_s": 3, "upload_kbps": 1900.0, "upload_age_s": 60}
+    report = unit.look(unit.state())
+    assert report.health.network.to_object().items() >= unit.link.items()
+    assert ("round-trip-high", None) not in report.alarms
+    report = unit.looks(330)
+    assert ("round-trip-high", None) in raised(report)
+    assert report.health.network.state == "warning"
+    unit.link = {"round_trip_ms": 80.0}
+    assert unit.looks(330).alarms["round-trip-high", None] is None
+
+
+def test_processes_that_restart_again_and_again_are_an_alarm(root: Path) -> None:
+    unit = Unit(root)
+    diary = ProcessDiary(process_book(root), BOOT_ID, ["record main", "link"], unit.clock)
+    for _ in range(3):
+        unit.clock.advance(20)
+        diary.ended("record main", "signal SIGKILL")
+
+    def counted() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = unit.look(unit.state()).health.to_object()["system"].get("processes", [])
+        return found if found and found[0]["restarts"] == 3 else []
+
+    record, link = wait_until(counted, what="the supervisor's counts")
+    assert record == {
+        "name": "record main",
+        "restarts": 3,
+        "restarts_last_hour": 3,
+        "last_restart_age_s": 0,
+        "last_reason": "signal SIGKILL",
+    }
+    assert link == {"name": "link", "restarts": 0, "restarts_last_hour": 0}
+    report = unit.look(unit.state())
+    assert report.alarms["process-restarting", "main"] is not None
+    assert report.alarms["process-restarting", None] is None
+    unit.clock.advance(3600)
+    assert unit.look(unit.state()).alarms["process-restarting", "main"] is None
+
+
+@pytest.fixture
+def dead_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """A disk that does not answer until the event is set."""
+    alive = threading.Event()
+
+    def hang(*_arguments: object) -> dict[str, Any]:
+        alive.wait(60)
+        return {}
+
+    monkeypatch.setattr(report_module, "disk_figures", hang)
+    monkeypatch.setattr(report_module, "DISK_LIMIT_S", 0.05)
+    yield alive
+    alive.set()
+
+
+def test_a_disk_that_does_not_answer_costs_its_own_figures_and_is_an_alarm(
+    root: Path, dead_disk: threading.Event
+) -> None:
+    unit = Unit(root)
+    threads = threading.active_count()
+    report = unit.looks(60)
+    assert threading.active_count() <= threads + 1
+    assert report.health.storage.state == "critical"
+    assert report.health.storage.to_object()["answers"] is False
+    assert report.alarms["storage-silent", None] == {"silent_for_s": 0.05}
+    assert report.health.system.state == "ok"
+    dead_disk.set()
+    unit.probes._disk._limit_s = 20.0
+    assert unit.looks(120).alarms["storage-silent", None] is None
+
+
+def test_the_message_of_the_largest_unit_fits(root: Path) -> None:
+    unit = Unit(root, cameras=8)
+    interfaces = [(f"interface-{number:02}xyz", 2**63 - number, 2**63 - number) for number in range(40)]
+    write(root, "proc/net/dev", net_dev(*interfaces))
+    for name, _, _ in interfaces:
+        write(root, f"sys/class/net/{name}/operstate", "lowerlayerdown\n")
+    recorders = [f"record {camera.name}" for camera in unit.settings.camera]
+    diary = ProcessDiary(process_book(root), BOOT_ID, [*recorders, "link"], unit.clock)
+    for recorder in recorders:
+        diary.ended(recorder, "r" * 500)
+    unit.link = {"round_trip_ms": 123456.7, "round_trip_age_s": 10**9, "upload_kbps": 10**6, "upload_age_s": 10**9}
+    worst = {"detail": "é" * 900, "warnings": tuple("w" * 300 for _ in range(9)), "dropped_units": 2**60}
+    for _ in range(30):
+        unit.clock.advance(60)
+        health = unit.look(*(unit.state(camera=camera.name, **worst) for camera in unit.settings.camera)).health
+        assert len(health.to_json()) <= MAX_MESSAGE_BYTES
+        found = health.to_object()
+        assert len(found["camera"]["cameras"]) == 8
+        assert len(found["system"]["processes"]) == 9
+        assert len(found["network"]["interfaces"]) == 20
