@@ -53,12 +53,13 @@ class CommandFailedError(CsuError):
 
 
 class RequestRefusedError(CsuError):
-    """The API refuses a request; `code` is kebab-case, `status` the HTTP status."""
+    """The API refuses a request; `code` is kebab-case, `status` the HTTP status, `headers` go with the answer."""
 
-    def __init__(self, code: str, message: str, status: int = 400) -> None:
+    def __init__(self, code: str, message: str, status: int = 400, headers: dict[str, str] | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.status = status
+        self.headers = headers
 
 
 class UploadRefusedError(CsuError):

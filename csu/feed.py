@@ -1,7 +1,7 @@
 """What happens, as it happens, for whoever watches: bounded queues, a watcher that does not keep up is cut off."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,11 +10,16 @@ TOO_SLOW = {"error": {"code": "too-slow", "message": "more happened than this co
 """The last thing that a watcher hears who does not keep up."""
 
 
+Take = Callable[[dict[str, Any] | None], None]
+"""Takes an item at once and without waiting; None is the feed's end."""
+
+
 class Feed:
     """Publishes JSON objects `{"kind", "unit_id", "at", …}` to every watcher; used on the event loop only."""
 
     def __init__(self) -> None:
         self._watchers: set[asyncio.Queue[dict[str, Any] | None]] = set()
+        self._followers: list[Take] = []
 
     def publish(self, item: dict[str, Any]) -> None:
         """Hand an item to every watcher; one whose queue is full is told so, and its end."""
@@ -24,6 +29,21 @@ class Feed:
                 _end(queue, TOO_SLOW)
             else:
                 queue.put_nowait(item)
+        for take in list(self._followers):
+            take(item)
+
+    def listen(self, take: Callable[[dict[str, Any]], None]) -> None:
+        """Hand every item from now on to a part of the service that lives as long as this."""
+        self._followers.append(lambda item: None if item is None else take(item))
+
+    @contextmanager
+    def follow(self, take: Take) -> Iterator[None]:
+        """Hand every item from now on to a follower, who bounds by itself what waits."""
+        self._followers.append(take)
+        try:
+            yield
+        finally:
+            self._followers.remove(take)
 
     @contextmanager
     def watch(self) -> Iterator[asyncio.Queue[dict[str, Any] | None]]:
@@ -36,7 +56,9 @@ class Feed:
             self._watchers.discard(queue)
 
     def close(self) -> None:
-        """End every watcher."""
+        """End every watcher and follower."""
+        for take in list(self._followers):
+            take(None)
         for queue in list(self._watchers):
             self._watchers.discard(queue)
             _end(queue)

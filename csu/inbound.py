@@ -4,16 +4,18 @@ import logging
 from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
-from csu import stored_units
+from csu import stored_said, stored_units
+from csu.alarm_book import AlarmBook
 from csu.commander import Commander
 from csu.feed import Feed
+from csu.fleet import Fleet
 from csu.keys import KeyStore
 from csu.mqtt_connection import Message
 from csu.records import StateTopic
 from csu.registry import Registry
 from edge_agent.clock import Clock
 from edge_agent.contract.errors import ContractError
-from edge_agent.contract.messages import Alarms, Coverage, Event, Health, Position, Reply, Status
+from edge_agent.contract.messages import Alarms, Coverage, Event, Health, History, Position, Reply, Status
 from edge_agent.contract.model import ContractModel
 from edge_agent.contract.names import unit_of_topic
 from edge_agent.contract.times import format_utc
@@ -23,7 +25,7 @@ _log = logging.getLogger(__name__)
 _MAX_COMPLAINTS = 1000
 """Units and topics that are complained of in the log; a unit may make up topics."""
 
-Owned = TypeVar("Owned", Status, Event, Reply)
+Owned = TypeVar("Owned", Status, Event, Reply, History)
 
 _STATES: Mapping[str, type[ContractModel]] = {
     "up/status": Status,
@@ -38,12 +40,22 @@ class Inbound:
     """Handles one message after another; returns once what it says is on disk."""
 
     def __init__(
-        self, registry: Registry, commander: Commander, keys: KeyStore, feed: Feed, prefix: str, clock: Clock
+        self,
+        registry: Registry,
+        commander: Commander,
+        keys: KeyStore,
+        feed: Feed,
+        fleet: Fleet,
+        alarms: AlarmBook,
+        prefix: str,
+        clock: Clock,
     ) -> None:
         self._registry = registry
         self._commander = commander
         self._keys = keys
         self._feed = feed
+        self._fleet = fleet
+        self._alarms = alarms
         self._prefix = prefix
         self._clock = clock
         self._complained: set[str] = set()
@@ -62,37 +74,49 @@ class Inbound:
             return
         unit_id, name = parts
         try:
-            await self._take(unit_id, name, message.payload)
+            await self._take(unit_id, name, message)
         except ValueError as error:  # a ContractError, or what no text can hold: an instant beyond the calendar
             await self._ignore(unit_id, name, str(error)[:300])
 
-    async def _take(self, unit_id: str, name: str, payload: bytes) -> None:
+    async def _take(self, unit_id: str, name: str, message: Message) -> None:
+        payload = message.payload
+        if name in _STATES:
+            await self._take_state(unit_id, name, _STATES[name].from_json(payload), message.is_retained)
+            return
         if name == "up/reply":
             reply = _own(Reply.from_json(payload), unit_id)
             self._feed.publish({"kind": "reply"} | reply.to_object())
             await self._commander.on_reply(reply)
         elif name == "up/event":
-            await self._take_event(unit_id, _own(Event.from_json(payload), unit_id))
-        elif name in _STATES:
-            await self._take_state(unit_id, name, _STATES[name].from_json(payload))
+            await self._take_event(_own(Event.from_json(payload), unit_id))
+        elif name == "up/history":
+            history = _own(History.from_json(payload), unit_id)
+            await self._registry.run(stored_said.keep_history, history, self._clock.wall_us())
         else:
             raise ContractError(f"topic {name!r:.60} is not one of the contract")
+        self._fleet.hear(unit_id, None)
 
-    async def _take_event(self, unit_id: str, event: Event) -> None:
+    async def _take_event(self, event: Event) -> None:
         body = event.to_object()
         now_us = self._clock.wall_us()
-        if await self._registry.run(stored_units.save_event, unit_id, event.event_id, body, now_us):
+        changes = await self._registry.run(stored_said.keep_event, event, body, now_us)
+        if changes is not None:
             self._feed.publish({"kind": "event"} | body)
+            self._alarms.take(changes)
 
-    async def _take_state(self, unit_id: str, name: str, model: ContractModel) -> None:
+    async def _take_state(self, unit_id: str, name: str, model: ContractModel, is_retained: bool) -> None:
         if isinstance(model, Status):
             _own(model, unit_id)
         topic = cast("StateTopic", name.removeprefix("up/"))
         now_us = self._clock.wall_us()
-        changed = await self._registry.run(stored_units.save_state, unit_id, topic, model.to_object(), now_us)
-        if changed:
-            self._feed.publish(_item(topic, unit_id, now_us, model.to_object()))
-        if changed and isinstance(model, Status) and model.state == "online":
+        body = model.to_object()
+        kept = await self._registry.run(stored_said.keep_state, unit_id, topic, model, body, now_us, is_retained)
+        self._fleet.hear(unit_id, model, is_retained=is_retained, is_new=kept.is_new, first_us=kept.heard_us)
+        if kept.alarms is not None:
+            self._alarms.take(kept.alarms)
+        if kept.is_new:
+            self._feed.publish(_item(topic, unit_id, now_us, body))
+        if kept.is_new and isinstance(model, Status) and model.state == "online":
             await self._commander.on_online(unit_id)
 
     async def _ignore(self, unit_id: str, name: str, problem: str) -> None:

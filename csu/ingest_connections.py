@@ -17,6 +17,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from aiohttp import web
 
@@ -29,6 +30,19 @@ _LEAVING = 16
 """Places beyond the bound, for those that were put out and are gone a few turns of the event loop later."""
 
 _log = logging.getLogger(__name__)
+
+
+class Protocols(Protocol):
+    """What of an aiohttp server is needed here."""
+
+    @property
+    def connections(self) -> list[web.RequestHandler]:
+        """Open ones."""
+        ...
+
+    def __call__(self) -> web.RequestHandler:
+        """A protocol for one more."""
+        ...
 
 
 class Connections:
@@ -46,7 +60,7 @@ class Connections:
 
     def __init__(
         self,
-        server: web.Server,
+        server: Protocols,
         listening: socket.socket,
         context: ssl.SSLContext | None,
         *,

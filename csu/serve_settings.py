@@ -32,8 +32,13 @@ class ServeSettings:
         mqtt_port: 0 keeps the port of the last start, or chooses one.
         ingest_port: as `mqtt_port`.
         api_port: as `mqtt_port`.
+        ingest_origins: further addresses at which units reach the ingest: of a reverse proxy, a second network.
         prefix: of the topics.
         foreign_broker: None starts an own one.
+        zone: IANA name of the time zone of the page and of the day's summary.
+        tile_url: of map tiles for the page, with `{z}`, `{x}`, `{y}`; None draws a plain plan.
+        tile_attribution: whom the tiles' keepers want named.
+        operator: name that the page proposes.
     """
 
     directory: Path
@@ -42,8 +47,13 @@ class ServeSettings:
     mqtt_port: int = 0
     ingest_port: int = 0
     api_port: int = 0
+    ingest_origins: tuple[str, ...] = ()
     prefix: str = DEFAULT_PREFIX
     foreign_broker: ForeignBroker | None = None
+    zone: str = "UTC"
+    tile_url: str | None = None
+    tile_attribution: str | None = None
+    operator: str | None = None
 
     @property
     def reached_as(self) -> str:

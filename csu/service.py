@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from aiohttp import web
-
 from csu import stored_units
-from csu.api import Api, Enrolment, EnrolRequest, Expulsion, describe_service
+from csu.api import Api, Enrolment, EnrolRequest, Expulsion, PageInfo, Parts
+from csu.api.server import ApiServer
 from csu.broker import Broker
 from csu.bus import Bus
 from csu.commander import Commander
@@ -35,8 +34,11 @@ from csu.registry import Registry
 from csu.serve_settings import LOOPBACK, ServeSettings
 from csu.service_info import ServiceInfo, remove_info, token_file, write_info
 from csu.verifier import Verifier
+from csu.watching import Watching
+from edge_agent import __version__
 from edge_agent.clock import Clock
 from edge_agent.contract.jws import TrustedKeys
+from edge_agent.contract.local_time import load_zone
 from edge_agent.durable import make_directory, write_file
 
 _log = logging.getLogger(__name__)
@@ -96,7 +98,17 @@ class Service:
         commander = Commander(
             registry, self._keys.signing_key, self._settings.prefix, self._publish, self._feed, self._clock
         )
-        inbound = Inbound(registry, commander, self._keys, self._feed, self._settings.prefix, self._clock)
+        watching = await self._watch(registry)
+        inbound = Inbound(
+            registry,
+            commander,
+            self._keys,
+            self._feed,
+            watching.fleet,
+            watching.alarms,
+            self._settings.prefix,
+            self._clock,
+        )
         ups = f"{self._settings.prefix}/+/up"
         bus_settings = await asyncio.to_thread(self._bus_settings)
         self._bus = Bus(
@@ -107,18 +119,47 @@ class Service:
             self._clock,
             # All others: states, and what no unit should say, which is counted.
             retained_topics=(f"{ups}/#",),
+            on_link=watching.fleet.link,
         )
-        verifier = Verifier(registry, commander, self._keys, self._feed, self._clock)
+        verifier = Verifier(registry, commander, self._keys, self._feed, self._clock, watching.alarms.take)
         ingest = self._make_ingest(verifier)
         ingest_url = await self._start_ingest(stack, ingest)
-        enrol = self._enroller(registry)
-        expel = self._expeller(registry, ingest)
-        api = Api(registry, commander, self._feed, enrol, expel, lambda: self._describe(inbound), self._token)
-        api_url = await self._start_api(stack, api)
+        enrol = self._enroller(registry, watching)
+        expel = self._expeller(registry, ingest, watching)
+        parts = Parts(
+            registry=registry,
+            commander=commander,
+            feed=self._feed,
+            fleet=watching.fleet,
+            alarms=watching.alarms,
+            history=watching.history,
+            summarise=watching.summarise,
+            enrol=enrol,
+            expel=expel,
+            describe=lambda: self._describe(inbound),
+            clock=self._clock,
+            token=self._token,
+            page=self._page_info(),
+        )
+        api_url = await self._start_api(stack, await asyncio.to_thread(Api, parts))
         self._info = self._make_info(api_url, ingest_url)
         await asyncio.to_thread(self._publish_info)
         stack.push_async_callback(asyncio.to_thread, remove_info, self._directory)
-        await self._run_tasks((self._bus.run, commander.run, verifier.run), on_ready)
+        await self._run_tasks((self._bus.run, commander.run, verifier.run, watching.run), on_ready)
+
+    async def _watch(self, registry: Registry) -> Watching:
+        broker = self._broker
+        watching = Watching(
+            registry,
+            self._feed,
+            self._clock,
+            await asyncio.to_thread(load_zone, self._settings.zone),
+            self._directory,
+            lambda: self._bus.is_connected,
+            lambda: None if broker is None else broker.began_us,
+        )
+        await watching.load()
+        return watching
 
     async def _run_tasks(
         self, parts: "tuple[Callable[[], Awaitable[None]], ...]", on_ready: Callable[[ServiceInfo], None]
@@ -192,16 +233,16 @@ class Service:
         url = await self._listen("ingest", self._settings.ingest_port, listen)
         parts = urlsplit(url)
         public = f"http://{self._settings.reached_as}:{parts.port}{parts.path}"
-        ingest.add_origin(public)
+        for address in (public, *self._settings.ingest_origins):
+            ingest.add_origin(address)
         return public
 
     async def _start_api(self, stack: AsyncExitStack, api: Api) -> str:
         async def listen(port: int) -> str:
-            runner = web.AppRunner(api.app, access_log=None, shutdown_timeout=1.0, handler_cancellation=True)
-            await runner.setup()
-            stack.push_async_callback(runner.cleanup)
-            await web.TCPSite(runner, LOOPBACK, port).start()
-            return f"http://{LOOPBACK}:{runner.addresses[0][1]}"
+            server = ApiServer(api, LOOPBACK, port)
+            url = await server.start()
+            stack.push_async_callback(server.stop)
+            return url
 
         return await self._listen("api", self._settings.api_port, listen)
 
@@ -237,15 +278,26 @@ class Service:
         write_info(self._directory, self._info)
 
     def _describe(self, inbound: Inbound) -> dict[str, Any]:
-        return describe_service(self._info, self._bus.is_connected, inbound.strangers)
+        figures = {"broker_connected": self._bus.is_connected, "messages_of_strangers": inbound.strangers}
+        return self._info.to_object() | figures
 
-    def _enroller(self, registry: Registry) -> Callable[[EnrolRequest], Awaitable[Enrolment]]:
+    def _page_info(self) -> PageInfo:
+        return PageInfo(
+            software_version=__version__,
+            zone=self._settings.zone,
+            tile_url=self._settings.tile_url,
+            tile_attribution=self._settings.tile_attribution,
+            operator=self._settings.operator,
+        )
+
+    def _enroller(self, registry: Registry, watching: Watching) -> Callable[[EnrolRequest], Awaitable[Enrolment]]:
         async def enrol(request: EnrolRequest) -> Enrolment:
             await asyncio.to_thread(self._keys.enrol, request.unit_id, request.jwk)
             password = None
             if self._broker is not None:
                 password = await asyncio.to_thread(self._broker.add_user, request.unit_id)
             await registry.run(stored_units.add_unit, request.unit_id, self._clock.wall_us())
+            watching.fleet.add(request.unit_id)
             return Enrolment(
                 unit_id=request.unit_id,
                 mqtt_url=self._info.mqtt_url,
@@ -257,7 +309,9 @@ class Service:
 
         return enrol
 
-    def _expeller(self, registry: Registry, ingest: Ingest) -> Callable[[str], Awaitable[Expulsion]]:
+    def _expeller(
+        self, registry: Registry, ingest: Ingest, watching: Watching
+    ) -> Callable[[str], Awaitable[Expulsion]]:
         async def expel(unit_id: str) -> Expulsion:
             # The registry last: until then the command can be given again after a failure.
             await registry.run(stored_units.load_unit, unit_id)
@@ -266,6 +320,8 @@ class Service:
             if self._broker is not None:
                 await asyncio.to_thread(self._broker.remove_user, unit_id)
             await registry.run(stored_units.remove_unit, unit_id)
+            watching.fleet.remove(unit_id)
+            await watching.alarms.close_all(unit_id)
             return Expulsion(unit_id=unit_id, own_broker=self._broker is not None)
 
         return expel

@@ -7,13 +7,19 @@ import signal
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from csu.cli.common import OK, Context, add_dir
-from csu.errors import CsuSettingsError
+from csu.cli.common import OK, Context, add_dir, local_zone_name, short_text
+from csu.errors import ContractError, CsuSettingsError
 from csu.serve_settings import ForeignBroker, ServeSettings
 from csu.service_info import ServiceInfo
 from edge_agent.clock import Clock
+from edge_agent.contract.local_time import load_zone
 from edge_agent.contract.names import DEFAULT_PREFIX
+from edge_agent.contract.upload import origin_of
 
+_TILES = (
+    r"https?://(\{s\}\.)?[A-Za-z0-9.-]+(:\d{1,5})?/(?=[^\s]*\{z\})(?=[^\s]*\{x\})(?=[^\s]*\{y\})"
+    r"[A-Za-z0-9._~/{}?=&%@:+,-]*"
+)
 _PREFIX = r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*"
 
 
@@ -27,6 +33,13 @@ def add_to(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         parser.add_argument(
             f"--{name}", type=_port, default=0, metavar="N", help=f"the {what} port (default: that of the last start)"
         )
+    parser.add_argument(
+        "--ingest-origin",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="units reach the ingest at this address too, https://host[:port] of a proxy say; may be repeated",
+    )
     parser.add_argument("--prefix", default=DEFAULT_PREFIX, help="of the topics (default: %(default)s)")
     parser.add_argument("--broker", metavar="URL", help="use this broker, mqtt(s)://host[:port], and start none")
     parser.add_argument("--broker-user", metavar="NAME", help="user of --broker")
@@ -34,6 +47,10 @@ def add_to(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     parser.add_argument("--broker-ca", type=Path, metavar="FILE", help="authorities that vouch for --broker")
     parser.add_argument("--broker-certificate", type=Path, metavar="FILE", help="that we show to --broker")
     parser.add_argument("--broker-key", type=Path, metavar="FILE", help="key of --broker-certificate")
+    parser.add_argument("--zone", metavar="NAME", help="time zone of the page, such as Europe/Paris (this machine's)")
+    parser.add_argument("--tile-url", metavar="URL", help="map tiles of the page, with {z}, {x}, {y} (none: a plan)")
+    parser.add_argument("--tile-attribution", metavar="TEXT", help="whom the keepers of the tiles want named")
+    parser.add_argument("--operator", type=short_text, metavar="NAME", help="name that the page proposes in forms")
     parser.set_defaults(run=run)
 
 
@@ -54,7 +71,8 @@ async def _serve(settings: ServeSettings, clock: Clock) -> None:
 
 
 def _announce(info: ServiceInfo) -> None:
-    print(f"csu: ready; broker {info.mqtt_url}, ingest {info.ingest_url}, API {info.api_url}", flush=True)
+    places = f"broker {info.mqtt_url}, ingest {info.ingest_url}, API {info.api_url}"
+    print(f"csu: ready; {places}; page: csu page", flush=True)
 
 
 def _port(text: str) -> int:
@@ -73,9 +91,37 @@ def _settings_of(arguments: argparse.Namespace) -> ServeSettings:
         mqtt_port=arguments.port,
         ingest_port=arguments.ingest_port,
         api_port=arguments.api_port,
+        ingest_origins=tuple(map(_origin, arguments.ingest_origin)),
         prefix=arguments.prefix,
         foreign_broker=_foreign_broker(arguments),
+        zone=_zone(arguments.zone),
+        tile_url=_tile_url(arguments.tile_url),
+        tile_attribution=arguments.tile_attribution,
+        operator=arguments.operator,
     )
+
+
+def _origin(url: str) -> str:
+    try:
+        return origin_of(url)
+    except ContractError as error:
+        raise CsuSettingsError(f"--ingest-origin: {error}") from error
+
+
+def _zone(name: str | None) -> str:
+    try:
+        return load_zone(local_zone_name() if name is None else name).key
+    except ContractError as error:
+        if name is None:
+            return "UTC"  # this machine's is none of the database
+        raise CsuSettingsError(f"--zone: {error}") from error
+
+
+def _tile_url(url: str | None) -> str | None:
+    """A URL of tiles as Leaflet and others take it; its host goes into the page's content policy."""
+    if url is not None and not re.fullmatch(_TILES, url):
+        raise CsuSettingsError("--tile-url: expected https://host/path with {z}, {x} and {y}")
+    return url
 
 
 def _is_broker(url: str) -> bool:

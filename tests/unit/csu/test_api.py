@@ -7,24 +7,16 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
-from aiohttp import web
 
 from csu import stored_clips, stored_commands
-from csu.api import Api, Enrolment, EnrolRequest, Expulsion
+from csu.api import Enrolment, EnrolRequest, Expulsion
 from csu.client import item_of
-from csu.commander import Commander
 from csu.errors import RequestRefusedError
 from csu.feed import Feed
 from csu.keys import KeyStore
 from csu.registry import Registry
-from edge_agent.clock import FakeClock
+from tests.unit.csu.api_parts import BEARER, make_parts, serving
 from tests.unit.csu.replies import COMMAND_ID, NOW_US, make_command
-
-TOKEN = "a token of a test"
-
-
-async def publish(topic: str, payload: bytes, expiry_s: int) -> None:
-    raise AssertionError(topic)
 
 
 async def enrol(_request: EnrolRequest) -> Enrolment:
@@ -42,14 +34,9 @@ def feed() -> Feed:
 
 @pytest.fixture
 async def session(registry: Registry, keys: KeyStore, feed: Feed) -> AsyncIterator[aiohttp.ClientSession]:
-    commander = Commander(registry, keys.signing_key, "csu/v1", publish, feed, FakeClock())
-    runner = web.AppRunner(Api(registry, commander, feed, enrol, expel, dict, TOKEN).app, handler_cancellation=True)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    async with aiohttp.ClientSession(url, headers={"Authorization": f"Bearer {TOKEN}"}) as session:
+    async with serving(make_parts(registry, keys, feed, enrol=enrol, expel=expel)) as session:
+        session.headers.update(BEARER)
         yield session
-    await runner.cleanup()
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from csu import stored_commands, stored_units
+from csu.alarm_book import AlarmBook
 from csu.commander import Commander
 from csu.feed import Feed
+from csu.fleet import Fleet
 from csu.inbound import _MAX_COMPLAINTS, Inbound
 from csu.keys import KeyStore
 from csu.mqtt_connection import Message
@@ -16,7 +18,7 @@ from edge_agent.clock import FakeClock
 from edge_agent.contract.messages import Event, Status
 from tests.unit.csu.replies import COMMAND_ID, NOW_US, make_command, make_reply
 
-NAMES = ("status", "position", "health", "coverage", "alarms", "event", "reply", "other")
+NAMES = ("status", "position", "health", "coverage", "alarms", "event", "reply", "history", "other")
 
 
 class Heard:
@@ -27,7 +29,9 @@ class Heard:
         self.feed = Feed()
         clock = FakeClock(wall_us=NOW_US)
         self.commander = Commander(registry, keys.signing_key, "csu/v1", self._publish, self.feed, clock)
-        self.inbound = Inbound(registry, self.commander, keys, self.feed, "csu/v1", clock)
+        self.alarms = AlarmBook(registry, self.feed, clock)
+        self.fleet = Fleet(registry, self.alarms, self.feed, clock, lambda: True, lambda: None)
+        self.inbound = Inbound(registry, self.commander, keys, self.feed, self.fleet, self.alarms, "csu/v1", clock)
 
     async def _publish(self, topic: str, payload: bytes, expiry_s: int) -> None:
         raise AssertionError(f"nothing is sent here: {topic}")
@@ -149,6 +153,15 @@ def valid_bodies() -> dict[str, dict[str, Any]]:
         "alarms": {"schema": "alarms/1", "at": at, "alarms": [alarm]},
         "event": make_event(1).to_object() | {"details": {"a": [1]}, "camera": "main"},
         "reply": make_reply("running", progress={"sent_bytes": 1, "total_bytes": 4}).to_object(),
+        "history": {
+            "schema": "history/1",
+            "history_id": COMMAND_ID,
+            "unit_id": "nomad-07",
+            "boot_id": "b0" * 16,
+            "kind": "health",
+            "samples": [{"at": at, "boot_id": "b0" * 16, "camera": {"state": "ok"}}],
+            "left_out": 1,
+        },
     }
 
 
@@ -190,6 +203,7 @@ async def test_one_odd_field_of_a_valid_body_harms_nothing(heard: Heard, name: s
                 await heard.hear(f"csu/v1/nomad-07/up/{name}", changed(body, place, value))
                 while not queue.empty():
                     json.dumps(queue.get_nowait(), ensure_ascii=False).encode()  # as watchers are told
+        await heard.fleet.view()
         # What was stored can be handed out again, as JSON that every reader takes.
         units = [unit.to_object() for unit in await heard.registry.run(stored_units.load_units)]
         events = await heard.registry.run(stored_units.recent_events, None, 1000)
@@ -230,7 +244,8 @@ async def test_an_event_that_comes_twice_is_told_once(heard: Heard) -> None:
     with heard.feed.watch() as queue:
         for number in (1, 2, 1, 2):
             await heard.hear("csu/v1/nomad-07/up/event", make_event(number).to_json())
-        assert queue.qsize() == 2
+        items = [queue.get_nowait() for _ in range(queue.qsize())]
+        assert [item["seq"] for item in items if item is not None and item["kind"] == "event"] == [1, 2]
 
 
 async def test_a_reply_moves_its_command(heard: Heard) -> None:
