@@ -1,0 +1,138 @@
+// The frame around the views: which one is shown, what the stream says, where the focus stays.
+
+import { html, nothing, render } from "../packages/lit-html/lit-html.js";
+import { whenSignedOut } from "./api.js";
+import { announceTroubles } from "./announce.js";
+import { tellAll } from "./elements.js";
+import { useZone } from "./format.js";
+import { openHelp, openSettings } from "./dialogs.js";
+import { shell } from "./shell.js";
+import { Router } from "./router.js";
+import { listen } from "./shortcuts.js";
+import * as store from "./store.js";
+import { speak, t } from "./words.js";
+import { get } from "./api.js";
+import { openAlarms } from "./views/alarms.js";
+import { openClip } from "./views/clip.js";
+import { openCommand } from "./views/command.js";
+import { openFleet } from "./views/fleet.js";
+import { openMissing } from "./views/missing.js";
+import { openRequest } from "./views/request.js";
+import { openSummary } from "./views/summary.js";
+import { openUnit } from "./views/unit.js";
+
+const ROUTES = {
+  "": openFleet,
+  "alarms": openAlarms,
+  "summary": openSummary,
+  "units/:unit": openUnit,
+  "units/:unit/request": openRequest,
+  "units/:unit/commands/:command": openCommand,
+  "units/:unit/clips/:clip": openClip,
+};
+
+export class App {
+  #root;
+  #router = new Router(ROUTES);
+  #view = null;
+  #named = "";
+
+  constructor(root) {
+    this.#root = root;
+  }
+
+  start() {
+    store.whenChanged(() => this.draw());
+    whenSignedOut(() => this.connected("signed-out"));
+    globalThis.addEventListener("hashchange", () => this.go());
+    listen({
+      f: () => this.address("#/"),
+      a: () => this.address("#/alarms"),
+      s: () => this.address("#/summary"),
+      "/": () => this.search(),
+      r: () => this.request(),
+      u: () => this.up(),
+      "?": () => openHelp(),
+    });
+    this.go(true);
+  }
+
+  address(hash) {
+    location.hash = hash;
+  }
+
+  up() {
+    document.querySelector("a.back")?.click();
+  }
+
+  request() {
+    document.querySelector("[data-request]")?.click();
+  }
+
+  search() {
+    if (!document.getElementById("search")) this.address("#/");
+    requestAnimationFrame(() => requestAnimationFrame(() => document.getElementById("search")?.focus()));
+  }
+
+  /** Shows the view that the address names. */
+  go(first = false) {
+    const found = this.#router.find(location.hash) ?? { open: openMissing, params: {}, query: new URLSearchParams() };
+    this.#view?.close?.();
+    this.#view = found.open(found.params, found.query);
+    this.draw();
+    if (first) return;
+    globalThis.scrollTo(0, 0);
+    document.querySelector("main h1")?.focus({ preventScroll: true });
+  }
+
+  async chooseLanguage(language) {
+    await speak(language);
+    this.go(true);
+    tellAll();
+  }
+
+  /** One event of the stream. */
+  hear(event, body) {
+    if (event === "hello") store.takeFleet(body);
+    else if (event === "unit") {
+      announceTroubles(store.state.units.get(body.unit_id), body);
+      store.takeUnit(body);
+    } else if (event === "unit-removed") store.dropUnit(body.unit_id);
+    else if (event === "service") store.takeService(body);
+    this.#view?.hear?.(event, body);
+    this.nameWindow();
+  }
+
+  connected(connection) {
+    if (connection === "live" && store.state.connection !== "live") void this.refreshPage();
+    store.setConnection(connection);
+  }
+
+  /** What the service says of itself may have changed while it was away. */
+  async refreshPage() {
+    const page = await get("/v1/page").catch(() => null);
+    if (!page) return;
+    store.state.page = page;
+    useZone(page.zone);
+    store.changed();
+  }
+
+  nameWindow() {
+    const count = store.waitingAlarms();
+    const name = `${count ? `(${count}) ` : ""}${this.#view?.title?.() ?? ""} · ${t("app.name")}`;
+    if (name !== this.#named) document.title = this.#named = name;
+  }
+
+  draw() {
+    const focused = document.activeElement;
+    const view = this.#view?.template() ?? nothing;
+    const route = this.#view?.name ?? "";
+    render(shell({ app: this, route, view: html`${view}`, openHelp, openSettings }), this.#root);
+    this.#view?.drawn?.();
+    this.nameWindow();
+    // A row that moved took the focus with it into nowhere.
+    if (focused !== document.activeElement && focused?.isConnected && focused !== document.body) {
+      focused.focus({ preventScroll: true });
+    }
+  }
+}

@@ -1,0 +1,85 @@
+// Health in words and figures: each figure with its unit, and whether it is beyond a limit.
+
+import { html, nothing } from "../packages/lit-html/lit-html.js";
+import { bytes, clockTime, duration, number, percent, quantity, rate } from "./format.js";
+import { causeWords, empty, heard, probeBadge } from "./parts.js";
+import { coded, has, t } from "./words.js";
+
+const PROBES = ["camera", "storage", "network", "clock", "system", "power"];
+const APART = new Set(["state", "judged", "cameras", "interfaces", "processes", "warnings", "detail", "cause", "recording", "storage_ok", "read_only"]);
+
+/** By the end of a figure's name, which says its unit. */
+const UNITS = [
+  ["_bytes", bytes],
+  ["_kbps", rate],
+  ["_share", (value) => percent(value, 0)],
+  ["_ms", (value) => quantity(value, "millisecond", value < 10 ? 1 : 0)],
+  ["_age_s", duration],
+  ["_s", duration],
+  ["_c", (value) => quantity(value, "celsius", 1)],
+  ["_px", (value) => `${number(value, 0)} px`],
+  ["_percent", (value) => percent(value / 100, 0)],
+  ["_mV", (value) => `${number(value / 1000, 2)} V`],
+  ["days_that_fit", (value) => quantity(value, "day", 1)],
+  ["frames_per_second", (value) => t("figure.fps", { value: number(value, 1) })],
+];
+
+/** A figure with its unit. */
+export function figureText(name, value) {
+  if (typeof value === "boolean") return t(value ? "yes" : "no");
+  if (typeof value === "string") return /^\d{4}-\d\d-\d\dT/.test(value) ? clockTime(value) : coded("value", value);
+  if (typeof value !== "number") return "–";
+  const [, show] = UNITS.find(([end]) => name.endsWith(end)) ?? [null, (plain) => number(plain, 2)];
+  return show(value);
+}
+
+export const figureName = (name) => (has(`figure.${name}`) ? t(`figure.${name}`) : name.replaceAll("_", " "));
+
+/** All of a probe's plain figures; those beyond a limit say so. */
+function figures(probe) {
+  const judged = probe.judged ?? {};
+  const rows = Object.entries(probe).filter(([name, value]) => !APART.has(name) && ["number", "boolean", "string"].includes(typeof value));
+  if (!rows.length) return nothing;
+  return html`<table class="figures"><tbody>${rows.map(([name, value]) => html`<tr data-state=${judged[name] ?? "ok"}><th scope="row">${figureName(name)}</th><td class="figure">${figureText(name, value)}</td><td>${judged[name] ? probeBadge(judged[name]) : nothing}</td></tr>`)}</tbody></table>`;
+}
+
+function cameras(probe) {
+  return Object.entries(probe.cameras ?? {}).map(([name, one]) => html`<div class="sub-probe"><h4>${name}</h4> ${probeBadge(one.state)}
+    <p>${recordingWords(one)}</p>${one.detail ? html`<p class="small">${one.detail}</p>` : nothing}
+    ${(one.warnings ?? []).map((warning) => html`<p class="small">${coded("camera.warning", warning)}</p>`)}
+    <details><summary>${t("health.figures")}</summary>${figures(one)}</details></div>`);
+}
+
+function recordingWords(camera) {
+  if (camera.recording === true) return t("camera.records", { rate: rate(camera.bitrate_kbps ?? NaN), frames: number(camera.frames_per_second ?? NaN, 1) });
+  if (camera.recording === false) return camera.cause ? t("camera.stopped.cause", { cause: causeWords(camera.cause) }) : t("camera.stopped");
+  return t("camera.unsure");
+}
+
+function named(list, words) {
+  if (!Array.isArray(list) || !list.length) return nothing;
+  return html`<details><summary>${words}</summary>${list.map((one) => html`<div class="sub-probe"><h4>${one.name}</h4>${figures({ ...one, name: undefined, state: undefined })}</div>`)}</details>`;
+}
+
+/** One sentence on what a probe found. */
+function sentence(name, probe) {
+  const values = Object.fromEntries(Object.entries(probe).filter(([, value]) => typeof value !== "object").map(([key, value]) => [key, figureText(key, value)]));
+  const needs = { storage: "days_that_fit", network: "round_trip_ms", clock: "clock_bound_ms", system: "uptime_s" }[name];
+  if (probe.state === "unknown") return t("health.unknown");
+  return needs && needs in probe ? t(`health.${name}`, values) : nothing;
+}
+
+function probeSection(name, probe) {
+  const found = figures(probe);
+  return html`<section class="probe" aria-label=${t(`probe.${name}`)}><div class="probe-head"><h3>${t(`probe.${name}`)}</h3>${probeBadge(probe.state)}</div>
+    <p>${sentence(name, probe)}</p>${cameras(probe)}
+    ${found === nothing ? nothing : html`<details ?open=${Object.keys(probe.judged ?? {}).length > 0}><summary>${t("health.figures")}</summary>${found}</details>`}
+    ${named(probe.interfaces, t("health.interfaces"))}${named(probe.processes, t("health.processes"))}</section>`;
+}
+
+/** What the unit said last of its health. */
+export function healthSection(said, actions = nothing) {
+  if (!said) return html`${empty(t("health.none"))}${actions}`;
+  return html`<p class="as-of">${t("as-of")} ${heard(said.body.at ?? said.heard_at)} ${actions}</p>
+    ${PROBES.filter((name) => said.body[name]).map((name) => probeSection(name, said.body[name]))}`;
+}

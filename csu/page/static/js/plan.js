@@ -1,0 +1,196 @@
+// A plan of units: their signs at their places, those that lie on one another as one sign with their number.
+
+import { render } from "../packages/lit-html/lit-html.js";
+import { Graticule } from "./graticule.js";
+import { sign } from "./icons.js";
+import { shownStanding, standingWords } from "./parts.js";
+import { RANK, inOrder, state } from "./store.js";
+import { t } from "./words.js";
+
+const L = globalThis.L;
+const NEAR_PX = 30;
+const MAX_ZOOM = 19;
+const FRANCE = [[42.3, -4.8], [51.1, 8.2]];
+
+const still = () => globalThis.matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+/** Units whose signs would lie on one another, together; each group in order of trouble. */
+export function groupsOf(units, pointOf, nearPx) {
+  const groups = [];
+  for (const unit of inOrder(units)) {
+    const point = pointOf(unit);
+    const group = groups.find((one) => Math.hypot(one.point.x - point.x, one.point.y - point.y) < nearPx);
+    if (group) group.units.push(unit);
+    else groups.push({ point, units: [unit] });
+  }
+  return groups;
+}
+
+export class Plan {
+  #map;
+  #graticule;
+  #markers = new Map();
+  #units = [];
+  #fitted = false;
+  #circle = null;
+  #resize;
+
+  /** `onPick(units, element)` is told which sign was chosen; without it signs are not for choosing. */
+  constructor(element, { onPick = null, label = "" } = {}) {
+    this.onPick = onPick;
+    const motion = !still();
+    this.#map = L.map(element, {
+      attributionControl: false, zoomControl: false, maxZoom: MAX_ZOOM, worldCopyJump: false, zoomSnap: 0.5,
+      zoomAnimation: motion, fadeAnimation: motion, markerZoomAnimation: motion, inertia: motion,
+    });
+    element.setAttribute("role", "region");
+    element.setAttribute("aria-label", label);
+    this.#map.fitBounds(FRANCE);
+    this.#ground();
+    this.#controls();
+    this.#map.on("zoomend", () => this.#place());
+    this.#resize = new ResizeObserver(() => this.#resized());
+    this.#resize.observe(element);
+  }
+
+  #ground() {
+    const { tile_url: tiles, tile_attribution: words } = state.page;
+    if (tiles) {
+      L.tileLayer(tiles, { maxZoom: MAX_ZOOM, crossOrigin: null }).addTo(this.#map);
+      const plain = document.createElement("span");
+      plain.textContent = words ?? "";
+      if (words) L.control.attribution({ prefix: false }).addTo(this.#map).addAttribution(plain.innerHTML);
+    } else {
+      this.#graticule = new Graticule();
+      this.#graticule.addTo(this.#map);
+    }
+    L.control.scale({ imperial: false, maxWidth: 160 }).addTo(this.#map);
+  }
+
+  #controls() {
+    const zoom = L.control.zoom({ zoomInTitle: t("plan.in"), zoomOutTitle: t("plan.out") }).addTo(this.#map);
+    const fit = document.createElement("a");
+    Object.assign(fit, { href: "#", title: t("plan.fit"), className: "leaflet-control-fit", textContent: "⤢" });
+    fit.setAttribute("role", "button");
+    fit.setAttribute("aria-label", t("plan.fit"));
+    L.DomEvent.disableClickPropagation(fit);
+    fit.addEventListener("click", (event) => {
+      event.preventDefault();
+      this.fit();
+    });
+    zoom.getContainer().append(fit);
+  }
+
+  #resized() {
+    this.#map.invalidateSize({ animate: false });
+    this.#graticule?.redraw();
+    if (!this.#fitted) this.fit();
+  }
+
+  /** Shows these units; those without a place are left out. */
+  show(units) {
+    this.#units = units.filter((unit) => isPlace(unit.place));
+    if (!this.#fitted) this.fit();
+    this.#place();
+  }
+
+  /** All units into view. */
+  fit() {
+    if (!this.#units.length || !this.#map.getSize().x) return;
+    const bounds = L.latLngBounds(this.#units.map(({ place }) => [place.latitude_deg, place.longitude_deg]));
+    this.#map.fitBounds(bounds, { padding: [48, 48], maxZoom: 16, animate: false });
+    this.#fitted = true;
+    this.#place();
+  }
+
+  /** Around the one unit that is shown, how far its place may be wrong. */
+  showAccuracy(place) {
+    this.#circle?.remove();
+    this.#circle = null;
+    if (!isPlace(place) || !place.accuracy_m) return;
+    const point = [place.latitude_deg, place.longitude_deg];
+    this.#circle = L.circle(point, { radius: place.accuracy_m, className: "accuracy", interactive: false }).addTo(this.#map);
+  }
+
+  /** What a change of language or of currency changes. */
+  redraw() {
+    this.#graticule?.redraw();
+    this.#place();
+  }
+
+  close() {
+    this.#resize.disconnect();
+    this.#map.remove();
+  }
+
+  #nearPx() {
+    return NEAR_PX * Math.max(1, parseFloat(getComputedStyle(document.documentElement).fontSize) / 16);
+  }
+
+  #place() {
+    const pointOf = ({ place }) => this.#map.project([place.latitude_deg, place.longitude_deg]);
+    const groups = groupsOf(this.#units, pointOf, this.#nearPx());
+    const shown = new Set();
+    for (const group of groups) {
+      const key = group.units.map((unit) => unit.unit_id).sort().join(" ");
+      shown.add(key);
+      this.#mark(key, group);
+    }
+    for (const [key, { marker }] of this.#markers) {
+      if (shown.has(key)) continue;
+      marker.remove();
+      this.#markers.delete(key);
+    }
+  }
+
+  #mark(key, { units }) {
+    const [worst] = units;
+    const place = [worst.place.latitude_deg, worst.place.longitude_deg];
+    const known = this.#markers.get(key) ?? this.#addMarker(key, place);
+    known.units = units;
+    if (!known.marker.getLatLng().equals(place)) known.marker.setLatLng(place);
+    const label = labelOf(units);
+    if (known.label === label) return;
+    known.label = label;
+    known.element.dataset.standing = shownStanding(worst);
+    render([sign(shownStanding(worst)), units.length > 1 ? String(units.length) : ""], known.element);
+    known.marker.getElement()?.setAttribute("aria-label", label);
+    known.marker.setZIndexOffset(1000 * (RANK.length - RANK.indexOf(worst.standing)));
+    known.marker.getTooltip()?.setContent(tooltip(label));
+  }
+
+  #addMarker(key, place) {
+    const element = document.createElement("span");
+    element.className = "plan-sign";
+    const icon = L.divIcon({ className: "plan-mark", html: element, iconSize: null });
+    const marker = L.marker(place, { icon, keyboard: Boolean(this.onPick), interactive: Boolean(this.onPick), riseOnHover: true });
+    marker.addTo(this.#map);
+    marker.bindTooltip(tooltip(""), { direction: "top", offset: [0, -14] });
+    const known = { marker, element, units: [], label: null };
+    if (!this.onPick) marker.getElement().setAttribute("role", "img");
+    marker.on("click", () => this.onPick?.(known.units, marker.getElement()));
+    this.#markers.set(key, known);
+    return known;
+  }
+}
+
+/** Whether a place can be drawn. */
+export function isPlace(place) {
+  return Number.isFinite(place?.latitude_deg) && Number.isFinite(place?.longitude_deg)
+    && Math.abs(place.latitude_deg) <= 90 && Math.abs(place.longitude_deg) <= 180;
+}
+
+function labelOf(units) {
+  const [worst] = units;
+  const words = { unit: worst.unit_id, standing: standingWords(worst) };
+  const one = t("plan.unit", words) + (worst.place.last_known ? ` – ${t("place.last_known")}` : "");
+  return units.length === 1 ? one : t("plan.units", { ...words, count: units.length });
+}
+
+/** An element, so that nothing that a unit says is read as HTML. */
+function tooltip(text) {
+  const element = document.createElement("span");
+  element.textContent = text;
+  return element;
+}
+
