@@ -17,7 +17,7 @@ MAX_ALARMS = 50_000
 """Beyond it the oldest closed ones go."""
 MAX_ALARMS_OF_UNIT = 5_000
 """As for one unit's: a unit that flaps must not push out what others said."""
-_TRIM_EVERY = 50
+TRIM_EVERY = 50
 
 Origin = Literal["unit", "centre"]
 Key = tuple[str, str, str]
@@ -92,7 +92,7 @@ def insert(connection: sqlite3.Connection, new: NewAlarm, now_us: int) -> AlarmR
     ).lastrowid
     record = record_of(connection, int(number or 0))
     add_alarm_notice(connection, "alarm-raised", record, now_us)
-    if record.cleared_us is None and number is not None and number % _TRIM_EVERY == 0:
+    if number is not None and number % TRIM_EVERY == 0:
         trim(connection, unit_id)
     return record
 

@@ -216,9 +216,9 @@ class Fleet:
         while True:
             await self._wait(delay_s(failures, 0.5, 30.0) if failures else _MAX_IDLE_S)
             await self._clock.async_sleep(COALESCE_S)
-            await self._refresh()
+            await self.refresh()
             try:
-                await self._settle_alarms()
+                await self.settle_alarms()
                 failures = 0
             except RegistryError as error:
                 failures += 1
@@ -235,7 +235,7 @@ class Fleet:
         except TimeoutError:
             return
 
-    async def _refresh(self) -> None:
+    async def refresh(self) -> None:
         """Judge what is marked or due, and tell what changed."""
         self._wake.clear()
         unit_ids = self._take_marked()
@@ -305,7 +305,7 @@ class Fleet:
 
     # -- the alarm of lost contact
 
-    async def _settle_alarms(self) -> None:
+    async def settle_alarms(self) -> None:
         """Raise and clear `not-heard`.
 
         Raises:
