@@ -114,6 +114,7 @@ def _file_of(clip: ClipRecord, file: StoredFile, part: Mapping[str, Any]) -> Cli
         size_bytes=file.size_bytes,
         kind=kind_of(file.name),
         url=f"{folder}/files/{quote(file.name, safe='')}",
+        sha256=part.get("sha256"),
         codec=_CODECS.get(str(part.get("codec"))),
         start_us=_instant(interval.get("start_us")),
         end_us=_instant(interval.get("end_us")),

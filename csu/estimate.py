@@ -152,11 +152,8 @@ def bytes_a_second(ring: CameraCoverage, camera: str, unit: UnitRecord) -> float
     held_s = sum(day.held_s for day in ring.days)
     if held_s > 0 and ring.size_bytes > 0:
         return ring.size_bytes / held_s
-    for one in _cameras(unit):
-        rate_kbps = one.get("bitrate_kbps")
-        if one.get("name") == camera and _is_number(rate_kbps):
-            return rate_kbps * 1000 / 8
-    return 0.0
+    rate_kbps = _figures(unit, camera).get("bitrate_kbps")
+    return rate_kbps * 1000 / 8 if _is_number(rate_kbps) else 0.0
 
 
 def upload_rate_kbps(unit: UnitRecord, now_us: int) -> float | None:
@@ -181,11 +178,13 @@ def _coverage_of(unit: UnitRecord) -> tuple[Coverage | None, int | None]:
         return None, None  # of an older contract
 
 
-def _cameras(unit: UnitRecord) -> list[Mapping[str, Any]]:
+def _figures(unit: UnitRecord, camera: str) -> Mapping[str, Any]:
+    """What the unit's health says of a camera (`camera.cameras.<name>`)."""
     health = unit.states.get("health")
-    probe = {} if health is None else health.body.get("camera", {})
-    cameras = probe.get("cameras", ()) if isinstance(probe, Mapping) else ()
-    return [one for one in cameras if isinstance(one, Mapping)] if isinstance(cameras, list | tuple) else []
+    found: object = None if health is None else health.body
+    for name in ("camera", "cameras", camera):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:

@@ -162,6 +162,8 @@ class ClipFile(ContractModel):
     kind: Literal["part", "manifest", "other"]
     url: str
     """Under the API; answers ranges (RFC 9110 §14)."""
+    sha256: str | None = None
+    """Of a part: its digest as the signed manifest has it, hex."""
     codec: str | None = None
     """`h264` or `h265`: no common browser is sure to play the latter."""
     start_us: UtcMicros | None = Field(default=None, alias="from")

@@ -23,6 +23,24 @@ from edge_agent.contract.times import format_utc
 _LONGEST_SILENT_HOLE_US = 2_002_000
 """Holes up to 2 s are no gaps; times are given in whole milliseconds."""
 
+_LONG = {"fragments"}
+_OF_PART = (
+    "file_name",
+    "interval",
+    "preroll_90k",
+    "length_bytes",
+    "sha256",
+    "codec",
+    "width_px",
+    "height_px",
+    "position",
+    "positions",
+    "warnings",
+)
+"""What the summary says of each part."""
+_MAX_PARTS_BYTES = 1_000_000
+"""A day in which the unit was carried about has 250 kB."""
+
 _RATE_TOLERANCE = 0.01
 _LENGTH_TOLERANCE_US = 1_000_000
 """How far media time and the day's time of a part may run apart: a camera's clock drifts, UTC is corrected."""
@@ -222,6 +240,12 @@ def _check_holes(manifest: Manifest, findings: Findings) -> None:
 
 
 def _summary(manifest: Manifest) -> dict[str, Any]:
-    document = manifest.to_object()
+    document = manifest.model_dump(
+        mode="json", by_alias=True, exclude_none=True, exclude={"parts": {"__all__": _LONG}}
+    )
     kept = ("camera", "asked", "delivered", "gaps", "requester", "clock_source", "clock_bound_us", "software_version")
-    return {name: document[name] for name in kept if name in document}
+    summary = {name: document[name] for name in kept if name in document}
+    parts = [{name: part[name] for name in _OF_PART if name in part} for part in document["parts"]]
+    # A manifest says what its unit likes; the report of it has a bound (`csu.verify_process`).
+    summary["parts"] = parts if len(json.dumps(parts)) <= _MAX_PARTS_BYTES else []
+    return summary
