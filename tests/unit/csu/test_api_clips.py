@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from multidict import CIMultiDictProxy
 from yarl import URL
 
 from csu import stored_clips, stored_commands
@@ -51,9 +52,9 @@ async def client(registry: Registry, keys: KeyStore, folder: Path) -> AsyncItera
 
 async def get(
     client: aiohttp.ClientSession, path: str, headers: dict[str, str] | None = None, method: str = "GET"
-) -> tuple[int, dict[str, str], bytes]:
+) -> tuple[int, CIMultiDictProxy[str], bytes]:
     async with client.request(method, URL(path, encoded=True), headers=headers) as answer:
-        return answer.status, {str(name): text for name, text in answer.headers.items()}, await answer.read()
+        return answer.status, answer.headers, await answer.read()
 
 
 @pytest.mark.parametrize(
