@@ -4,6 +4,9 @@
 its slack, and both ways have to last.
 """
 
+from collections.abc import Mapping
+from functools import cache
+
 from edge_agent.contract.event_names import EventName
 from edge_agent.health.limits import HOUR_S, MINUTE_S, Condition, Figure, Owner, Threshold
 
@@ -341,6 +344,7 @@ CONDITIONS: tuple[Condition, ...] = (
 BY_ALARM: dict[EventName, Condition] = {condition.alarm: condition for condition in CONDITIONS}
 
 
-def thresholds_of(owner: Owner) -> dict[str, Threshold]:
+@cache
+def thresholds_of(owner: Owner) -> Mapping[str, Threshold]:
     """Limits by figure."""
     return {figure.name: figure.limit for figure in FIGURES if figure.owner == owner and figure.limit is not None}

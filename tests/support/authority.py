@@ -25,10 +25,10 @@ class Authority:
     def file(self) -> Path:
         return self.directory / "ca.pem"
 
-    def issue(self, name: str) -> tuple[Path, Path]:
-        """A certificate for 127.0.0.1 and its key."""
+    def issue(self, name: str, address: str = "127.0.0.1") -> tuple[Path, Path]:
+        """A certificate for an address and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = make_certificate(name, key, self.certificate.subject, self.key, is_authority=False)
+        certificate = make_certificate(name, key, self.certificate.subject, self.key, address)
         return write_pair(self.directory, name, certificate, key)
 
 
@@ -37,8 +37,9 @@ def make_certificate(
     key: ec.EllipticCurvePrivateKey,
     issuer: x509.Name,
     issuer_key: ec.EllipticCurvePrivateKey,
-    is_authority: bool,
+    address: str | None,
 ) -> x509.Certificate:
+    """One for an address, or, without one, for an authority."""
     now = dt.datetime.fromtimestamp(SystemClock().wall_us() // 1_000_000, dt.UTC)
     return (
         x509.CertificateBuilder()
@@ -48,8 +49,10 @@ def make_certificate(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(hours=1))
         .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=address is None, path_length=None), critical=True)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address(address or "127.0.0.1"))]), critical=False
+        )
         .sign(issuer_key, hashes.SHA256())
     )
 
@@ -69,6 +72,6 @@ def make_authority(directory: Path) -> Authority:
     directory.mkdir()
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ca")])
-    certificate = make_certificate("ca", key, name, key, is_authority=True)
+    certificate = make_certificate("ca", key, name, key, address=None)
     write_pair(directory, "ca", certificate, key)
     return Authority(directory, key, certificate)

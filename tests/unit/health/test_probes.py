@@ -13,6 +13,7 @@ from edge_agent.contract.ring_protocol import RecorderState
 from edge_agent.errors import RingError, RingUnavailableError
 from edge_agent.health import report as report_module
 from edge_agent.health.process_diary import ProcessDiary
+from edge_agent.health.processes import read_process_book
 from edge_agent.health.report import ClockSight, Report, UnitProbes
 from edge_agent.paths import process_book
 from edge_agent.settings import Settings
@@ -246,6 +247,12 @@ def test_the_message_of_the_largest_unit_fits(root: Path) -> None:
     diary = ProcessDiary(process_book(root), BOOT_ID, [*recorders, "link"], unit.clock)
     for recorder in recorders:
         diary.ended(recorder, "r" * 500)
+
+    def is_written() -> bool:
+        book = read_process_book(process_book(root), BOOT_ID)
+        return book is not None and sum(record.restarts for record in book.processes) == len(recorders)
+
+    wait_until(is_written, what="the supervisor's counts")
     unit.link = {"round_trip_ms": 123456.7, "round_trip_age_s": 10**9, "upload_kbps": 10**6, "upload_age_s": 10**9}
     worst = {"detail": "é" * 900, "warnings": tuple("w" * 300 for _ in range(9)), "dropped_units": 2**60}
     for _ in range(30):
