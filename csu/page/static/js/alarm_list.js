@@ -44,8 +44,7 @@ function entry(alarm, named, taken) {
   const detail = alarm.details?.detail ?? alarm.details?.reason;
   return html`<li class="alarm" data-stage=${stageOf(alarm)} data-severity=${alarm.severity}>
     <div class="alarm-head">${severityBadge(alarm.severity)}${named ? who : nothing}<b class="alarm-words">${alarmWords(alarm)}</b></div>
-    ${alarm.camera ? html`<span class="fact">${t("alarm.camera", { camera: alarm.camera })}</span>` : nothing}
-    ${alarm.details?.cause ? html`<span class="fact">${causeWords(alarm.details.cause)}</span>` : nothing}
+    ${alarm.camera || alarm.details?.cause ? html`<span class="fact">${[alarm.camera ? t("alarm.camera", { camera: alarm.camera }) : "", alarm.details?.cause ? causeWords(alarm.details.cause) : ""].filter(Boolean).join(" – ")}</span>` : nothing}
     ${typeof detail === "string" ? html`<span class="small">${detail}</span>` : nothing}
     <div class="alarm-times">${alarm.cleared_at ? html`<span>${t("alarm.over", { from: nearTime(alarm.raised_at, now()), to: nearTime(alarm.cleared_at, now()) })}</span>` : html`<span>${t("alarm.raised")} ${heard(alarm.raised_at)}</span>`}
       ${alarm.acknowledged_at ? html`<span>${t("alarm.by", { name: alarm.acknowledged_by ?? "" })} ${since(alarm.acknowledged_at)}${alarm.note ? html` – ${alarm.note}` : nothing}</span>` : nothing}</div>

@@ -1,7 +1,7 @@
 // The frame around the views: which one is shown, what the stream says, where the focus stays.
 
 import { html, nothing, render } from "../packages/lit-html/lit-html.js";
-import { whenSignedOut } from "./api.js";
+import { get, whenSignedOut } from "./api.js";
 import { announceTroubles } from "./announce.js";
 import { tellAll } from "./elements.js";
 import { useZone } from "./format.js";
@@ -11,7 +11,6 @@ import { Router } from "./router.js";
 import { listen } from "./shortcuts.js";
 import * as store from "./store.js";
 import { speak, t } from "./words.js";
-import { get } from "./api.js";
 import { openAlarms } from "./views/alarms.js";
 import { openClip } from "./views/clip.js";
 import { openCommand } from "./views/command.js";
@@ -30,6 +29,8 @@ const ROUTES = {
   "units/:unit/commands/:command": openCommand,
   "units/:unit/clips/:clip": openClip,
 };
+
+const MOST_ALARMS = 1000;
 
 export class App {
   #root;
@@ -93,7 +94,10 @@ export class App {
 
   /** One event of the stream. */
   hear(event, body) {
-    if (event === "hello") store.takeFleet(body);
+    if (event === "hello") {
+      store.takeFleet(body);
+      void this.countAlarms();
+    } else if (event === "alarm") store.takeAlarm(body);
     else if (event === "unit") {
       announceTroubles(store.state.units.get(body.unit_id), body);
       store.takeUnit(body);
@@ -101,6 +105,11 @@ export class App {
     else if (event === "service") store.takeService(body);
     this.#view?.hear?.(event, body);
     this.nameWindow();
+  }
+
+  async countAlarms() {
+    const open = await get("/v1/alarms", { open: true, limit: MOST_ALARMS }).catch(() => null);
+    if (open) store.takeAlarms(open.items);
   }
 
   connected(connection) {

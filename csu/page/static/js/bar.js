@@ -40,7 +40,6 @@ export function timeBar({ stretches, fromMs, toMs, label, state, onFocus }) {
     event.currentTarget.querySelectorAll("[data-stretch]")[next]?.focus();
   };
   return html`<div class="bar-box"><svg class="bar" role="group" aria-label=${label} width="100%" height="44" @keydown=${step}>
-      <defs><pattern id="hatch" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect class="hatch-ground" width="7" height="7"/><rect class="hatch-line" width="3" height="7"/></pattern></defs>
       <rect class="bar-ground" x="0" y="0" width="100%" height="100%" rx="3"/>
       ${stretches.map((one, index) => {
         const wide = Math.max(share(one.end) - share(one.start), one.held ? 0 : LEAST_SHARE / 100);

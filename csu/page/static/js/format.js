@@ -62,10 +62,15 @@ export function rate(kbps) {
 
 const STEPS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 
+function brief(count, unit) {
+  const options = { style: "unit", unit, unitDisplay: "narrow", maximumFractionDigits: 1 };
+  return numbers(options).format(count);
+}
+
 /** A length of time in its two largest units. */
 export function duration(seconds) {
   if (!Number.isFinite(seconds)) return NOTHING;
-  if (seconds < 10) return quantity(seconds, "second", 1);
+  if (seconds > 0 && seconds < 10) return brief(seconds, "second");
   let rest = Math.round(seconds);
   const parts = [];
   for (const [unit, length] of STEPS) {
@@ -75,14 +80,13 @@ export function duration(seconds) {
     else if (parts.length) break;
     if (parts.length === 2) break;
   }
-  return parts.map(([unit, count]) => quantity(count, unit, 0)).join(" ");
+  return parts.length ? parts.map(([unit, count]) => brief(count, unit)).join(" ") : brief(0, "second");
 }
 
 /** The same in the largest unit alone, for narrow places. */
 export function shortDuration(seconds) {
   const [unit, length] = STEPS.find(([, size]) => seconds >= size) ?? STEPS.at(-1);
-  const options = { style: "unit", unit, unitDisplay: "narrow", maximumFractionDigits: 0 };
-  return numbers(options).format(Math.round(seconds / length));
+  return brief(Math.round(seconds / length), unit);
 }
 
 /** How long ago, in one unit. */
@@ -113,6 +117,8 @@ export const exactTime = (instant) => dated(instant, { ...CLOCK, fractionalSecon
 export const dateTime = (instant) => dated(instant, { ...DAY, ...CLOCK });
 /** 22 Nov 2026, 14:03:22 GMT+1 */
 export const zonedTime = (instant) => dated(instant, { ...DAY, ...CLOCK, timeZoneName: "short" });
+/** Sunday 22 November 2026, 14:03:22 */
+export const spokenTime = (instant) => dated(instant, { weekday: "long", day: "numeric", month: "long", year: "numeric", ...CLOCK });
 /** With milliseconds and zone, for evidence. */
 export const evidenceTime = (instant) => dated(instant, { ...DAY, ...CLOCK, fractionalSecondDigits: 3, timeZoneName: "short" });
 

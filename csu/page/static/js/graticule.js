@@ -4,11 +4,13 @@ import { coordinateLabel, stepFor, valuesBetween } from "./graticule_steps.js";
 
 const L = globalThis.L;
 const WANTED_PX = 150;
+const CORNER_PX = 48;
 
 /** A layer of lines that follows the view. */
 export const Graticule = L.LayerGroup.extend({
   onAdd(map) {
     L.LayerGroup.prototype.onAdd.call(this, map);
+    if (!map.getPane("degrees")) map.createPane("degrees").classList.add("degrees-pane");
     map.on("moveend resize", this._redraw, this);
     this._redraw();
     return this;
@@ -48,9 +50,13 @@ export const Graticule = L.LayerGroup.extend({
   },
 
   _label(point, value, step, axis) {
+    const { x, y } = this._map.latLngToContainerPoint(point);
+    const size = this._map.getSize();
+    // Where both meet, or beside the controls, they could not be read.
+    if (axis === "lng" ? x > size.x - CORNER_PX || x < CORNER_PX : y > size.y - CORNER_PX || y < 12) return;
     const element = document.createElement("span");
     element.textContent = coordinateLabel(value, step, axis);
     const icon = L.divIcon({ className: `graticule-label graticule-${axis}`, html: element, iconSize: null });
-    this.addLayer(L.marker(point, { icon, interactive: false, keyboard: false, pane: "tilePane" }));
+    this.addLayer(L.marker(point, { icon, interactive: false, keyboard: false, pane: "degrees" }));
   },
 });

@@ -11,6 +11,7 @@ const PLACES = [["fleet", "#/"], ["alarms", "#/alarms"], ["summary", "#/summary"
 
 export function shell({ app, route, view, openHelp, openSettings }) {
   return html`
+    <svg class="hidden" aria-hidden="true"><defs><pattern id="hatch" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect class="hatch-ground" width="7" height="7"/><rect class="hatch-line" width="3" height="7"/></pattern></defs></svg>
     <a class="skip" href="#main" @click=${skip}>${t("skip")}</a>
     <header class="top">
       <a class="brand" href="#/"><img src=${new URL("../icon.svg", import.meta.url).href} alt="" width="32" height="32"><span>${t("app.name")}</span></a>

@@ -8,6 +8,7 @@ export const state = {
   lostAt: null,
   brokerConnected: true,
   units: new Map(),
+  alarms: null,
   ready: false,
 };
 
@@ -102,7 +103,20 @@ export function mayNotRecord(unit) {
   return isUnheard(unit) || cameras.length === 0 || cameras.some((camera) => camera.recording !== true);
 }
 
+/** Open alarms, the centre's own among them. */
+export function takeAlarms(alarms) {
+  state.alarms = new Map(alarms.map((alarm) => [alarm.alarm_id, alarm]));
+  changed();
+}
+
+export function takeAlarm(alarm) {
+  state.alarms?.set(alarm.alarm_id, alarm);
+  changed();
+}
+
+/** How many alarms nobody has acknowledged. */
 export function waitingAlarms() {
+  if (state.alarms) return [...state.alarms.values()].filter((alarm) => !alarm.acknowledged_at).length;
   let count = 0;
   for (const unit of state.units.values()) count += unit.unacknowledged_alarms ?? 0;
   return count;

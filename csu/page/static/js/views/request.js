@@ -4,14 +4,14 @@ import { html, nothing } from "../../packages/lit-html/lit-html.js";
 import { live } from "../../packages/lit-html/directives/live.js";
 import { post } from "../api.js";
 import { Estimate } from "../estimate.js";
-import { currentZone } from "../format.js";
+import { currentZone, spokenTime } from "../format.js";
 import { intervalProblems, readEnd } from "../interval.js";
 import { failureNote, standingBadge, viewHead } from "../parts.js";
 import { link } from "../router.js";
 import { keep, settings } from "../settings.js";
 import { changed, now, state } from "../store.js";
 import { t } from "../words.js";
-import { toLocal } from "../zone.js";
+import { offsetName, toLocal } from "../zone.js";
 
 const QUICK_MIN = [1, 5, 15, 60];
 const SERVER_FIELDS = { camera: "camera", from: "from", to: "to", reference: "reference", purpose: "purpose", operator: "operator", priority: "priority" };
@@ -123,6 +123,7 @@ class RequestView {
     };
     return html`<div>${this.#field(name, problems, {}, (described, invalid) => html`<input id=${name} type="datetime-local" step="1" required aria-describedby=${described} aria-invalid=${invalid} .value=${live(this.values[name])}
         @input=${(event) => this.#set(name, event.target.value)} @blur=${() => this.#touch(name)}>`)}
+      <p class="reads">${end.instant ? t("request.reads", { time: spokenTime(end.instant), offset: offsetName(end.instant, currentZone()) }) : nothing}</p>
       ${end.choices ? html`<fieldset class="twice"><legend>${t("request.time.which")}</legend>${end.choices.map((one) => html`<label class="choice"><input type="radio" name=${`${name}-which`} .checked=${this.choices[name] === one.index} @change=${choose(one.index)}> ${one.words}</label>`)}</fieldset>` : nothing}</div>`;
   }
 
