@@ -7,34 +7,17 @@ import sys
 from base64 import urlsafe_b64decode
 from pathlib import Path
 
-import psutil
 import pytest
 
 from edge_agent.contract.times import parse_utc
+from tests.support.demo import demo, left_of
 from tests.support.polling import wait_until
 from tests.support.processes import Processes
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 
-def demo(*words: str | Path) -> list[str]:
-    return [sys.executable, "-m", "csu.demo", *map(str, words)]
-
-
 FRAME_US = 40_000
-
-
-def left_of(directory: Path) -> list[str]:
-    """Command lines of live processes that work on a directory."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            words = process.cmdline()
-        except psutil.Error:
-            continue  # it ended, or is another user's
-        if any(str(directory) in word for word in words):
-            found.append(" ".join(words))
-    return found
 
 
 def test_one_cycle_delivers_a_verified_clip_and_leaves_nothing_running(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ class Processes:
         stdin: int | IO[bytes] | None = subprocess.DEVNULL,
         stdout: int | IO[bytes] | None = subprocess.DEVNULL,
         stderr: int | IO[bytes] | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> subprocess.Popen[bytes]:
         """Start `command` in a session of its own; no stdin, and errors to the test's stderr, unless said."""
         process = subprocess.Popen(
@@ -36,6 +37,7 @@ class Processes:
             stdout=stdout,
             stderr=stderr,
             start_new_session=True,
+            pass_fds=pass_fds,
         )
         self._started.append(process)
         return process

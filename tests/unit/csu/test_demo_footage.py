@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from csu.demo_footage import choose, complaint_of
+from csu.demo.footage import choose, complaint_of
 from csu.records import UnitRecord
 from tests.unit.csu.replies import NOW_US
 

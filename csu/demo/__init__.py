@@ -1,0 +1,1 @@
+"""`scripts/demo`: broker, centre and units on this machine, one of several in trouble now and then."""
