@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from csu import demo
 from csu.cli.ask import probe_rows
 from csu.cli.clip import interval_of
 from csu.cli.common import (
@@ -27,6 +26,7 @@ from csu.cli.fetch import check_folder
 from csu.cli.parser import build_parser, exit_code, join_times, main
 from csu.cli.progress import BarView, LineView
 from csu.cli.units import line_of
+from csu.demo.command import main as demo_main
 from csu.errors import (
     BrokerError,
     CommandFailedError,
@@ -140,8 +140,8 @@ def test_an_unwritable_folder_is_refused_before_anything_is_asked(
 def test_the_demonstration_refuses_an_unknown_source(
     source: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("csu.demo.signal.signal", lambda _number, _handler: None)
-    assert demo.main(["--source", source]) == 2
+    monkeypatch.setattr("csu.demo.command.signal.signal", lambda _number, _handler: None)
+    assert demo_main(["--source", source]) == 2
     assert source in capsys.readouterr().err
 
 
@@ -201,6 +201,8 @@ def test_bad_usage_is_code_2(words: list[str]) -> None:
     ("words", "named"),
     [
         (["--prefix", "a b"], "--prefix"),
+        (["--ingest-origin", "ftp://x"], "--ingest-origin"),
+        (["--ingest-origin", "https://user:secret@x"], "--ingest-origin"),
         (["--broker", "http://x"], "--broker"),
         (["--broker", "mqtt://user:secret@x"], "--broker"),
         (["--broker", "mqtt://[x"], "--broker"),
