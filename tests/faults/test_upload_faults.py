@@ -9,17 +9,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from csu.ingest import PREFIX
-from edge_agent.clock import SystemClock
 from edge_agent.contract.jws import SigningKey
 from edge_agent.contract.upload import origin_of
-from edge_agent.uplink.transfers import Transfers
-from edge_agent.uplink.tus import Timeouts
 from tests.faults.proxy import Proxy
 from tests.support.polling import until, wait_until
 from tests.support.processes import Processes
@@ -32,7 +28,7 @@ from tests.support.uploads import (
     make_clip,
     running_ingest,
     trusted,
-    upload_settings,
+    uploading,
 )
 
 pytestmark = pytest.mark.faults
@@ -41,13 +37,6 @@ ROOT = Path(__file__).parents[2]
 KEY = SigningKey.generate()
 SIZES = [1_500_000, 700_000]
 HEADER_BYTES_A_REQUEST = 2_000
-
-
-class HurriedClock(SystemClock):
-    """The clock of this machine; waits before retries are a fiftieth of what they are in the street."""
-
-    async def async_sleep(self, seconds: float) -> None:
-        await super().async_sleep(seconds / 50)
 
 
 @pytest.fixture
@@ -59,20 +48,6 @@ def clip(tmp_path: Path) -> Clip:
 async def centre(tmp_path: Path) -> AsyncIterator[Centre]:
     async with running_ingest(tmp_path / "csu", {UNIT_ID: trusted(KEY)}) as running:
         yield running
-
-
-@asynccontextmanager
-async def uploading(tmp_path: Path, clip: Clip, url: str, stall_s: float = 30.0) -> AsyncIterator[Heard]:
-    heard = Heard()
-    timeouts = Timeouts(connect_s=5.0, answer_s=stall_s, stall_s=stall_s)
-    transfers = Transfers(tmp_path / "unit", upload_settings(url), KEY, UNIT_ID, HurriedClock(), heard, timeouts)
-    task = asyncio.create_task(transfers.run())
-    try:
-        await transfers.submit(clip.clip_id, clip.plan_file, url, "normal")
-        yield heard
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
 
 
 @pytest.fixture
@@ -106,7 +81,7 @@ async def check_arrival(centre: Centre, clip: Clip, heard: Heard) -> None:
 
 
 async def test_ten_cuts_lose_less_than_a_chunk_each(tmp_path: Path, centre: Centre, proxy: Proxy, clip: Clip) -> None:
-    async with uploading(tmp_path, clip, through(proxy)) as heard:
+    async with uploading(tmp_path / "unit", KEY, clip, through(proxy)) as heard:
         for number in range(1, 11):
             proxy.cut_after_bytes = random.randint(80_000, 200_000)
             await until(lambda: proxy.cuts == number, what=f"cut {number}", timeout_s=60)  # noqa: B023 -- used at once
@@ -119,7 +94,7 @@ async def test_a_half_open_patch_does_not_keep_the_upload(
     tmp_path: Path, centre: Centre, proxy: Proxy, clip: Clip
 ) -> None:
     proxy.throttle_bytes_per_s = 500_000
-    async with uploading(tmp_path, clip, through(proxy), stall_s=1.0) as heard:
+    async with uploading(tmp_path / "unit", KEY, clip, through(proxy), stall_s=1.0) as heard:
         await until(lambda: proxy.to_server_bytes > 300_000, what="upload under way")
         proxy.freeze()
         before = proxy.connections
@@ -131,7 +106,7 @@ async def test_a_half_open_patch_does_not_keep_the_upload(
 async def test_a_slow_link_is_no_dead_link(tmp_path: Path, centre: Centre, proxy: Proxy) -> None:
     clip = await asyncio.to_thread(make_clip, tmp_path / "unit", [300_000])
     proxy.throttle_bytes_per_s = 100_000
-    async with uploading(tmp_path, clip, through(proxy), stall_s=2.0) as heard:
+    async with uploading(tmp_path / "unit", KEY, clip, through(proxy), stall_s=2.0) as heard:
         await check_arrival(centre, clip, heard)
     assert proxy.connections == 1
 
@@ -153,7 +128,7 @@ async def test_a_failing_ingest_is_asked_again(
     tmp_path: Path, centre: Centre, proxy: Proxy, clip: Clip, fault: bytes
 ) -> None:
     proxy.canned.extend([fault] * 3)
-    async with uploading(tmp_path, clip, through(proxy), stall_s=1.0) as heard:
+    async with uploading(tmp_path / "unit", KEY, clip, through(proxy), stall_s=1.0) as heard:
         await until(lambda: proxy.to_server_bytes > 400_000, what="upload under way")
         proxy.canned.extend([fault] * 3)
         proxy.cut()

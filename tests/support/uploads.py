@@ -1,5 +1,6 @@
 """Both ends of an upload for tests: a clip in a ring, a listener that remembers, an ingest in this process."""
 
+import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterator
@@ -20,6 +21,7 @@ from edge_agent.contract.jws import SigningKey, TrustedKeys
 from edge_agent.contract.messages import Progress
 from edge_agent.settings import UploadSettings
 from edge_agent.uplink.transfers import Transfers
+from edge_agent.uplink.tus import Timeouts
 from tests.support.clips import CLIP_ID, make_part, make_plan
 
 UNIT_ID = "nomad-07"
@@ -154,3 +156,27 @@ async def running_ingest(
 
 def upload_settings(url: str, **more: object) -> UploadSettings:
     return UploadSettings.model_validate({"url": url, "chunk_bytes": CHUNK_BYTES} | more)
+
+
+class HurriedClock(SystemClock):
+    """The clock of this machine; waits before retries are a fiftieth of what they are in the street."""
+
+    async def async_sleep(self, seconds: float) -> None:
+        await super().async_sleep(seconds / 50)
+
+
+@asynccontextmanager
+async def uploading(
+    data_dir: Path, key: SigningKey, clip: Clip, url: str, stall_s: float = 30.0
+) -> AsyncIterator[Heard]:
+    """A unit that sends a clip for as long as the block takes; what it hears of it."""
+    heard = Heard()
+    timeouts = Timeouts(connect_s=5.0, answer_s=stall_s, stall_s=stall_s)
+    transfers = Transfers(data_dir, upload_settings(url), key, UNIT_ID, HurriedClock(), heard, timeouts)
+    task = asyncio.create_task(transfers.run())
+    try:
+        await transfers.submit(clip.clip_id, clip.plan_file, url, "normal")
+        yield heard
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
