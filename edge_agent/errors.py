@@ -30,6 +30,9 @@ Callers catch by layer: `CaptureError` for anything a camera can do, `RingError`
     │   ├── TransferRefusedError     the ingest said no for good
     │   └── TransferInterruptedError the ingest or the network failed: retried
     │       └── TransferLostError        the ingest forgot the upload: created anew
+    ├── PositionError
+    │   ├── ReceiverUnavailableError gpsd is not there, silent, or something else: retried
+    │   └── ReportError              a line that is no report of gpsd, or an impossible one
     └── EvidenceError
         └── VerificationError        a clip that does not match its manifest
 """
@@ -48,6 +51,9 @@ __all__ = [
     "IndexDamagedError",
     "LedgerError",
     "LinkBusyError",
+    "PositionError",
+    "ReceiverUnavailableError",
+    "ReportError",
     "RingBusyError",
     "RingError",
     "RingRequestError",
@@ -170,6 +176,18 @@ class TransferInterruptedError(UplinkError):
 
 class TransferLostError(TransferInterruptedError):
     """The ingest no longer knows the upload; it has to be created anew."""
+
+
+class PositionError(EdgeAgentError):
+    """Something about the receiver that says where the unit is failed."""
+
+
+class ReceiverUnavailableError(PositionError):
+    """gpsd cannot be reached, fell silent, or is none; the message says which."""
+
+
+class ReportError(PositionError):
+    """A line that is no report of gpsd, or says what cannot be."""
 
 
 class EvidenceError(EdgeAgentError):

@@ -19,7 +19,7 @@ from pathlib import Path
 from edge_agent import __version__
 from edge_agent.buffer.client import RingClient
 from edge_agent.clock import Clock, read_boot_id
-from edge_agent.clock_source import SystemClockProbe
+from edge_agent.clock_source import ClockReading, SystemClockProbe
 from edge_agent.contract.deployment import DeploymentRecord
 from edge_agent.contract.event_names import EventName
 from edge_agent.contract.jws import SigningKey, TrustedKeys
@@ -30,9 +30,9 @@ from edge_agent.evidence.keys import load_or_create_unit_key
 from edge_agent.health.round_trips import RoundTrips
 from edge_agent.link_health import make_prober
 from edge_agent.link_lock import hold_link_lock
+from edge_agent.link_position import PositionFeed, PositionReporter, make_feed
 from edge_agent.notify import Notifier
 from edge_agent.paths import link_directory, ring_socket
-from edge_agent.position.fixed import fixed_position
 from edge_agent.settings import MqttSettings, Settings, TrustSettings, UploadSettings
 from edge_agent.uplink.admission import Admission
 from edge_agent.uplink.boot_clocks import BootClocks
@@ -143,7 +143,8 @@ async def _serve(settings: Settings, clock: Clock, step_hook: StepHook, notifier
     if lacks is not None or settings.mqtt is None or settings.upload is None or settings.trust is None:
         logger.warning("the link idles: %s", lacks)
         notifier.ready()
-        await asyncio.Event().wait()
+        feed = await asyncio.to_thread(make_feed, settings, clock)
+        await (asyncio.Event().wait() if feed is None else feed.run())
         return
     plan = LinkPlan(settings, settings.mqtt, settings.upload, settings.trust, clock, step_hook)
     async with build_link(plan) as link:
@@ -185,11 +186,13 @@ class Link:
     ephemeral: Ephemeral
     receiver: Receiver
     transfers: Transfers
+    position: PositionReporter
+    feed: PositionFeed | None
 
     async def run(self) -> None:
         """Run every part until cancelled; the session says goodbye to the broker."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(keep_clock(self.clock, self.belief, self.clocks), name="clock")
+            group.create_task(keep_clock(self.clock, self.belief, self.clocks, self.position.vouch), name="clock")
             group.create_task(self.transfers.run(), name="transfers")
             group.create_task(self.executor.run(), name="executor")
             group.create_task(self.ephemeral.run(), name="ephemeral commands")
@@ -199,6 +202,9 @@ class Link:
             group.create_task(self.history.run(), name="history")
             group.create_task(self.monitor.run_health(), name="health")
             group.create_task(self.monitor.run_coverage(), name="coverage")
+            group.create_task(self.position.run(), name="position")
+            if self.feed is not None:
+                group.create_task(self.feed.run(), name="position feed")
             group.create_task(self.session.run(self), name="session")
 
     async def on_online(self, session_present: bool) -> None:
@@ -210,11 +216,20 @@ class Link:
         self.transfers.kick()
 
 
-async def keep_clock(clock: Clock, belief: ClockBelief, clocks: BootClocks) -> None:
-    """Ask for ever who vouches for the wall clock, and keep what that says of this boot's."""
+async def keep_clock(
+    clock: Clock, belief: ClockBelief, clocks: BootClocks, vouch: Callable[[ClockReading], ClockReading]
+) -> None:
+    """Ask for ever who vouches for the wall clock, and keep what that says of this boot's.
+
+    Args:
+        clock: read.
+        belief: kept up to date.
+        clocks: of this boot and those before.
+        vouch: adds what GNSS says to a reading.
+    """
     probe = SystemClockProbe(clock)
     while True:
-        reading = await asyncio.to_thread(probe.read)
+        reading = vouch(await asyncio.to_thread(probe.read))
         if reading.source != belief.source:
             logger.info("the clock's source is %s now", reading.source)
         belief.source, belief.bound_us = reading.source, reading.bound_us
@@ -266,12 +281,7 @@ async def _wire(plan: LinkPlan, keys: TrustedKeys, database: LinkDatabase) -> Li
     clocks = BootClocks(database, stamper)
     events = Events(database, stamper, topics, wake, clocks, plan.step_hook)
     history = History(database, stamper, clocks, topics, wake, plan.step_hook)
-    await set_damaged_rows_aside(database, events, clock)
-    await clocks.load()
-    await replies.load()
-    await events.load()
-    if database.replaced is not None:
-        await events.occurred(EventName.LEDGER_REPLACED, {"set_aside": database.replaced.name})
+    await _load(database, clock, clocks, replies, events)
 
     rings = {camera.name: RingClient(ring_socket(data_dir, camera.name)) for camera in settings.camera}
     transfers = Transfers(data_dir, plan.upload, key, unit_id, clock)
@@ -281,10 +291,12 @@ async def _wire(plan: LinkPlan, keys: TrustedKeys, database: LinkDatabase) -> Li
     executor = Executor(ledger, clips, Queries(ledger, rings, clips.wake), replies, clock)
 
     publisher = Publisher(topics, retained, stamper, __version__, deployment.deployment_id)
-    position = fixed_position(settings.position, deployment.deployment_id)
+    feed = await asyncio.to_thread(make_feed, settings, clock)
+    deployment_id = deployment.deployment_id
+    position = PositionReporter(settings.position, feed, deployment_id, publisher, events, history, clock)
     prober = make_prober(settings, clock, stamper, uploads, round_trips)
     watched = {name: RingClient(ring.socket_path, answer_timeout_s=WATCH_TIMEOUT_S) for name, ring in rings.items()}
-    monitor = Monitor(watched, prober, publisher, events, lambda: position, clock, history)
+    monitor = Monitor(watched, prober, publisher, events, position.current, clock, history)
 
     options = WireOptions(client_id=unit_id, will=offline_status(topics, boot_id))
     factory = _wire_factory(plan.mqtt)
@@ -313,7 +325,19 @@ async def _wire(plan: LinkPlan, keys: TrustedKeys, database: LinkDatabase) -> Li
         ephemeral,
         receiver,
         transfers,
+        position,
+        feed,
     )
+
+
+async def _load(database: LinkDatabase, clock: Clock, clocks: BootClocks, replies: Replies, events: Events) -> None:
+    """What earlier lives of the link left in the database."""
+    await set_damaged_rows_aside(database, events, clock)
+    await clocks.load()
+    await replies.load()
+    await events.load()
+    if database.replaced is not None:
+        await events.occurred(EventName.LEDGER_REPLACED, {"set_aside": database.replaced.name})
 
 
 def _open_files(settings: Settings, clock: Clock) -> tuple[str, SigningKey, DeploymentRecord, SequenceCounter]:

@@ -35,6 +35,7 @@ from edge_agent.errors import RingBusyError, RingStorageError, SettingsError
 from edge_agent.logs import drain_logs
 from edge_agent.notify import Notifier
 from edge_agent.paths import ring_directory, ring_lock, ring_socket
+from edge_agent.position.last_known import starting_stamp
 from edge_agent.retry import backoff_s, jittered
 from edge_agent.settings import CameraSettings, Settings
 from edge_agent.storage_fault import require_writable, storage_fault
@@ -70,13 +71,14 @@ def find_camera(settings: Settings, name: str) -> CameraSettings:
 def ring_context(settings: Settings, clock: Clock) -> RingContext:
     """Who records, where, and a new run id."""
     deployment = load_or_create(settings, clock)
+    data_dir = settings.unit.data_dir
     return RingContext(
         unit_id=settings.unit.id,
         boot_id=read_boot_id(),
         run_id=uuid.uuid4().hex,
         software_version=__version__,
         deployment_id=deployment.deployment_id,
-        position=deployment.position,
+        position=starting_stamp(data_dir, settings.position, deployment.position),
     )
 
 

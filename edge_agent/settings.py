@@ -5,6 +5,7 @@ The environment variable of `[unit] data_dir` is `EDGE_UNIT_DATA_DIR`; that of t
 environment of an enrolled unit (`unit.enrolled = true` in the file).
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import unquote, urlsplit
@@ -18,6 +19,9 @@ from edge_agent.errors import ContractError
 
 SyncPolicy = Literal["fragment", "10s"]
 
+GPSD_PORT = 2947
+"""Registered with IANA for gpsd."""
+
 
 def _is_url(text: str, *schemes: str) -> bool:
     """Whether it has one of the schemes and a host."""
@@ -26,6 +30,19 @@ def _is_url(text: str, *schemes: str) -> bool:
         return parts.scheme in schemes and bool(parts.hostname)
     except ValueError:  # whose words may repeat a password
         return False
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    """`127.0.0.1:2947`, `gps.example`, `[::1]:2947`, taken apart.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+(?:%\w+)?)\]|([\w.-]+))(?::(\d{1,5}))?", address)
+    port = GPSD_PORT if found is None or found[3] is None else int(found[3])
+    if found is None or not 0 < port < 65_536:
+        raise ValueError("expected host:port of gpsd, as in 127.0.0.1:2947")
+    return found[1] or found[2], port
 
 
 class _Table(BaseModel):
@@ -52,16 +69,40 @@ class UnitSettings(_Table):
 
 
 class PositionSettings(_Table):
-    """`[position]`: the fixed position of a unit without GNSS."""
+    """`[position]`: a fixed place, a receiver behind gpsd, or both: the place then counts until the first fix."""
 
-    longitude_deg: float = Field(ge=-180, le=180)
-    """East of Greenwich, WGS 84 (RFC 7946 §4)."""
-    latitude_deg: float = Field(ge=-90, le=90)
-    """North of the equator, WGS 84."""
+    longitude_deg: float | None = Field(default=None, ge=-180, le=180)
+    """Of the fixed place, east of Greenwich, WGS 84 (RFC 7946 §4); goes with `latitude_deg`."""
+    latitude_deg: float | None = Field(default=None, ge=-90, le=90)
+    """Of the fixed place, north of the equator, WGS 84; goes with `longitude_deg`."""
     altitude_m: float | None = Field(default=None, ge=-500, le=9000)
     """Above the WGS 84 ellipsoid; sent with the position."""
     accuracy_m: float | None = Field(default=None, gt=0, le=10_000)
-    """How far off the position may be; sent with the position and kept in every segment."""
+    """How far off the fixed place may be; sent with the position and kept in every segment."""
+    gpsd: str | None = None
+    """`host[:port]` of gpsd, 2947 without a port: `127.0.0.1` for the unit's own. None: no receiver."""
+
+    @field_validator("gpsd")
+    @classmethod
+    def _check_gpsd(cls, address: str | None) -> str | None:
+        if address is not None:
+            _host_and_port(address)
+        return address
+
+    @model_validator(mode="after")
+    def _check_place(self) -> Self:
+        if (self.longitude_deg is None) != (self.latitude_deg is None):
+            raise ValueError("longitude_deg and latitude_deg go together; write both or none")
+        if self.longitude_deg is None and self.gpsd is None:
+            raise ValueError("neither a place nor gpsd; write longitude_deg and latitude_deg, or gpsd")
+        if self.longitude_deg is None and (self.altitude_m is not None or self.accuracy_m is not None):
+            raise ValueError("altitude_m and accuracy_m are of a fixed place; write longitude_deg and latitude_deg")
+        return self
+
+    @property
+    def gpsd_address(self) -> tuple[str, int] | None:
+        """Host and port of gpsd; None when there is no receiver."""
+        return None if self.gpsd is None else _host_and_port(self.gpsd)
 
 
 class CameraSettings(_Table):
@@ -163,6 +204,10 @@ class UploadSettings(_Table):
     """Of one request, at least; requests grow while the link is fast."""
     concurrent: int = Field(default=2, ge=1, le=8)
     """Clips that are sent at the same time."""
+    max_kbps: int = Field(default=0, ge=0, le=10_000_000)
+    """Of all uploads together, in kbit/s; 0: as much as the link carries without a queue."""
+    dscp: int = Field(default=0, ge=0, le=63)
+    """Mark of the uploads' packets for routers that look at it (RFC 2474), such as 1: least effort, RFC 8622."""
 
     @field_validator("url")
     @classmethod

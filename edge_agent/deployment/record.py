@@ -17,7 +17,7 @@ FILE_NAME = "deployment.json"
 
 def fixed_stamp(position: PositionSettings | None) -> PositionStamp | None:
     """The position that the settings give, as segments carry it."""
-    if position is None:
+    if position is None or position.longitude_deg is None or position.latitude_deg is None:
         return None
     return PositionStamp(
         longitude_deg=position.longitude_deg,

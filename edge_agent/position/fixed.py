@@ -6,7 +6,7 @@ from edge_agent.settings import PositionSettings
 
 def fixed_position(settings: PositionSettings | None, deployment_id: str) -> Position:
     """`up/position` of a fixed unit; without `[position]` the geometry is null and the fix `none`."""
-    if settings is None:
+    if settings is None or settings.longitude_deg is None or settings.latitude_deg is None:
         properties = PositionProperties(fix="none", source="none", deployment_id=deployment_id)
         return Position(geometry=None, properties=properties)
     place = (settings.longitude_deg, settings.latitude_deg)

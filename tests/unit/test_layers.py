@@ -13,7 +13,19 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-WIRING = {"cli", "cli_ask", "cli_check", "cli_clip", "link", "link_health", "link_lock", "recorder", "supervise", "__main__"}
+WIRING = {
+    "cli",
+    "cli_ask",
+    "cli_check",
+    "cli_clip",
+    "link",
+    "link_health",
+    "link_lock",
+    "link_position",
+    "recorder",
+    "supervise",
+    "__main__",
+}
 ROOMS: dict[str, tuple[str, ...]] = {
     "capture": (),
     "buffer": (),
