@@ -22,6 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measures the project against its peers.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of: {', '.join(BENCHMARKS)}; all unless given")
     parser.add_argument("--quick", action="store_true", help="shorter and rougher: minutes instead of half an hour")
+    parser.add_argument("--minutes", type=float, help="how long `idle` watches: 60 unless given, 3 with --quick")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there too")
     parser.add_argument("--document", type=Path, metavar="FILE", help="put the table between this document's marks")
     parser.add_argument("--dir", type=Path, help="where the temporary directory is made: the file system to measure")
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = options.names or list(BENCHMARKS)
     about = machine()
     print(", ".join(f"{key}: {value}" for key, value in about.items()), flush=True)
-    rows, broken = _run(names, options.quick, options.dir)
+    rows, broken = _run(names, options.quick, options.dir, options.minutes)
     print("\n" + format_table(rows))
     if options.json is not None:
         result = {"machine": about, "quick": options.quick, "rows": [row.to_object() for row in rows]}
@@ -48,7 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return EXIT_MISSED if broken or any(row.passed is False for row in rows) else 0
 
 
-def _run(names: Sequence[str], quick: bool, parent: Path | None) -> tuple[list[Row], list[str]]:
+def _run(
+    names: Sequence[str], quick: bool, parent: Path | None, minutes: float | None
+) -> tuple[list[Row], list[str]]:
     """The rows, and the names of benchmarks that broke; each has its own directory and processes."""
     rows: list[Row] = []
     broken: list[str] = []
@@ -56,7 +59,7 @@ def _run(names: Sequence[str], quick: bool, parent: Path | None) -> tuple[list[R
         print(f"… {name}", file=sys.stderr, flush=True)
         begun_s = time.monotonic()
         try:
-            with open_workspace(quick, parent) as workspace:
+            with open_workspace(quick, parent, minutes) as workspace:
                 rows.extend(BENCHMARKS[name](workspace))
         except Exception:  # noqa: BLE001 -- one benchmark that breaks is told, and the others go on
             traceback.print_exc()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from benchmarks import clip, command, memory, recording, start, upload, writes
+from benchmarks import clip, command, idle_traffic, memory, recording, start, upload, writes
 from benchmarks.row import Row
 from benchmarks.workspace import Workspace
 
@@ -16,5 +16,6 @@ BENCHMARKS: dict[str, Benchmark] = {
     "start": start.run,
     "writes": writes.run,
     "memory": memory.run,
+    "idle": idle_traffic.run,
 }
 """By name, in the order in which they run."""

@@ -25,11 +25,13 @@ class Workspace:
     Attributes:
         root: temporary; everything that is written lies in it.
         quick: shorter and rougher.
+        minutes: how long those watch that watch for long; None for their own length.
         shared: things that several benchmarks use, made by the first that asks.
     """
 
     root: Path
     quick: bool
+    minutes: float | None = None
     processes: Processes = field(default_factory=Processes)
     shared: dict[str, Path] = field(default_factory=dict)
 
@@ -59,10 +61,10 @@ class Workspace:
 
 
 @contextmanager
-def open_workspace(quick: bool, parent: Path | None) -> Iterator[Workspace]:
+def open_workspace(quick: bool, parent: Path | None, minutes: float | None = None) -> Iterator[Workspace]:
     """A workspace that is gone, with all its processes, when the block is left."""
     root = Path(tempfile.mkdtemp(prefix="edge-agent-bench-", dir=parent))
-    workspace = Workspace(root, quick)
+    workspace = Workspace(root, quick, minutes)
     try:
         yield workspace
     finally:
