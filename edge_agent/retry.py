@@ -4,13 +4,15 @@ from tenacity import RetryCallState, Retrying, wait_random_exponential
 from tenacity.wait import wait_base
 
 
-def jittered(first_s: float, longest_s: float) -> wait_base:
+def jittered(first_s: float, longest_s: float, shortest_s: float | None = None) -> wait_base:
     """Waits whose upper limit doubles from `first_s` to `longest_s`, each drawn at random below it ("full jitter").
+
+    None is shorter than `shortest_s`, half of `first_s` unless given.
 
     At the limit too: a strategy that adds its jitter before it caps has all units of a fleet call at the same instant
     once a long outage is over.
     """
-    return wait_random_exponential(multiplier=first_s, min=first_s / 2, max=longest_s)
+    return wait_random_exponential(multiplier=first_s, min=shortest_s or first_s / 2, max=longest_s)
 
 
 def backoff_s(strategy: wait_base, attempt: int) -> float:

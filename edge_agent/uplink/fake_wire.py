@@ -21,6 +21,7 @@ class FakeBroker:
         withhold: publications are taken but not acknowledged.
         denied: topics that the broker refuses.
         is_stranded: what connections say of the machine's address.
+        is_down: every connection fails.
         published: what was acknowledged, in order.
         acknowledged: bodies that the client acknowledged, in order.
     """
@@ -29,6 +30,7 @@ class FakeBroker:
     withhold: bool = False
     denied: set[str] = field(default_factory=set)
     is_stranded: bool = False
+    is_down: bool = False
     published: list[Outgoing] = field(default_factory=list)
     withheld: list[Outgoing] = field(default_factory=list)
     acknowledged: list[bytes] = field(default_factory=list)
@@ -61,6 +63,8 @@ class FakeBroker:
 
     def attach(self, wire: "FakeWire") -> bool:
         """A connection was opened; whether the session was there."""
+        if self.is_down:
+            raise BrokerUnavailableError("down")
         if self.refusals:
             raise BrokerUnavailableError(self.refusals.popleft())
         present, self.has_session = self.has_session, True
@@ -136,6 +140,10 @@ class FakeWire:
         packet_id = self._broker.next_packet_id()
         self._inbox.append(Inbound(topic, body, qos=1, packet_id=packet_id, generation=self._generation))
         self._events.on_message()
+
+    def answer_ping(self, took_us: int) -> None:
+        """The broker answers a ping that left so many µs ago."""
+        self._events.on_round_trip(took_us)
 
     def end(self, reason: str) -> None:
         """The connection is over."""

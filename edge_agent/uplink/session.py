@@ -24,9 +24,9 @@ CLOSE_TIMEOUT_S = 1.0
 FAREWELL_TIMEOUT_S = 1.0
 ADDRESS_LOOK_S = 5.0
 """How often it is looked whether the machine still has the address that the connection is made from."""
-FIRST_WAIT_S, LONGEST_WAIT_S = 4.0, 60.0
-"""Between attempts, drawn at random: a broker that restarts gets a hundred units over seconds, not at once; within
-the will's delay all the same."""
+SHORTEST_WAIT_S, FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 4.0, 60.0
+"""Between attempts, drawn at random from the first to the second, which doubles up to the third: a broker that
+restarts gets a hundred units over seconds, and within the will's delay all the same."""
 _STABLE_S = 30.0
 _SHORT_BYTES = 1000
 """A message that fits one packet: how long its acknowledgement takes is the round trip and not the line's rate."""
@@ -80,7 +80,7 @@ class Session:
         self._subscription = subscription
         self._factory = factory
         self._clock = clock
-        self._backoff = backoff or jittered(FIRST_WAIT_S, LONGEST_WAIT_S)
+        self._backoff = backoff or jittered(FIRST_WAIT_S, LONGEST_WAIT_S, SHORTEST_WAIT_S)
         self._on_round_trip = on_round_trip
         self._witness = witness
         self._generation = 0

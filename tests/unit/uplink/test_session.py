@@ -8,9 +8,11 @@ import pytest
 
 from edge_agent.clock import FakeClock
 from edge_agent.errors import ConnectionLostError
+from edge_agent.uplink import session as session_module
 from edge_agent.uplink.fake_wire import FakeBroker
 from edge_agent.uplink.session import Session
 from edge_agent.uplink.wire import Inbound, Outgoing, WireOptions
+from tests.support.patient_clock import PatientClock
 from tests.support.polling import until
 
 WILL = Outgoing("csu/v1/nomad-07/up/status", b"offline", retain=True)
@@ -129,3 +131,102 @@ async def test_a_publication_that_is_under_way_ends_with_the_connection() -> Non
         broker.cut()
         with pytest.raises(ConnectionLostError):
             await publication
+
+
+class Book:
+    """A witness that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.heard_us: list[int] = []
+        self.ends = 0
+
+    def heard(self, until_us: int) -> None:
+        self.heard_us.append(until_us)
+
+    def ended(self) -> None:
+        self.ends += 1
+
+
+@asynccontextmanager
+async def witnessed(broker: FakeBroker, clock: FakeClock) -> AsyncIterator[tuple[Session, Book]]:
+    book = Book()
+    session = Session(WireOptions("nomad-07", WILL), "d/#", broker.factory, clock, witness=book)
+    task = asyncio.create_task(session.run(Presence()))
+    await until(lambda: session.is_online, what="online")
+    try:
+        yield session, book
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def test_an_acknowledgement_vouches_for_what_was_sent_before_it_and_no_later() -> None:
+    broker, clock = FakeBroker(), PatientClock()
+    async with witnessed(broker, clock) as (session, book):
+        began_us = clock.monotonic_us()
+        await session.publish(Outgoing("t", b"x"), session.generation)
+        clock.advance(3)
+        assert book.heard_us == [began_us]
+        assert broker.wire is not None
+        broker.wire.answer_ping(2_000_000)
+        assert book.heard_us == [began_us, began_us + 1_000_000]
+
+
+async def test_the_end_of_a_connection_is_told_once_and_late_answers_count_for_nothing() -> None:
+    broker, clock = FakeBroker(), PatientClock()
+    async with witnessed(broker, clock) as (session, book):
+        old = broker.wire
+        assert old is not None
+        broker.cut()
+        assert book.ends == 1
+        old.answer_ping(1)
+        while not session.is_online:
+            await pass_a_second(clock)
+        old.answer_ping(1)
+        assert book.heard_us == []
+        assert book.ends == 1
+    assert book.ends == 2
+
+
+async def test_a_lost_address_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_module, "ADDRESS_LOOK_S", 0.02)
+    broker = FakeBroker()
+    async with running(broker) as session:
+        await until(lambda: session.is_online, what="online")
+        await asyncio.sleep(0.1)
+        assert broker.connections == 1
+        broker.is_stranded = True
+        await until(lambda: broker.connections >= 2, what="another connection")
+
+
+@pytest.mark.parametrize(("down_s", "busiest"), [(0, 55), (10, 35), (60, 25)])
+async def test_a_hundred_units_come_back_over_seconds(down_s: int, busiest: int) -> None:
+    """The broker restarts under a hundred sessions; connections tried in its busiest second after it is back."""
+    clock = PatientClock()
+    brokers = [FakeBroker() for _ in range(100)]
+    sessions = [Session(WireOptions(f"u{n}", WILL), "d/#", broker.factory, clock) for n, broker in enumerate(brokers)]
+    tasks = [asyncio.create_task(session.run(Presence())) for session in sessions]
+    await until(lambda: all(session.is_online for session in sessions), what="all online")
+    for broker in brokers:
+        broker.is_down = True
+        broker.cut()
+    for _ in range(down_s):
+        await pass_a_second(clock)
+    for broker in brokers:
+        broker.is_down = False
+    returns: list[int] = []
+    while len(returns) <= 70 and sum(returns) < 100:
+        before = sum(broker.connections for broker in brokers)
+        await pass_a_second(clock)
+        returns.append(sum(broker.connections for broker in brokers) - before)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    assert sum(returns) == 100
+    assert max(returns) <= busiest
+    assert len(returns) <= 61
+
+
+async def pass_a_second(clock: PatientClock) -> None:
+    clock.advance(1)
+    await asyncio.sleep(0.02)
