@@ -160,7 +160,8 @@ def check_sample(row: dict[str, Any]) -> None:
     Raises:
         ValueError, TypeError, LookupError: it cannot be sent.
     """
-    if row["kind"] not in MAX_BYTES or not isinstance(row["monotonic_us"], int):
+    whole = isinstance(row["monotonic_us"], int) and isinstance(row["is_change"], int)
+    if row["kind"] not in MAX_BYTES or not whole:
         raise ValueError(f"no sample of {row['kind']!r:.40}")
     instant = Instant(row["at_us"], check_source(row["clock_source"]))
     sample = dated(json.loads(row["body"]), row["boot_id"], row["monotonic_us"], instant)

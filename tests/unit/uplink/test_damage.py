@@ -13,9 +13,11 @@ from edge_agent.contract.event_names import EventName
 from edge_agent.contract.messages import Receipt
 from edge_agent.contract.names import Topics
 from edge_agent.errors import LedgerError
+from edge_agent.uplink.boot_clocks import BootClocks
 from edge_agent.uplink.damage import set_damaged_rows_aside
 from edge_agent.uplink.database import LinkDatabase
 from edge_agent.uplink.events import Events
+from edge_agent.uplink.history import History
 from edge_agent.uplink.ledger import Entry, Ledger, Step, fail
 from edge_agent.uplink.newest import NewestIat
 from edge_agent.uplink.replies import Replies
@@ -33,6 +35,8 @@ class Start:
         self.database, self.ledger, self.clock = database, ledger, clock
         self.events = Events(database, stamper, topics, asyncio.Event())
         self.replies = Replies(ledger, stamper, topics, asyncio.Event())
+        self.clocks = BootClocks(database, stamper)
+        self.history = History(database, stamper, self.clocks, topics, asyncio.Event())
 
     async def execute(self, sql: str, *arguments: object) -> list[tuple[Any, ...]]:
         return await self.database.write(lambda connection: connection.execute(sql, arguments).fetchall())
@@ -40,8 +44,10 @@ class Start:
     async def run(self) -> tuple[int, list[dict[str, Any]], list[dict[str, Any]]]:
         """How many rows were set aside; the replies and the events that wait."""
         count = await set_damaged_rows_aside(self.database, self.events, self.clock)
+        await self.clocks.load()
         await self.replies.load()
         await self.events.load()
+        assert await self.history.next() is None
         await NewestIat.load(self.database)
         await self.ledger.open_entries()
         await self.ledger.owed_entries()
@@ -147,6 +153,20 @@ async def test_a_command_whose_claims_are_gone_leaves_the_ledger(start: Start, v
         "INSERT INTO events (body) VALUES ('{}')",
         "INSERT INTO events (body) VALUES (CAST(X'ff' AS TEXT))",
         "INSERT INTO receipts VALUES ('x', 'y', 'perhaps', NULL, 1)",
+        "INSERT INTO history VALUES (1, 'weather', 'b', 1, 1, 'chrony', 0, '{}')",
+        "INSERT INTO history VALUES (1, 'health', 'b', 'xx', 1, 'chrony', 0, '{}')",
+        f"INSERT INTO history VALUES (1, 'health', 'b', 1, {2**62}, 'chrony', 0, '{{}}')",
+        "INSERT INTO history VALUES (1, 'health', 'b', 1, 1, 'sundial', 0, '{}')",
+        "INSERT INTO history VALUES (1, 'health', 'b', 1, 1, 'chrony', 0, '{')",
+        "INSERT INTO history VALUES (1, 'health', 'b', 1, 1, 'chrony', 0, '[]')",
+        "INSERT INTO history VALUES (1, 'health', 'b', 1, 1, 'chrony', 'x', '{}')",
+        "INSERT INTO history VALUES (1, 'health', CAST(X'ff' AS TEXT), 1, 1, 'chrony', 0, '{}')",
+        f"INSERT INTO history VALUES (1, 'health', 'b', 1, 1, 'chrony', 0, '{{\"a\":\"{'x' * 16000}\"}}')",
+        "INSERT INTO history_left_out VALUES ('health', 'many')",
+        "INSERT INTO history_left_out VALUES ('health', -1)",
+        "INSERT INTO history_batches (body) VALUES ('{}')",
+        "INSERT INTO boots (boot_id, offset_us, source) VALUES ('b', 'xx', 'chrony')",
+        "INSERT INTO boots (boot_id, offset_us, source) VALUES ('b', 1, 'sundial')",
     ],
 )
 async def test_a_bad_row_of_another_table_is_moved(start: Start, sql: str) -> None:
