@@ -7,6 +7,7 @@ CsuError
 ├── CommandFailedError     a unit rejected or failed a command (has a code)
 ├── RequestRefusedError    the API refuses a request (has a code)
 ├── UploadRefusedError     the ingest refuses a request (has an HTTP status)
+├── NotifyError            a notification could not be delivered now
 └── ServiceUnreachableError  the service or the unit does not answer in time
 """
 
@@ -20,6 +21,7 @@ __all__ = [
     "CsuSettingsError",
     "EdgeAgentError",
     "FormatError",
+    "NotifyError",
     "RegistryError",
     "RequestRefusedError",
     "ServiceUnreachableError",
@@ -68,6 +70,10 @@ class UploadRefusedError(CsuError):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+
+class NotifyError(CsuError):
+    """A notification could not be delivered now; the message holds no secret."""
 
 
 class ServiceUnreachableError(CsuError):

@@ -4,6 +4,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+from csu.notify_settings import NotifySettings
 from edge_agent.contract.names import DEFAULT_PREFIX
 
 LOOPBACK = "127.0.0.1"
@@ -39,6 +40,7 @@ class ServeSettings:
         tile_url: of map tiles for the page, with `{z}`, `{x}`, `{y}`; None draws a plain plan.
         tile_attribution: whom the tiles' keepers want named.
         operator: name that the page proposes.
+        notify: whom to tell of alarms and days; None tells nobody.
     """
 
     directory: Path
@@ -54,6 +56,7 @@ class ServeSettings:
     tile_url: str | None = None
     tile_attribution: str | None = None
     operator: str | None = None
+    notify: NotifySettings | None = None
 
     @property
     def reached_as(self) -> str:

@@ -159,6 +159,8 @@ class Service:
             lambda: None if broker is None else broker.began_us,
         )
         await watching.load()
+        if self._settings.notify is not None:
+            await watching.notify(self._settings.notify)
         return watching
 
     async def _run_tasks(

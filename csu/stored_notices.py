@@ -139,6 +139,11 @@ def end_batch(connection: sqlite3.Connection, channel: str, end: int) -> None:
     )
 
 
+def count_left_out(connection: sqlite3.Connection, channel: str, count: int) -> None:
+    """Notices were given up: the next message says how many."""
+    connection.execute("UPDATE notify_channels SET left_out = ? WHERE channel = ?", (count, channel))
+
+
 def _place_of(connection: sqlite3.Connection, channel: str) -> ChannelPlace:
     row = connection.execute(
         "SELECT done_number, batch_id, batch_end, left_out FROM notify_channels WHERE channel = ?", (channel,)

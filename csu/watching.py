@@ -12,6 +12,12 @@ from csu.errors import RequestRefusedError
 from csu.feed import Feed
 from csu.fleet import Fleet
 from csu.history_book import HistoryBook
+from csu.notifier import Notifier
+from csu.notify_channel import Channel
+from csu.notify_mail import make_mail
+from csu.notify_settings import NotifySettings
+from csu.notify_webhook import make_webhook
+from csu.notify_words import Words
 from csu.registry import Registry
 from csu.upkeep import Upkeep
 from csu.views import DaySummary
@@ -43,11 +49,13 @@ class Watching:
             broker_began_us: when the own broker was started last, monotonic clock; None for one that is not ours.
         """
         self._registry = registry
+        self._feed = feed
         self._zone = zone
         self._clock = clock
         self.alarms = AlarmBook(registry, feed, clock)
         self.fleet = Fleet(registry, self.alarms, feed, clock, is_connected, broker_began_us)
         self.history = HistoryBook(registry)
+        self._notifier: Notifier | None = None
         self.upkeep = Upkeep(registry, self.alarms, self.fleet.hearing, directory, zone, clock, self.summarise)
 
     async def load(self) -> None:
@@ -59,9 +67,25 @@ class Watching:
         await self.alarms.load()
         await self.fleet.load()
 
+    async def notify(self, settings: NotifySettings) -> None:
+        """Tell people too, from `run` on.
+
+        Raises:
+            CsuSettingsError: a file that the settings name cannot be read any more.
+        """
+        words = Words(settings.language, self._zone)
+        channels: list[Channel] = [await make_webhook(webhook, words) for webhook in settings.webhook]
+        channels += [await make_mail(mail, words) for mail in settings.mail]
+        self._notifier = notifier = Notifier(self._registry, self.alarms, channels, self._clock)
+        self._feed.listen(lambda item: notifier.wake() if item.get("kind") == "alarm" else None)
+        self.upkeep.on_notice = notifier.wake
+        self.upkeep.summary_at = settings.summary_time
+
     async def run(self) -> None:
         """Watch until cancelled."""
         async with asyncio.TaskGroup() as tasks:
+            if self._notifier is not None:
+                tasks.create_task(self._notifier.run(), name="notifier")
             tasks.create_task(self.fleet.run(), name="fleet")
             tasks.create_task(self.upkeep.run(), name="upkeep")
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from csu.cli.common import OK, Context, add_dir, local_zone_name, short_text
 from csu.errors import ContractError, CsuSettingsError
+from csu.notify_settings import load_notify_settings
 from csu.serve_settings import ForeignBroker, ServeSettings
 from csu.service_info import ServiceInfo
 from edge_agent.clock import Clock
@@ -51,6 +52,7 @@ def add_to(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     parser.add_argument("--tile-url", metavar="URL", help="map tiles of the page, with {z}, {x}, {y} (none: a plan)")
     parser.add_argument("--tile-attribution", metavar="TEXT", help="whom the keepers of the tiles want named")
     parser.add_argument("--operator", type=short_text, metavar="NAME", help="name that the page proposes in forms")
+    parser.add_argument("--notify", type=Path, metavar="FILE", help="whom to tell of alarms, and how (TOML)")
     parser.set_defaults(run=run)
 
 
@@ -98,6 +100,7 @@ def _settings_of(arguments: argparse.Namespace) -> ServeSettings:
         tile_url=_tile_url(arguments.tile_url),
         tile_attribution=arguments.tile_attribution,
         operator=arguments.operator,
+        notify=None if arguments.notify is None else load_notify_settings(arguments.notify),
     )
 
 
