@@ -248,8 +248,9 @@ def _claims_of(order: CommandOrder, now_us: int) -> CommandClaims:
     if order.role not in ROLES[order.cmd]:
         raise RequestRefusedError("not-authorised", f"the role {order.role} may not give {order.cmd}", 403)
     if order.cmd in NEEDS_REFERENCE and not (order.reference and order.purpose):
+        missing = "purpose" if order.reference else "reference"
         raise RequestRefusedError(
-            "parameters-invalid", f"{order.cmd} touches footage: give a reference and a purpose"
+            "parameters-invalid", f"{missing}: {order.cmd} touches footage: give a reference and a purpose"
         )
     longest_s = MAX_EPHEMERAL_S if order.cmd in EPHEMERAL else MAX_LIFETIME_S
     lifetime_s = min(longest_s, order.lifetime_s or longest_s)
@@ -270,9 +271,15 @@ def _claims_of(order: CommandOrder, now_us: int) -> CommandClaims:
             purpose=order.purpose,
         )
     except ContractError as error:
-        raise RequestRefusedError("parameters-invalid", str(error)) from error
+        raise RequestRefusedError("parameters-invalid", _words_of(error)) from error
     except ValidationError as error:
         raise RequestRefusedError("parameters-invalid", first_problem(error)) from error
+
+
+def _words_of(error: ContractError) -> str:
+    """The first problem by its field's name alone: the model's name says nothing to who gives a command."""
+    cause = error.__cause__
+    return first_problem(cause) if isinstance(cause, ValidationError) else str(error)
 
 
 def _names() -> str:

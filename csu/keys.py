@@ -121,7 +121,8 @@ class KeyStore:
 
 
 def _public_entry(jwk: Mapping[str, Any]) -> dict[str, Any]:
-    document = jwk["keys"][0] if isinstance(jwk.get("keys"), list) and jwk["keys"] else jwk
+    entries = jwk.get("keys", [jwk])
+    document = entries[0] if isinstance(entries, list) and len(entries) == 1 else None
     if not isinstance(document, Mapping):
         raise CsuSettingsError("the unit's key is not a JWK; make it with: edge-agent identity --config FILE")
     if "d" in document:

@@ -40,7 +40,10 @@ class ClipRoutes:
         """As the table of `csu.api` has them."""
         many = Answer(ClipRecord, is_list=True, headers=_CURSOR)
         one = "/v1/clips/{unit_id}/{clip_id}"
-        file = Answer(None, content_type="video/mp4", description="The file, or the range of it that was asked for.")
+        words = "The file; with `Range`, a part of it (206)."
+        file = Answer(
+            None, content_type=_TYPES["part"], other_types=(_TYPES["manifest"], _TYPES["other"]), description=words
+        )
         return (
             Route("GET", "/v1/clips", self._list, "Delivered clips, newest first", many, PageQuery),
             Route("GET", one, self._one, "A clip", Answer(ClipView), NoQuery, None, (404,), UNIT_ID),

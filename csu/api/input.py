@@ -56,7 +56,7 @@ def _truth(value: object) -> object:
     return value
 
 
-Limit = Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=MAX_LIST)]
+Limit = Annotated[int, Field(ge=1, le=MAX_LIST), BeforeValidator(_whole_number)]
 Truth = Annotated[bool, BeforeValidator(_truth), WithJsonSchema({"type": "boolean"})]
 Cursor = Annotated[str, StringConstraints(min_length=1, max_length=400, pattern=r"^[A-Za-z0-9_-]+$")]
 UnitName = Annotated[str, StringConstraints(pattern=UNIT_ID_PATTERN)]

@@ -2,14 +2,18 @@
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import TypeAdapter
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
+from pydantic.fields import FieldInfo
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from csu.api.ports import CommandRequest
 from csu.api.route import Answer, Route, is_endless
+from edge_agent.contract.commands import DURABLE, EPHEMERAL, NEEDS_REFERENCE, ROLES
 from edge_agent.contract.model import ContractModel
 
+_PARAMETERS = DURABLE | EPHEMERAL
 _REFERENCE = "#/components/schemas/{model}"
 _VARIABLE = re.compile(r"\{(\w+)\}")
 _ERROR_WORDS = {
@@ -115,9 +119,7 @@ def _query_parameters(route: Route) -> list[dict[str, Any]]:
     return found
 
 
-def _annotated(field: Any) -> Any:  # noqa: ANN401 -- a type
-    from typing import Annotated
-
+def _annotated(field: FieldInfo) -> Any:  # noqa: ANN401 -- a type
     return Annotated[(field.annotation, *field.metadata)]
 
 
@@ -134,7 +136,9 @@ def _response(answer: Answer) -> dict[str, Any]:
         schema = {"type": "array", "items": reference} if answer.is_list else reference
     response: dict[str, Any] = {
         "description": answer.description,
-        "content": {answer.content_type: {"schema": schema} if schema else {}},
+        "content": {
+            name: {"schema": schema} if schema else {} for name in (answer.content_type, *answer.other_types)
+        },
     }
     if answer.headers:
         response["headers"] = {
@@ -157,7 +161,22 @@ def _schemas(routes: tuple[Route, ...]) -> dict[str, Any]:
             modes.setdefault(route.answer.model, "serialization")
         if route.body is not None:
             modes[route.body] = "validation"
-    _, document = models_json_schema(
-        list(modes.items()), by_alias=True, ref_template=_REFERENCE, schema_generator=GenerateJsonSchema
-    )
-    return dict(document.get("$defs", {}))
+    modes |= dict.fromkeys(_PARAMETERS.values(), "validation")
+    _, document = models_json_schema(list(modes.items()), by_alias=True, ref_template=_REFERENCE)
+    schemas = dict(document.get("$defs", {}))
+    if CommandRequest.__name__ in schemas:
+        schemas[CommandRequest.__name__]["oneOf"] = [_command(name, model) for name, model in _PARAMETERS.items()]
+    return schemas
+
+
+def _command(name: str, model: type[ContractModel]) -> dict[str, Any]:
+    """One kind of `CommandRequest`: its name, its parameters, and who may give it."""
+    needed = ["params"] if model.model_json_schema(by_alias=True).get("required") else []
+    words = {"type": "string", "minLength": 1}
+    footage = {"reference": words, "purpose": words} if name in NEEDS_REFERENCE else {}
+    return {
+        "title": name,
+        "properties": {"cmd": {"const": name}, "params": {"$ref": _REFERENCE.format(model=model.__name__)}} | footage,
+        "required": ["cmd", *needed, *footage],
+        "description": f"By: {', '.join(sorted(ROLES[name]))}.",
+    }

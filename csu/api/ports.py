@@ -2,9 +2,9 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from csu.commander import Commander
 from csu.feed import Feed
@@ -17,12 +17,33 @@ from edge_agent.contract.messages import HistoryKind
 from edge_agent.contract.model import ContractModel
 from edge_agent.contract.names import UnitId
 
+_JWK = {
+    "type": "object",
+    "required": ["kty", "crv", "x"],
+    "properties": {
+        "kty": {"const": "OKP"},
+        "crv": {"const": "Ed25519"},
+        "x": {"type": "string", "pattern": "^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$"},
+    },
+    "description": "The unit's public key (RFC 8037 §2); `edge-agent identity` prints it.",
+}
+_JWK_OR_SET = {
+    "type": "object",
+    "anyOf": [
+        _JWK,
+        {
+            "required": ["keys"],
+            "properties": {"keys": {"type": "array", "items": _JWK, "minItems": 1, "maxItems": 1}},
+        },
+    ],
+}
+
 
 class EnrolRequest(ContractModel):
     """Body of `POST /v1/units`."""
 
     unit_id: UnitId
-    jwk: dict[str, Any]
+    jwk: Annotated[dict[str, Any], WithJsonSchema(_JWK_OR_SET)]
 
 
 class Enrolment(ContractModel):

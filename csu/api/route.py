@@ -20,6 +20,7 @@ class Answer:
         is_list: an array of the model.
         status: of HTTP.
         content_type: of the body.
+        other_types: what the body may be instead.
         headers: further headers and what they say.
         description: for the document.
     """
@@ -28,6 +29,7 @@ class Answer:
     is_list: bool = False
     status: int = 200
     content_type: str = "application/json"
+    other_types: tuple[str, ...] = ()
     headers: dict[str, str] = field(default_factory=dict)
     description: str = "As asked."
 

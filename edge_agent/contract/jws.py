@@ -91,11 +91,12 @@ class TrustedKeys:
         entries = document.get("keys", [document])
         try:
             keys = [OKPKey.import_key(dict(entry)) for entry in entries]
+            kinds = {(entry["kty"], key.curve_name) for key, entry in zip(keys, entries, strict=True)}
             for key in keys:
                 key.ensure_kid()
         except (ValueError, KeyError, TypeError, AttributeError, JoseError) as error:
             raise SignatureError(f"not a set of Ed25519 JWKs: {error}") from error
-        if not keys or any(key.curve_name != "Ed25519" for key in keys):
+        if kinds != {("OKP", "Ed25519")}:  # the library takes any `kty`
             raise SignatureError("the key set holds no Ed25519 key, or another kind of key")
         return cls(KeySet(list(keys)))
 
