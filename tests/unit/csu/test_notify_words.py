@@ -1,6 +1,5 @@
 """What people read, in both languages."""
 
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -29,7 +28,7 @@ SUMMARY = {
 }
 
 
-def notice(kind: NoticeKind = "alarm-raised", number: int = 1, **alarm: Any) -> Notice:
+def notice(kind: NoticeKind = "alarm-raised", number: int = 1, **alarm: object) -> Notice:
     body = {
         "unit_id": "nomad-07",
         "name": "camera-lost",
