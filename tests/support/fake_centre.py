@@ -40,8 +40,7 @@ class FakeCentre:
         """By the last part of a path: status, code, message of what is answered instead."""
         self.posted: list[dict[str, Any]] = []
         self.signed_out = False
-        self.sent_bytes = 0
-        self.assets: Assets = load_assets(PAGE)
+        self._assets: Assets | None = None
         self._streams: set[asyncio.Queue[bytes | None]] = set()
         self._runner: web.AppRunner | None = None
         self.port = 0
@@ -59,6 +58,7 @@ class FakeCentre:
 
     async def open(self) -> None:
         """Serve, at the port of the last time where there was one."""
+        self._assets = await asyncio.to_thread(load_assets, PAGE)
         self._runner = web.AppRunner(self._application(), shutdown_timeout=1.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
@@ -120,12 +120,14 @@ class FakeCentre:
         return await handler(request)
 
     async def _document(self, _: web.Request) -> web.Response:
-        assert self.assets.document is not None
+        assert self._assets is not None
+        assert self._assets.document is not None
         headers = {"Content-Security-Policy": CSP, "Cache-Control": "no-cache"}
-        return web.Response(body=self.assets.document.content, content_type="text/html", headers=headers)
+        return web.Response(body=self._assets.document.content, content_type="text/html", headers=headers)
 
     async def _asset(self, request: web.Request) -> web.Response:
-        found = self.assets.find(request.match_info["path"])
+        assert self._assets is not None
+        found = self._assets.find(request.match_info["path"])
         if found is None:
             raise web.HTTPNotFound
         asset, _ = found

@@ -64,7 +64,7 @@ function ticks(fromMs, toMs) {
 export function gapTable(stretches, caption) {
   const gaps = stretches.filter((one) => !one.held);
   if (!gaps.length) return html`<p class="small">${t("bar.no-gaps")}</p>`;
-  return html`<div class="table-box" tabindex="0" role="region" aria-label=${caption}><table><caption class="hidden">${caption}</caption>
+  return html`<div class="table-box" tabindex="0" role="region" aria-label=${t("table", { name: caption })}><table><caption class="hidden">${caption}</caption>
     <thead><tr><th scope="col">${t("gap.from")}</th><th scope="col">${t("gap.to")}</th><th scope="col">${t("gap.length")}</th><th scope="col">${t("gap.cause")}</th></tr></thead>
     <tbody>${gaps.map((one) => html`<tr><td>${dateTime(one.start)}</td><td>${dateTime(one.end)}</td><td>${duration((one.end - one.start) / 1000)}</td><td>${causeWords(one.cause)}</td></tr>`)}</tbody></table></div>`;
 }

@@ -34,7 +34,7 @@ export function spanWords(params) {
 export function commandList(commands) {
   if (!commands.length) return empty(t("commands.none"));
   const sorted = [...commands].sort((a, b) => Date.parse(b.issued_at) - Date.parse(a.issued_at));
-  return html`<div class="table-box" tabindex="0" role="region" aria-labelledby="commands-title"><table class="commands"><thead><tr><th scope="col">${t("command.issued")}</th><th scope="col">${t("command.what")}</th><th scope="col">${t("command.state")}</th><th scope="col">${t("operator")}</th></tr></thead>
+  return html`<div class="table-box" tabindex="0" role="region" aria-label=${t("table", { name: t("commands") })}><table class="commands"><thead><tr><th scope="col">${t("command.issued")}</th><th scope="col">${t("command.what")}</th><th scope="col">${t("command.state")}</th><th scope="col">${t("operator")}</th></tr></thead>
     <tbody>${repeat(sorted, (command) => command.command_id, row)}</tbody></table></div>`;
 }
 

@@ -100,9 +100,9 @@ export class Coverage {
     return html`<h4 id=${`days-${camera}`}>${t("coverage.days")}</h4><ul class="days" aria-labelledby=${`days-${camera}`}>${days.map((one) => {
       const share = one.held_s + one.lost_s ? one.held_s / (one.held_s + one.lost_s) : 0;
       const words = t("coverage.day", { day: dayName(one.day), share: percent(share, one.lost_s && share > 0.99 ? 2 : 0), lost: duration(one.lost_s) });
-      return html`<li><button type="button" class="day" aria-pressed=${String(chosen === one.day)} aria-label=${words} title=${words} @click=${() => this.#choose(camera, one.day)}>
+      return html`<li><button type="button" class="day" aria-pressed=${String(chosen === one.day)} title=${words} @click=${() => this.#choose(camera, one.day)}>
         <svg width="100%" height="40" aria-hidden="true"><rect class="bar-gap" width="100%" height="100%"/><rect class="bar-held" width="100%" y=${`${100 - share * 100}%`} height=${`${share * 100}%`}/></svg>
-        <span>${dayName(one.day, { day: "numeric", month: "numeric" })}</span><small>${one.lost_s ? (share > 0.995 ? t("coverage.lost.short", { lost: shortDuration(one.lost_s) }) : percent(share)) : "✓"}</small></button></li>`;
+        <span>${dayName(one.day, { day: "numeric", month: "numeric" })}</span><small>${one.lost_s ? (share > 0.995 ? t("coverage.lost.short", { lost: shortDuration(one.lost_s) }) : percent(share)) : "✓"}</small><span class="hidden">${words}</span></button></li>`;
     })}</ul>`;
   }
 

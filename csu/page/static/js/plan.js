@@ -43,8 +43,8 @@ export class Plan {
       attributionControl: false, zoomControl: false, maxZoom: MAX_ZOOM, worldCopyJump: false, zoomSnap: 0.5,
       zoomAnimation: motion, fadeAnimation: motion, markerZoomAnimation: motion, inertia: motion,
     });
-    element.setAttribute("role", "region");
-    element.setAttribute("aria-label", label);
+    element.setAttribute("role", "application"); // arrow keys, + and − are the plan's own
+    element.setAttribute("aria-label", t("plan.keys", { plan: label }));
     this.#map.fitBounds(FRANCE);
     this.#ground();
     this.#controls();

@@ -50,7 +50,7 @@ function languages(app) {
     void app.chooseLanguage(wanted);
   };
   return html`<div class="languages" role="group" aria-label=${t("language")}>${LANGUAGES.map(
-    (one) => html`<button type="button" lang=${one} aria-pressed=${String(one === language)} aria-label=${t(`language.${one}`)} @click=${choose(one)}>${one.toUpperCase()}</button>`,
+    (one) => html`<button type="button" lang=${one} aria-pressed=${String(one === language)} @click=${choose(one)}>${one.toUpperCase()}<span class="hidden"> – ${t(`language.${one}`)}</span></button>`,
   )}</div>`;
 }
 

@@ -89,7 +89,7 @@ function namedUnits(words, units = []) {
 function table(day) {
   if (!day.rows?.length) return nothing;
   const heads = ["unit", "standing", "recorded", "lost.short", "offline", "alarms.short", "clips.short"];
-  return html`<section class="panel" aria-labelledby="rows-title"><h2 id="rows-title">${t("summary.rows")}</h2><div class="table-box" tabindex="0" role="region" aria-labelledby="rows-title"><table class="summary"><thead><tr>${heads.map((head) => html`<th scope="col">${t(`summary.${head}`)}</th>`)}</tr></thead>
+  return html`<section class="panel" aria-labelledby="rows-title"><h2 id="rows-title">${t("summary.rows")}</h2><div class="table-box" tabindex="0" role="region" aria-label=${t("table", { name: t("summary.rows") })}><table class="summary"><thead><tr>${heads.map((head) => html`<th scope="col">${t(`summary.${head}`)}</th>`)}</tr></thead>
     <tbody>${repeat(day.rows, (row) => row.unit_id, (row) => {
       const expected = (row.held_s ?? 0) + (row.lost_s ?? 0);
       return html`<tr><th scope="row"><a href=${link("units", row.unit_id)}>${row.unit_id}</a></th><td><span class="badge" data-standing=${isCurrent() ? row.standing : "stale"}>${sign(isCurrent() ? row.standing : "stale")}<span>${coded("standing", row.standing)}</span></span></td>
