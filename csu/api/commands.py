@@ -54,7 +54,7 @@ class CommandRoutes:
         before = None if query.cursor is None else read_cursor(query.cursor, int, str)
         rows = await self._parts.registry.run(stored_commands.load_commands, query.unit_id, query.limit + 1, before)
         page = page_of(rows, query.limit, stored_commands.key_of)
-        return json_list(page.items, page.cursor)
+        return await json_list(page.items, page.cursor)
 
     async def _one(self, request: web.Request) -> web.Response:
         read_query(NoQuery, request)

@@ -1,6 +1,8 @@
 """A route of the API as data: aiohttp serves it and the OpenAPI document is made from it, so that both say one."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,10 +79,16 @@ def json_of(record: ContractModel, status: int = 200) -> web.Response:
     return web.json_response(record.to_object(), status=status)
 
 
-def json_list(records: "list[Any] | tuple[Any, ...]", cursor: str | None = None) -> web.Response:
-    """Models as an array; where the next page begins, in the header `Next-Cursor`."""
+async def json_list(records: Sequence[ContractModel | Mapping[str, Any]], cursor: str | None = None) -> web.Response:
+    """Models or objects as an array; where the next page begins, in the header `Next-Cursor`."""
     headers = {} if cursor is None else {NEXT_CURSOR: cursor}
-    return web.json_response([record.to_object() for record in records], headers=headers)
+    # One after another and in a thread: a long list encoded as a whole would hold everything else up.
+    text = await asyncio.to_thread(lambda: f"[{','.join(map(_text_of, records))}]")
+    return web.Response(text=text, content_type="application/json", headers=headers)
+
+
+def _text_of(record: ContractModel | Mapping[str, Any]) -> str:
+    return json.dumps(record.to_object() if isinstance(record, ContractModel) else record)
 
 
 NEXT_CURSOR = "Next-Cursor"

@@ -117,7 +117,7 @@ class UnitRoutes:
 
     async def _units(self, request: web.Request) -> web.Response:
         read_query(NoQuery, request)
-        return json_list(await self._parts.registry.run(stored_units.load_units))
+        return await json_list(await self._parts.registry.run(stored_units.load_units))
 
     async def _unit(self, request: web.Request) -> web.Response:
         read_query(NoQuery, request)
@@ -155,7 +155,7 @@ class UnitRoutes:
     async def _events(self, request: web.Request) -> web.Response:
         query = read_query(ListQuery, request)
         events = await self._parts.registry.run(stored_units.recent_events, query.unit_id, query.limit)
-        return web.json_response(events)
+        return await json_list(events)
 
     async def _load(self, request: web.Request) -> UnitRecord:
         return await self._parts.registry.run(stored_units.load_unit, request.match_info["unit_id"])

@@ -38,7 +38,8 @@ def service(tmp_path: Path, processes: Processes) -> Iterator[CsuService]:
 def test_no_request_of_its_own_document_surprises_it(service: CsuService, tmp_path: Path) -> None:
     token = (service.directory / "csu" / "api.token").read_text()
     url = service.client.info().api_url
-    command: list[str | Path] = [Path(sys.executable).parent / "schemathesis", "run", f"{url}/v1/openapi.json", "--url", url]
+    program = Path(sys.executable).parent / "schemathesis"
+    command: list[str | Path] = [program, "run", f"{url}/v1/openapi.json", "--url", url]
     command += ["--header", f"Authorization: Bearer {token}", "--request-timeout", "30", "--continue-on-failure"]
     command += [word for path in ENDLESS for word in ("--exclude-path", path)]
     # positive_data_acceptance: accepts_what_it_says of the hooks, which knows cursors.
