@@ -109,17 +109,17 @@ class Asker:
 
     def list_clips_ms(self) -> float:
         """`clip.list` to `done`."""
-        return self._ask_ms("clip.list", {"limit": 1}, "done")[1]
+        return self.ask_ms("clip.list", {"limit": 1}, "done")[1]
 
     def request_clip_ms(self) -> float:
         """`clip.request` to `accepted`; cancelled afterwards."""
         start_us, end_us = self.interval
         params = {"camera": "main", "from": format_utc(start_us), "to": format_utc(end_us)}
-        clip_id, elapsed_ms = self._ask_ms("clip.request", params, "accepted")
-        self._ask_ms("clip.cancel", {"clip_id": clip_id}, "done")
+        clip_id, elapsed_ms = self.ask_ms("clip.request", params, "accepted")
+        self.ask_ms("clip.cancel", {"clip_id": clip_id}, "done")
         return elapsed_ms
 
-    def _ask_ms(self, command: str, params: Mapping[str, object], state: str) -> tuple[str, float]:
+    def ask_ms(self, command: str, params: Mapping[str, object], state: str) -> tuple[str, float]:
         command_id, body = self._signed(command, params)
 
         def is_answer(answer: bytes) -> bool:

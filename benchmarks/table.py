@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from benchmarks import clip, command, idle_traffic, memory, recording, start, upload, writes
+from benchmarks import clip, command, idle_traffic, memory, narrow, recording, start, upload, writes
 from benchmarks.row import Row
 from benchmarks.workspace import Workspace
 
@@ -12,6 +12,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "clip": clip.run,
     "recording": recording.run,
     "upload": upload.run,
+    "narrow": narrow.run,
     "command": command.run,
     "start": start.run,
     "writes": writes.run,

@@ -10,7 +10,7 @@ import hashlib
 import termios
 import threading
 from array import array
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from aiohttp import Payload
@@ -99,7 +99,8 @@ class RunningDigest:
 class ChunkBody(Payload):
     """The body of one PATCH: `size_bytes` of a source from `offset` on.
 
-    `failure` holds what reading raised: aiohttp wraps it into an error of the connection.
+    `failure` holds what reading raised: aiohttp wraps it into an error of the connection. `on_begin` is called with
+    the connection before the first byte.
     """
 
     _autoclose = True
@@ -113,6 +114,7 @@ class ChunkBody(Payload):
         self._writer: AbstractStreamWriter | None = None
         self._written_bytes = 0
         self.failure: Exception | None = None
+        self.on_begin: Callable[[asyncio.WriteTransport], None] | None = None
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:  # noqa: ARG002 -- aiohttp's signature
         """A body that is streamed has no text.
@@ -141,6 +143,8 @@ class ChunkBody(Payload):
             # Not 0, at which a TLS transport of asyncio pauses for ever.
             if writer.transport is not None:
                 writer.transport.set_write_buffer_limits(high=1)
+                if self.on_begin is not None:
+                    self.on_begin(writer.transport)
             async for block in self._blocks():
                 self._written_bytes += len(block)
                 await writer.write(block)

@@ -30,6 +30,7 @@ from edge_agent.errors import (
 from edge_agent.settings import UploadSettings
 from edge_agent.uplink.blocks import ByteSource, ChunkBody, RunningDigest, TextSource
 from edge_agent.uplink.chunk_size import ChunkSize
+from edge_agent.uplink.paced_sending import Ways
 from edge_agent.uplink.progress import ProgressMeter
 from edge_agent.uplink.slots import Slots, Turn
 from edge_agent.uplink.transfer_state import ItemState, TransferState, TransferStore
@@ -51,6 +52,7 @@ class TransferTools:
     store: TransferStore
     slots: Slots
     timeouts: Timeouts
+    ways: Ways
 
 
 @dataclass(frozen=True, slots=True)

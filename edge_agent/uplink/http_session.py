@@ -1,7 +1,9 @@
 """The HTTP session of uploads: TLS by the settings, no cookies, no proxies from the environment."""
 
 import asyncio
+import socket
 import ssl
+from functools import partial
 
 import aiohttp
 from yarl import URL
@@ -20,7 +22,12 @@ async def open_session(settings: UploadSettings) -> aiohttp.ClientSession:
         SettingsError: a TLS file cannot be used.
     """
     context = await asyncio.to_thread(_tls_context, settings)
-    connector = aiohttp.TCPConnector(ssl=context, limit=settings.concurrent + 2, keepalive_timeout=_KEEPALIVE_S)
+    connector = aiohttp.TCPConnector(
+        ssl=context,
+        limit=settings.concurrent + 2,
+        keepalive_timeout=_KEEPALIVE_S,
+        socket_factory=partial(_marked_socket, settings.dscp),
+    )
     return aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -31,6 +38,17 @@ async def open_session(settings: UploadSettings) -> aiohttp.ClientSession:
         max_line_size=_MAX_HEADER_BYTES,
         max_field_size=_MAX_HEADER_BYTES,
     )
+
+
+def _marked_socket(dscp: int, address: aiohttp.AddrInfoType) -> socket.socket:
+    """A socket whose packets carry the mark; its two lowest bits are not ours (RFC 3168)."""
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family, kind, protocol)
+    if dscp and family == socket.AF_INET6:
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, dscp << 2)
+    elif dscp:
+        made.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, dscp << 2)
+    return made
 
 
 def _tls_context(settings: UploadSettings) -> ssl.SSLContext | bool:

@@ -13,9 +13,11 @@ import aiohttp
 
 from edge_agent.contract.codes import ErrorCode
 from edge_agent.contract.messages import Progress
+from edge_agent.contract.upload import origin_of
 from edge_agent.errors import FormatError, TransferInterruptedError, TransferRefusedError
 from edge_agent.retry import backoff_s, jittered
 from edge_agent.uplink.clip_sender import ClipSender, TransferTools
+from edge_agent.uplink.paced_sending import PacedSending
 from edge_agent.uplink.transfer_state import Outcome, TransferState
 from edge_agent.uplink.tus import TusClient
 from edge_agent.uplink.upload_token import UploadTokens
@@ -37,7 +39,8 @@ class ClipTransfer:
     ) -> None:
         self._tools = tools
         tokens = UploadTokens(tools.key, tools.unit_id, tools.clock)
-        self._tus = TusClient(session, tokens, tools.clock, tools.timeouts)
+        pacing = PacedSending(tools.ways, origin_of(state.url))
+        self._tus = TusClient(session, tokens, tools.clock, tools.timeouts, pacing)
         self._sender = ClipSender(state, tools, self._tus, report)
         self._kicked = asyncio.Event()
         self.trouble: str | None = None

@@ -18,6 +18,7 @@ from edge_agent.errors import ContractError, FormatError, RingStorageError, Tran
 from edge_agent.settings import UploadSettings
 from edge_agent.uplink.clip_sender import TransferTools
 from edge_agent.uplink.http_session import open_session
+from edge_agent.uplink.paced_sending import Ways
 from edge_agent.uplink.slots import Slots
 from edge_agent.uplink.transfer import ClipTransfer
 from edge_agent.uplink.transfer_state import ItemState, Outcome, TransferState, TransferStore
@@ -73,7 +74,10 @@ class Transfers:
     ) -> None:
         store = TransferStore(data_dir / "link" / "transfers")
         slots = Slots(settings.concurrent)
-        self._tools = TransferTools(data_dir, settings, key, unit_id, clock, store, slots, timeouts or Timeouts())
+        ways = Ways(clock, settings.max_kbps * 125.0 if settings.max_kbps else None)
+        self._tools = TransferTools(
+            data_dir, settings, key, unit_id, clock, store, slots, timeouts or Timeouts(), ways
+        )
         self._listener = listener
         self._session: aiohttp.ClientSession | None = None
         self._running: dict[str, tuple[ClipTransfer, asyncio.Task[None]]] = {}

@@ -31,6 +31,7 @@ from edge_agent.errors import (
     TransferTooLargeError,
 )
 from edge_agent.uplink.blocks import ChunkBody
+from edge_agent.uplink.paced_sending import PacedSending
 from edge_agent.uplink.upload_token import UploadTokens
 
 MAX_WORDS = 500
@@ -64,12 +65,18 @@ class TusClient:
     """Talks about the uploads of one clip."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, tokens: UploadTokens, clock: Clock, timeouts: Timeouts
+        self,
+        session: aiohttp.ClientSession,
+        tokens: UploadTokens,
+        clock: Clock,
+        timeouts: Timeouts,
+        pacing: PacedSending | None = None,
     ) -> None:
         self._session = session
         self._tokens = tokens
         self._clock = clock
         self._timeouts = timeouts
+        self._pacing = pacing
         self._unauthorised = 0
 
     async def create(self, url: str, length_bytes: int, metadata: UploadMetadata) -> tuple[str, int]:
@@ -103,7 +110,7 @@ class TusClient:
             FormatError: the chunk's bytes are gone.
             TransferLostError, TransferRefusedError, TransferInterruptedError: see the module.
         """
-        answer = await self._send(location, offset, body)
+        answer = await self._send_paced(location, offset, body)
         self._check(answer, {200, 204})
         reached = _offset(answer)
         if not offset < reached <= offset + (body.size or 0):
@@ -134,6 +141,13 @@ class TusClient:
                 return Answer(response.status, response.headers, await _words(response))
         except (aiohttp.ClientError, ssl.SSLError, OSError) as error:
             raise _interrupted(method, error) from error
+
+    async def _send_paced(self, location: str, offset: int, body: ChunkBody) -> Answer:
+        if self._pacing is None:
+            return await self._send(location, offset, body)
+        with self._pacing.request() as pacing:
+            body.on_begin = pacing.begin
+            return await self._send(location, offset, body)
 
     async def _send(self, location: str, offset: int, body: ChunkBody) -> Answer:
         headers = self._headers(location, {"Upload-Offset": str(offset), "Content-Type": body.content_type})

@@ -73,6 +73,7 @@ class Connection:
     in_flight: int = 0
     acknowledged_bytes: int = 0
     rtt_us: float = 0.0
+    least_rtt_us: float = 0.0
     variation_us: float = 0.0
     credit_bytes: float = 0.0
     arriving: deque[tuple[float, float, bool]] = field(default_factory=deque)
@@ -97,20 +98,30 @@ class Connection:
                 self.cut_at_s = now_s
             return
         self.acknowledged_bytes += MSS_BYTES
-        self.variation_us += (abs(sample_us - self.rtt_us) - self.variation_us) / 4 if self.rtt_us else sample_us / 2
-        self.rtt_us += (sample_us - self.rtt_us) / 8 if self.rtt_us else sample_us
+        self.least_rtt_us = min(self.least_rtt_us, sample_us)
+        self.variation_us += (abs(sample_us - self.rtt_us) - self.variation_us) / 4
+        self.rtt_us += (sample_us - self.rtt_us) / 8
         if self.in_flight + 2 >= self.window_packets / 2:
             grows = self.window_packets < self.threshold_packets
             self.window_packets += 1.0 if grows else 1.0 / self.window_packets
 
     def sight(self, now_us: int) -> Sight:
-        return Sight(now_us, round(self.rtt_us), round(self.variation_us), self.acknowledged_bytes, MSS_BYTES, True)
+        return Sight(
+            now_us,
+            round(self.rtt_us),
+            round(self.least_rtt_us),
+            round(self.variation_us),
+            self.acknowledged_bytes,
+            MSS_BYTES,
+            True,
+        )
 
 
 def simulate(path: Path, paces: list[Pace | None], seconds: float, seed: int = 1) -> list[Seen]:
     """Run; what each connection saw. A connection without a pace is as TCP is."""
     chance = random.Random(seed)
-    connections = [Connection(pace) for pace in paces]
+    handshake_us = path.delay_s(0) * 1e6
+    connections = [Connection(pace, rtt_us=handshake_us, least_rtt_us=handshake_us) for pace in paces]
     seen = [Seen() for _ in paces]
     free_at_s = 0.0
     for pace in paces:
