@@ -6,6 +6,7 @@ acknowledged, is delivered at the next connection, marked with new packet ids.
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from edge_agent.errors import BrokerUnavailableError, ConnectionLostError
@@ -22,6 +23,7 @@ class FakeBroker:
         denied: topics that the broker refuses.
         is_stranded: what connections say of the machine's address.
         is_down: every connection fails.
+        transmit: awaited before a publication is taken; a line that takes its time.
         published: what was acknowledged, in order.
         acknowledged: bodies that the client acknowledged, in order.
     """
@@ -31,6 +33,7 @@ class FakeBroker:
     denied: set[str] = field(default_factory=set)
     is_stranded: bool = False
     is_down: bool = False
+    transmit: Callable[[Outgoing], Awaitable[None]] | None = None
     published: list[Outgoing] = field(default_factory=list)
     withheld: list[Outgoing] = field(default_factory=list)
     acknowledged: list[bytes] = field(default_factory=list)
@@ -109,6 +112,9 @@ class FakeWire:
     async def publish(self, message: Outgoing) -> bool:
         """See `Wire.publish`; a withheld one is lost with the connection."""
         self._check()
+        if self._broker.transmit is not None:
+            await self._broker.transmit(message)
+            self._check()
         if self._broker.withhold:
             self._broker.withheld.append(message)
             await self._over.wait()
