@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from csu.errors import RequestRefusedError, ServiceUnreachableError
 from csu.records import FINAL_STATES, ClipRecord, CommandRecord, UnitRecord
 from csu.service_info import ServiceInfo, read_info, token_file
+from csu.views import AlarmRecord, DaySummary, FleetView
 from edge_agent.clock import Clock
 
 _TIMEOUT_S = 15.0
@@ -36,6 +37,29 @@ class Client:
     def units(self) -> list[UnitRecord]:
         """All units."""
         return [UnitRecord.from_object(item) for item in self._call("GET", "/v1/units")]
+
+    def fleet(self) -> FleetView:
+        """How all units stand, trouble first."""
+        return FleetView.from_object(self._call("GET", "/v1/fleet"))
+
+    def alarms(self, unit_id: str | None, is_open: bool | None, limit: int) -> list[AlarmRecord]:
+        """The last alarms, newest first: of one unit or of all, open ones, closed ones or both."""
+        query: dict[str, str] = {"limit": str(limit)}
+        query |= {} if unit_id is None else {"unit_id": unit_id}
+        query |= {} if is_open is None else {"open": "true" if is_open else "false"}
+        answer = self._call("GET", f"/v1/alarms?{urlencode(query)}")
+        return [AlarmRecord.from_object(item) for item in answer["items"]]
+
+    def acknowledge(self, alarm_id: str, operator: str, note: str | None) -> AlarmRecord:
+        """Take notice of an alarm."""
+        body = {"operator": operator} | ({} if note is None else {"note": note})
+        path = f"/v1/alarms/{quote(alarm_id, safe='')}/acknowledgement"
+        return AlarmRecord.from_object(self._call("POST", path, body))
+
+    def summary(self, day: str | None) -> DaySummary:
+        """A day (`YYYY-MM-DD`) of the centre's zone; None for today."""
+        query = "" if day is None else "?" + urlencode({"day": day})
+        return DaySummary.from_object(self._call("GET", f"/v1/summary{query}"))
 
     def enrol(self, unit_id: str, jwk: dict[str, Any]) -> dict[str, Any]:
         """Let a unit in; what it needs (`api.Enrolment`)."""

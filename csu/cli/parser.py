@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Sequence
 
-from csu.cli import ask, clip, enrol, expel, fetch, page, serve, units, verify
+from csu.cli import alarms, ask, clip, enrol, expel, fetch, page, serve, units, verify
 from csu.cli.common import FAILED, UNREACHABLE, USAGE, Context, complain
 from csu.errors import (
     BrokerError,
@@ -37,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"csu {__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="log more, on standard error")
     subcommands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for room in (serve, page, enrol, expel, units, clip, fetch, ask, verify):
+    for room in (serve, page, enrol, expel, units, alarms, clip, fetch, ask, verify):
         room.add_to(subcommands)
     return parser
 

@@ -9,6 +9,7 @@ from csu.cli.common import (
     Context,
     add_dir,
     clock_text,
+    complain,
     json_text,
     percent_of,
     printable,
@@ -17,8 +18,10 @@ from csu.cli.common import (
     unit_id,
 )
 from csu.records import UnitRecord
+from csu.views import Reason, UnitSummary
 from edge_agent.contract.times import parse_utc
 
+_MAX_REASONS = 3
 _PROBES = ("camera", "storage", "power", "network", "clock", "system")
 
 
@@ -37,15 +40,20 @@ def add_to(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 def run_units(context: Context) -> int:
     """Print a table, or JSON."""
-    units = context.client.units()
+    client = context.client
+    records = {unit.unit_id: unit for unit in client.units()}
+    fleet = client.fleet()
     if context.arguments.json:
-        print(json_text([unit.to_object() for unit in units], 2))
-    elif not units:
+        standing = {unit.unit_id: {"summary": unit.to_object()} for unit in fleet.units}
+        print(json_text([unit.to_object() | standing.get(unit.unit_id, {}) for unit in records.values()], 2))
+    elif not fleet.units:
         print("no unit is enrolled; see: csu enrol --help")
     else:
         now_us = context.clock.wall_us()
-        rows = [_row(unit, now_us) for unit in units]
-        print(table([("UNIT", "STATE", "HEARD", "HEALTH", "ALARMS", "HELD"), *rows]))
+        rows = [_row(unit, records.get(unit.unit_id), now_us) for unit in fleet.units]
+        print(table([("UNIT", "STANDS", "WHY", "HEARD", "ALARMS", "HELD"), *rows]))
+    if not fleet.broker_connected:
+        complain("the centre has no broker: it hears nobody")
     return OK
 
 
@@ -56,17 +64,22 @@ def run_watch(context: Context) -> int:
     return OK
 
 
-def _row(unit: UnitRecord, now_us: int) -> tuple[str, ...]:
-    status = unit.states.get("status")
-    heard_us = max((state.heard_us for state in unit.states.values()), default=None)
+def _row(unit: UnitSummary, record: UnitRecord | None, now_us: int) -> tuple[str, ...]:
     return (
         unit.unit_id,
-        "never seen" if status is None else str(status.body.get("state")),
-        "-" if heard_us is None else _ago(now_us - heard_us),
-        _health(unit),
-        _alarms(unit),
-        _held(unit),
+        unit.standing,
+        ", ".join(map(reason_text, unit.reasons[:_MAX_REASONS])) or "-",
+        "-" if unit.heard_us is None else _ago(now_us - unit.heard_us),
+        f"{unit.open_alarms} open, {unit.unacknowledged_alarms} new" if unit.unacknowledged_alarms else "-",
+        "-" if record is None else _held(record),
     )
+
+
+def reason_text(reason: Reason) -> str:
+    """A reason in a few words: its code, of what, and which."""
+    of = f" {reason.camera}" if reason.camera else ""
+    which = next((reason.details[name] for name in ("name", "probe", "cause") if name in reason.details), None)
+    return f"{reason.code}{of}" + ("" if which is None else f" ({which})")
 
 
 def _ago(age_us: int) -> str:
@@ -75,26 +88,6 @@ def _ago(age_us: int) -> str:
         if age_s >= unit_s:
             return f"{age_s // unit_s} {name} ago"
     return f"{age_s} s ago"
-
-
-def _health(unit: UnitRecord) -> str:
-    """The probes that are not well; `unknown` ones are only told when nothing is known at all."""
-    body = unit.states["health"].body if "health" in unit.states else {}
-    states = {name: str(body[name].get("state")) for name in _PROBES if isinstance(body.get(name), dict)}
-    bad = [f"{name} {state}" for name, state in states.items() if state in {"warning", "critical"}]
-    if bad:
-        return ", ".join(bad)
-    return "ok" if "ok" in states.values() else "unknown"
-
-
-def _alarms(unit: UnitRecord) -> str:
-    body = unit.states["alarms"].body if "alarms" in unit.states else {}
-    return ", ".join(map(_alarm_text, body.get("alarms", ()))) or "-"
-
-
-def _alarm_text(alarm: dict[str, Any]) -> str:
-    camera = f" ({alarm['camera']})" if alarm.get("camera") else ""
-    return f"{alarm['name']}{camera}"
 
 
 def _held(unit: UnitRecord) -> str:
@@ -151,7 +144,27 @@ def _describe_state(item: dict[str, Any]) -> str:
     return "new"
 
 
+def _describe_unit(item: dict[str, Any]) -> str:
+    reasons = ", ".join(reason_text(Reason.from_object(reason)) for reason in item.get("reasons", ()))
+    return f"{item['standing']}" + (f": {reasons}" if reasons else "")
+
+
+def _describe_alarm(item: dict[str, Any]) -> str:
+    camera = f" {item['camera']}" if item.get("camera") else ""
+    state = "over" if item.get("cleared_at") else "raised"
+    by = f", acknowledged by {item['acknowledged_by']}" if item.get("acknowledged_by") else ""
+    return f"{item['severity']} {item['name']}{camera} {state}{by}"
+
+
+def _describe_service(item: dict[str, Any]) -> str:
+    return "connected to the broker" if item.get("broker_connected") else "without a broker: nobody is heard"
+
+
 _DESCRIBE = {
+    "unit": _describe_unit,
+    "unit-removed": lambda _item: "is shut out",
+    "alarm": _describe_alarm,
+    "service": _describe_service,
     "event": _describe_event,
     "reply": _describe_reply,
     "command": _describe_command,

@@ -217,8 +217,8 @@ def test_units_and_enrolment(service: CsuService, tmp_path: Path) -> None:
     service.unit(deliver, identity)
     wait_until(lambda: any(unit.is_online for unit in service.client.units()), what="status")
     table = service.cli("units").stdout
-    assert "nomad-08  online" in table
-    assert "nomad-09  never seen" in table
+    assert "nomad-08  warning  health-missing" in table
+    assert "nomad-09  unheard  never-heard" in table
     key.write_text(identity.key.to_json())
     private = service.cli("enrol", "nomad-10", "--key", key)
     assert private.returncode == 2

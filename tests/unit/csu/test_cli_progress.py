@@ -10,6 +10,7 @@ from csu.cli.progress import BarView, ClipProgress, LineView
 from csu.cli.units import line_of, run_units
 from csu.client import Client
 from csu.records import ClipRecord, CommandRecord, UnitRecord
+from csu.views import FleetView
 from edge_agent.clock import FakeClock
 from tests.unit.csu.replies import COMMAND_ID, NOW_US, make_record
 
@@ -92,11 +93,18 @@ def unit(size_bytes: object) -> UnitRecord:
     return UnitRecord.from_object({"unit_id": "nomad-07", "enrolled_us": NOW_US, "states": states, "ignored": 0})
 
 
+def fleet(*unit_ids: str) -> FleetView:
+    units = [{"unit_id": unit_id, "standing": "ok", "online": True} for unit_id in unit_ids]
+    lists: dict[str, Any] = {"units": units, "not_recording": [], "not_heard": []}
+    return FleetView.from_object({"at": NOW_US, "broker_connected": True, "counts": {}} | lists)
+
+
 @pytest.mark.parametrize(("size_bytes", "words"), [(HUGE, "? MB"), (-5, "? MB"), (None, "? MB"), (7_000_000, "7 MB")])
 def test_units_are_listed_whatever_one_says(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, size_bytes: object, words: str
 ) -> None:
     monkeypatch.setattr(Client, "units", lambda _client: [unit(size_bytes)])
+    monkeypatch.setattr(Client, "fleet", lambda _client: fleet("nomad-07"))
     run_units(Context(build_parser().parse_args(["units"]), FakeClock(wall_us=NOW_US)))
     assert f"main: 1.0 h, {words}" in capsys.readouterr().out
     assert size_text(size_bytes) == words
