@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from edge_agent.position.geodesy import distance_m
 from edge_agent.position.reports import Gst, Tpv, radius_95_m
 
-FROZEN_AFTER_S = 10.0
+FROZEN_AFTER_S = 6.0
 MAX_SPEED_MPS = 70.0
 """252 km/h; the unit is on a mast or in a van."""
 CONFIRMING = 5

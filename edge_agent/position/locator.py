@@ -18,7 +18,7 @@ FIX_HOLDS_S = 10.0
 """A fix that is older is no fix any more; a bridge is shorter."""
 MOVING_HOLDS_S = 120.0
 """So long without a fix does a unit that moved count as moving: a tunnel is longer than that at walking pace only."""
-SPOKE_HOLDS_S = 10.0
+SPOKE_HOLDS_S = 6.0
 """A receiver that has not reported for longer is silent."""
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})

@@ -64,6 +64,7 @@ class Receiver:
                     line.sendall(said)
                 except OSError:
                     self._lines.remove(line)
+                    line.close()
 
     def _until_next_second_s(self) -> float:
         """A tenth of a second after the second, as receivers are."""

@@ -40,26 +40,53 @@ class Ears:
         return sum(isinstance(report, Tpv) for report in self.reports)
 
 
+class ThreeTries(FakeClock):
+    """After three pauses the client is left waiting, so that no connection is being made when a test ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pauses = 0
+
+    async def async_sleep(self, seconds: float) -> None:
+        self.pauses += 1
+        if self.pauses >= 3:
+            await asyncio.Event().wait()
+        await super().async_sleep(seconds)
+
+
 @asynccontextmanager
 async def listening(script: Script, silence_timeout_s: float = 5.0) -> AsyncIterator[Ears]:
     """A client of a server that does what the script says at each connection."""
+
+    serving: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, EOFError):
             await script(reader, writer)
         writer.transport.abort()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+    def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(serve(reader, writer))
+        serving.add(task)
+        task.add_done_callback(serving.discard)
 
     ears = Ears()
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(begin, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    client = GpsdClient("127.0.0.1", port, ears, FakeClock(), silence_timeout_s)
+    clock = ThreeTries()
+    client = GpsdClient("127.0.0.1", port, ears, clock, silence_timeout_s)
     running = asyncio.create_task(client.run())
     try:
         yield ears
         assert not running.done()
     finally:
+        if ears.ends:
+            await until(lambda: clock.pauses >= 3, what="the client left waiting")
         running.cancel()
         await asyncio.wait({running})
+        await until(lambda: not serving, what="every connection served to its end")
         server.close()
 
 
@@ -172,7 +199,7 @@ async def test_nobody_at_the_port_is_told_at_each_attempt() -> None:
     port = server.sockets[0].getsockname()[1]
     server.close()
     await server.wait_closed()
-    running = asyncio.create_task(GpsdClient("127.0.0.1", port, ears, FakeClock()).run())
+    running = asyncio.create_task(GpsdClient("127.0.0.1", port, ears, ThreeTries()).run())
     await until(lambda: len(ears.ends) >= 3, what="three attempts")
     running.cancel()
     await asyncio.wait({running})
