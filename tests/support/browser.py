@@ -1,6 +1,8 @@
 """Debian's Chromium, headless, driven by Playwright: one browser, a fresh context for each page."""
 
+import asyncio
 import shutil
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,6 +11,7 @@ from playwright.async_api import Browser, Page, async_playwright
 TIMEOUT_MS = 30_000
 """Generous: the machine may be busy."""
 
+_POLL_S = 0.05
 _FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking")
 
 
@@ -65,3 +68,11 @@ async def new_page(
         assert complaints.said == []
     finally:
         await context.close()
+
+
+async def wait_true(page: Page, expression: str, *, what: str, timeout_s: float = TIMEOUT_MS / 1000) -> None:
+    """Ask the page again and again; `Page.wait_for_function` evaluates strings, which a strict page forbids."""
+    deadline_s = time.monotonic() + timeout_s
+    while not await page.evaluate(expression):
+        assert time.monotonic() < deadline_s, f"{what}: not within {timeout_s} s"
+        await asyncio.sleep(_POLL_S)

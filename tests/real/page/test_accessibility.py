@@ -72,7 +72,7 @@ async def test_axe_finds_nothing_in_dialogs_errors_and_banners(
 
 
 TOO_SMALL = """least => [...document.querySelectorAll("a[href], button, input, select, textarea, summary")]
-    .filter((one) => one.checkVisibility({visibilityProperty: true, opacityProperty: true}) && !one.closest(".hidden, .skip"))
+    .filter((one) => one.checkVisibility({visibilityProperty: true}) && !one.closest(".hidden, .skip"))
     .map((one) => [one.closest("label") ?? one, one])
     .map(([area, one]) => [area.getBoundingClientRect(), one])
     .filter(([box, one]) => box.width && (box.width < least || box.height < least)
@@ -81,7 +81,9 @@ TOO_SMALL = """least => [...document.querySelectorAll("a[href], button, input, s
 """Targets under so many pixels; links inside of sentences are excepted (WCAG 2.2, 2.5.8)."""
 
 
-@pytest.mark.parametrize(("width", "height", "language"), [(360, 800, "fr-FR"), (360, 800, "en-GB"), (320, 640, "fr-FR")])
+@pytest.mark.parametrize(
+    ("width", "height", "language"), [(360, 800, "fr-FR"), (360, 800, "en-GB"), (320, 640, "fr-FR")]
+)
 async def test_a_phone_shows_all_of_it_without_scrolling_sideways(
     browser: Browser, centre: FakeCentre, width: int, height: int, language: str
 ) -> None:
@@ -107,7 +109,7 @@ async def test_on_a_wall_screen_text_is_large_and_no_view_is_left_empty(browser:
         await open_view(page, centre, "fleet")
         size_px = await page.evaluate("parseFloat(getComputedStyle(document.querySelector('.unit-name')).fontSize)")
         assert size_px >= 28
-        box = await (await page.wait_for_selector(".plan")).bounding_box()
+        box = await page.locator(".plan").bounding_box()
         assert box is not None
         assert box["width"] > 3840 * 0.5
         assert box["height"] > 2160 * 0.6

@@ -52,6 +52,7 @@ class UnitPage {
     for (const loader of this.#loaders) loader.close();
     this.coverage.close();
     this.#plan?.close();
+    this.#plan = null;
   }
 
   hear(event, body) {
