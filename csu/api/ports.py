@@ -25,6 +25,7 @@ _JWK = {
         "crv": {"const": "Ed25519"},
         "x": {"type": "string", "pattern": "^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$"},
     },
+    "not": {"required": ["d"]},
     "description": "The unit's public key (RFC 8037 §2); `edge-agent identity` prints it.",
 }
 _JWK_OR_SET = {
