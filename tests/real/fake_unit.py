@@ -87,12 +87,21 @@ class FakeUnit:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
         assert self._subscribed.wait(30), "the broker did not take the unit's subscription"
-        self.publish("status", Status(state="online", unit_id=self.identity.unit_id, boot_id=BOOT_ID), retain=True)
+        self.publish("status", self.online_status(), retain=True)
 
     def stop(self) -> None:
         self._work.put(None)
         self._thread.join(30)
         self._client.disconnect()
+        self._client.loop_stop()
+
+    def online_status(self) -> Status:
+        """As of a connection that has just begun."""
+        nonce = make_uuid7(self._clock.wall_us())
+        return Status(state="online", unit_id=self.identity.unit_id, boot_id=BOOT_ID, nonce=nonce)
+
+    def cut(self) -> None:
+        """Fall silent: connect no more, and let the broker notice what it can."""
         self._client.loop_stop()
 
     def publish(self, name: str, body: ContractModel | bytes, retain: bool = False) -> None:
