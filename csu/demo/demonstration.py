@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from csu.cli import main as csu_main
 from csu.demo import scene
 from csu.demo.clips import fetch
 from csu.demo.folder import DemoFolder
@@ -120,6 +121,8 @@ class Demonstration:
             command += ["--ingest-origin", self._line.ingest_origin]
         pid = self._stage.start("centre", command)
         self._stage.wait("the centre", lambda: self._is_centre_ready(pid), _READY_TIMEOUT_S)
+        self.say("the centre's page; the address signs a browser in once, csu page prints another:")
+        csu_main(["page", "--dir", str(centre)])
 
     def _is_centre_ready(self, pid: int) -> bool:
         try:
@@ -172,6 +175,7 @@ class Demonstration:
                 "",
                 "It keeps running until Ctrl-C. In another terminal:",
                 f"  export CSU_DIR={self._stage.folder.centre}",
+                f"  {csu} page",
                 f"  {csu} units",
                 f"  {csu} watch",
                 f"  {csu} check {unit.unit_id}",

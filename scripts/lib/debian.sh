@@ -76,6 +76,8 @@ require_gpsd() {
         echo "    sudo systemctl mask gpsd.socket gpsd.service && sudo apt-get install gpsd gpsd-clients" >&2
         exit 1
     fi
+    # gpsfake looks for its library beside its Python package, or where only an installation puts it.
+    cp -P "$debian_dir"/files/usr/lib/*-linux-gnu*/libgpsdpacket.so.* "$debian_dir/files/usr/lib/python3/dist-packages"
     write_wrapper gpsd usr/sbin/gpsd
     write_wrapper gpsfake usr/bin/gpsfake
 }
