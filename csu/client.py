@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from csu.errors import RequestRefusedError, ServiceUnreachableError
+from csu.page_session import make_ticket
 from csu.records import FINAL_STATES, ClipRecord, CommandRecord, UnitRecord
 from csu.service_info import ServiceInfo, read_info, token_file
 from csu.views import AlarmRecord, DaySummary, FleetView
@@ -33,6 +34,19 @@ class Client:
             ServiceUnreachableError: none runs on the directory.
         """
         return read_info(self._directory)
+
+    def page_address(self) -> str:
+        """An address that signs a browser in at the page, once and soon (`page_session.TICKET_LIFETIME_S`).
+
+        Raises:
+            ServiceUnreachableError: no service runs on the directory, or its token cannot be read.
+        """
+        url = self.info().api_url
+        try:
+            token = token_file(self._directory).read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ServiceUnreachableError(f"the token of the service cannot be read: {error}") from error
+        return f"{url}/sign-in?{urlencode({'token': make_ticket(token, self._clock.wall_us())})}"
 
     def units(self) -> list[UnitRecord]:
         """All units."""

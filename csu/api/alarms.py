@@ -14,8 +14,10 @@ from csu.paging import page_of, read_cursor
 from csu.views import AlarmRecord, DaySummary
 from edge_agent.contract.commands import ShortText
 from edge_agent.contract.model import ContractModel
+from edge_agent.contract.names import UNIT_ID_PATTERN
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_UNIT_OR_CENTRE = rf"^(@centre|{UNIT_ID_PATTERN[1:-1]})$"
 _MAX_NOTE_CHARACTERS = 2000
 
 
@@ -32,6 +34,8 @@ Day = Annotated[str, AfterValidator(_day), WithJsonSchema({"type": "string", "fo
 class AlarmQuery(PageQuery):
     """A page of alarms: all, or those that are open, or those that are over."""
 
+    unit_id: Annotated[str, StringConstraints(pattern=_UNIT_OR_CENTRE)] | None = None
+    """`@centre`: the centre's own about itself."""
     open: Truth | None = None
 
 
