@@ -168,7 +168,13 @@ export class Plan {
     marker.bindTooltip(tooltip(""), { direction: "top", offset: [0, -14] });
     const known = { marker, element, units: [], label: null };
     if (!this.onPick) marker.getElement().setAttribute("role", "img");
-    marker.on("click", () => this.onPick?.(known.units, marker.getElement()));
+    const pick = () => this.onPick?.(known.units, marker.getElement());
+    marker.on("click", pick);
+    marker.getElement().addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return; // Leaflet itself takes Enter for popups only
+      event.preventDefault();
+      pick();
+    });
     this.#markers.set(key, known);
     return known;
   }
