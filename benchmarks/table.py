@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from benchmarks import clip, command, idle_traffic, memory, narrow, recording, start, upload, writes
+from benchmarks import clip, command, idle_traffic, memory, narrow, recording, start, stream, upload, watching, writes
 from benchmarks.row import Row
 from benchmarks.workspace import Workspace
 
@@ -18,5 +18,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "writes": writes.run,
     "memory": memory.run,
     "idle": idle_traffic.run,
+    "watching": watching.run,
+    "stream": stream.run,
 }
 """By name, in the order in which they run."""

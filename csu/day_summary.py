@@ -14,9 +14,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US = timedelta(microseconds=1)
 
 
+def local_time(instant_us: int, zone: ZoneInfo) -> datetime:
+    """Date and time of day in a zone."""
+    return (_EPOCH + timedelta(microseconds=instant_us)).astimezone(zone)
+
+
 def day_of(instant_us: int, zone: ZoneInfo) -> date:
     """The local date at an instant."""
-    return (_EPOCH + timedelta(microseconds=instant_us)).astimezone(zone).date()
+    return local_time(instant_us, zone).date()
 
 
 def bounds_us(day: date, zone: ZoneInfo) -> tuple[int, int]:

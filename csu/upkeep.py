@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from csu import stored_history, stored_notices
 from csu.alarm_book import AlarmBook
-from csu.day_summary import bounds_us, day_of
+from csu.day_summary import local_time
 from csu.errors import CsuError
 from csu.fleet_hearing import Hearing
 from csu.registry import Registry
@@ -93,11 +93,9 @@ class Upkeep:
         if self.summary_at is None:
             return
         now_us = self._clock.wall_us()
-        today = day_of(now_us, self._zone)
-        start_us = bounds_us(today, self._zone)[0]
-        hour_us = round(timedelta(hours=self.summary_at.hour, minutes=self.summary_at.minute).total_seconds() * 1e6)
-        day = (today - timedelta(1)).isoformat()
-        if now_us < start_us + hour_us or await self._registry.run(stored_notices.is_summary_made, day):
+        local = local_time(now_us, self._zone)
+        day = (local.date() - timedelta(1)).isoformat()
+        if local.time() < self.summary_at or await self._registry.run(stored_notices.is_summary_made, day):
             return
         summary = await self._summarise(day)
         if await self._registry.run(stored_notices.add_summary, day, summary.to_object(), now_us):

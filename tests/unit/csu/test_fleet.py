@@ -1,13 +1,17 @@
 """How units stand: nothing is green that was not heard."""
 
 import json
+from collections.abc import Sequence
 
 import pytest
 
 from csu import stored_commands, stored_units
 from csu.errors import RequestRefusedError
-from csu.fleet_standing import GOODBYE_US, HEALTH_OLD_US
+from csu.fleet_hearing import Hearing
+from csu.fleet_standing import GOODBYE_US, HEALTH_OLD_US, Verdict, judge
+from csu.fleet_unit import Sight
 from csu.registry import Registry
+from csu.views import AlarmRecord
 from edge_agent.contract.messages import Health, Status
 from tests.unit.csu.replies import make_command, make_record
 from tests.unit.csu.watched import (
@@ -271,6 +275,27 @@ async def test_what_is_looked_at_is_told_to_watchers_too(registry: Registry) -> 
     await bench.fleet.view()
     await bench.settle()
     assert [item["standing"] for item in bench.items if item["kind"] == "unit"] == ["ok"]
+
+
+async def test_a_message_judges_its_own_unit_alone(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = await well(registry)
+    for number in range(300):
+        bench.fleet.add(f"nomad-{number:03}")
+    bench.clock.advance(200)  # past the time in which units come back to a broker
+    await bench.settle()
+    judged: list[str] = []
+
+    def count(sight: Sight, alarms: Sequence[AlarmRecord], hearing: Hearing, now_us: int) -> Verdict:
+        judged.append(sight.unit_id)
+        return judge(sight, alarms, hearing, now_us)
+
+    monkeypatch.setattr("csu.fleet.judge", count)
+    await bench.hear("health", health(recording=False))
+    await bench.settle()
+    assert judged == [UNIT]
+    bench.clock.advance(HEALTH_OLD_US / 1e6)
+    await bench.settle()
+    assert judged == [UNIT, UNIT], "what grows old is found without looking at the others"
 
 
 async def test_open_commands_are_counted(registry: Registry) -> None:

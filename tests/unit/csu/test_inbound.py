@@ -10,6 +10,7 @@ from csu.alarm_book import AlarmBook
 from csu.commander import Commander
 from csu.feed import Feed
 from csu.fleet import Fleet
+from csu.history_book import HistoryBook
 from csu.inbound import _MAX_COMPLAINTS, Inbound
 from csu.keys import KeyStore
 from csu.mqtt_connection import Message
@@ -246,6 +247,16 @@ async def test_an_event_that_comes_twice_is_told_once(heard: Heard) -> None:
             await heard.hear("csu/v1/nomad-07/up/event", make_event(number).to_json())
         items = [queue.get_nowait() for _ in range(queue.qsize())]
         assert [item["seq"] for item in items if item is not None and item["kind"] == "event"] == [1, 2]
+
+
+async def test_history_is_kept_and_speaks_for_its_own_unit(heard: Heard) -> None:
+    body = valid_bodies()["history"]
+    for _ in range(2):
+        await heard.hear("csu/v1/nomad-07/up/history", json.dumps(body).encode())
+    other = body | {"unit_id": "nomad-08", "history_id": COMMAND_ID[:-1] + "2"}
+    await heard.hear("csu/v1/nomad-07/up/history", json.dumps(other).encode())
+    assert await HistoryBook(heard.registry).load("nomad-07", "health", None, None, 10) == (body["samples"], 1)
+    assert await heard.ignored() == 1
 
 
 async def test_a_reply_moves_its_command(heard: Heard) -> None:
