@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from csu.views import CameraView, Reason
+from csu.views import CameraView, Reason, Standing
 from tests.support.browser import new_page, wait_true
 from tests.support.fake_centre import FakeCentre
 from tests.support.fake_fleet import large_fleet, place, summary
@@ -54,8 +54,9 @@ async def test_the_focus_stays_with_its_unit_when_rows_move(browser: Browser, ce
     async with new_page(browser) as page:
         await open_view(page, centre, "fleet")
         await page.focus(".unit-row:has-text('nomad-22')")
-        for standing in ("trouble", "ok", "lost", "ok"):
-            centre.change(summary("nomad-22", standing))  # type: ignore[arg-type] -- literals out of a loop
+        moves: tuple[Standing, ...] = ("trouble", "ok", "lost", "ok")
+        for standing in moves:
+            centre.change(summary("nomad-22", standing))
             await expect(page.locator(".unit-row:has-text('nomad-22')")).to_have_attribute("data-standing", standing)
             await expect(page.locator(".unit-row:has-text('nomad-22')")).to_be_focused()
 
