@@ -28,7 +28,7 @@ MAX_BAD_LINES = 20
 MAX_LINES_PER_S = 500
 
 _WATCH = b'?WATCH={"enable":true,"json":true,"pps":true};\n'
-_WAIT = jittered(1.0, 30.0)
+_WAIT = jittered(1.0, 10.0)
 _WORKED_US = 30_000_000
 
 
