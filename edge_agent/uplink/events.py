@@ -30,7 +30,7 @@ from edge_agent.uplink.database import LinkDatabase
 from edge_agent.uplink.event_bound import drop_surplus
 from edge_agent.uplink.outbox import Item
 from edge_agent.uplink.stamps import Stamper
-from edge_agent.uplink.stored_queue import SETTLE_LOOK_S, Row, StoredQueue
+from edge_agent.uplink.stored_queue import Row, StoredQueue
 from edge_agent.uplink.wire import Outgoing
 
 logger = logging.getLogger(__name__)
@@ -213,7 +213,7 @@ class Events:
     async def run(self, is_online: Callable[[], bool]) -> None:
         """Delete for ever what was acknowledged long enough ago, on a connection that is still there."""
         while True:
-            await self._stamper.clock.async_sleep(SETTLE_LOOK_S)
+            await self._queue.rest()
             if is_online():
                 await self._queue.delete_settled()
 

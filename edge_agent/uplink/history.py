@@ -30,7 +30,7 @@ from edge_agent.uplink.outbox import Item
 from edge_agent.uplink.resolution import bucket_of
 from edge_agent.uplink.stamps import Stamper
 from edge_agent.uplink.stored_history import BATCHES, MAX_SAMPLE_BYTES, Sample, Sender, keep, seal
-from edge_agent.uplink.stored_queue import SETTLE_LOOK_S, Row, StoredQueue
+from edge_agent.uplink.stored_queue import Row, StoredQueue
 from edge_agent.uplink.wire import Outgoing
 
 logger = logging.getLogger(__name__)
@@ -116,7 +116,8 @@ class History:
         if text is None:
             return None
         states = _states_of(kind, body)
-        is_change = states != self._states.get(kind, states)
+        # The first of a life counts as one: what the last life saw is not known.
+        is_change = kind not in self._states or states != self._states[kind]
         self._states[kind] = states
         clock = self._stamper.clock
         source = self._stamper.belief.source
@@ -144,7 +145,7 @@ class History:
         """Write what was gathered now and then, delete what has arrived; what is gathered at the end is written."""
         try:
             while True:
-                await self._stamper.clock.async_sleep(SETTLE_LOOK_S)
+                await self._queue.rest()
                 if self._is_connected:
                     await self._queue.delete_settled()
                 elif self._is_due():

@@ -23,7 +23,6 @@ logger = logging.getLogger(__name__)
 
 SETTLE_S = 5.0
 SETTLE_LOOK_S = 2.0
-"""How often somebody should ask for `delete_settled`."""
 READ_ROWS = 32
 """Rows that are read at once."""
 
@@ -85,6 +84,10 @@ class StoredQueue:
         """Another connection begins: what the last one had acknowledged a moment ago is sent again."""
         self._acknowledged.clear()
         self._begin_again()
+
+    async def rest(self) -> None:
+        """Sleep until it is time to call `delete_settled` again."""
+        await self._clock.async_sleep(SETTLE_LOOK_S)
 
     async def delete_settled(self) -> None:
         """Delete what was acknowledged long enough ago; the caller knows that the connection is still there."""

@@ -1,10 +1,11 @@
-"""A TCP proxy that misbehaves on request: delay, throttle, cut after so many bytes, half-open, canned answers.
+"""A TCP proxy that misbehaves on request: delay, throttle, corrupt, cut, half-open, canned answers.
 
 It runs in a thread with a loop of its own, so that synchronous and asynchronous tests use it alike. Attributes may be
 set at any time; they hold for open connections too, but for `canned`, which is taken an entry a new connection.
 """
 
 import asyncio
+import ssl
 import threading
 from collections import deque
 from types import TracebackType
@@ -24,6 +25,8 @@ class Proxy:
         throttle_bytes_per_s: of each direction of each connection; 0 for no limit.
         cut_after_bytes: so many bytes more go to the server, then every connection is reset, once.
         refuse: new connections are reset at once.
+        corrupt_to_server, corrupt_to_client: a pattern that is laid over what passes, again and again; bits that are
+            set in it are inverted: `bytes(999) + b"\x01"` changes one bit in a thousand bytes.
         canned: an entry a new connection: an answer to its first request, after which it is closed; `hang` reads and
             never answers; `close` closes at the first bytes. When empty, connections are forwarded.
         to_server_bytes, to_client_bytes: forwarded so far.
@@ -31,9 +34,15 @@ class Proxy:
         cuts: made by `cut` and `cut_after_bytes`.
     """
 
-    def __init__(self, host: str, port: int, listen: tuple[str, int] = ("127.0.0.1", 0)) -> None:
+    def __init__(
+        self, host: str, port: int, listen: tuple[str, int] = ("127.0.0.1", 0), tls: ssl.SSLContext | None = None
+    ) -> None:
+        """With `tls` clients speak TLS to it, and the server behind it does not."""
         self._target = host, port
         self._listen = listen
+        self._tls = tls
+        self.corrupt_to_server = self.corrupt_to_client = b""
+        self._corrupted = {True: 0, False: 0}
         self.delay_s = 0.0
         self.throttle_bytes_per_s = 0
         self.cut_after_bytes: int | None = None
@@ -77,7 +86,7 @@ class Proxy:
             writer.transport.abort()
 
     async def _serve(self) -> None:
-        server = await asyncio.start_server(self._accept, *self._listen)
+        server = await asyncio.start_server(self._accept, *self._listen, ssl=self._tls)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._stop.wait()
@@ -135,7 +144,7 @@ class Proxy:
             await asyncio.sleep(self.delay_s)
             if writer in self._frozen:
                 await self._stop.wait()
-            allowed = self._allowed(data, up=up)
+            allowed = self._corrupt(self._allowed(data, up=up), up=up)
             writer.write(allowed)
             await writer.drain()
             if up:
@@ -148,6 +157,13 @@ class Proxy:
                 return
             if self.throttle_bytes_per_s:
                 await asyncio.sleep(len(data) / self.throttle_bytes_per_s)
+
+    def _corrupt(self, data: bytes, *, up: bool) -> bytes:
+        pattern = self.corrupt_to_server if up else self.corrupt_to_client
+        begin, self._corrupted[up] = self._corrupted[up], self._corrupted[up] + len(data)
+        if not pattern:
+            return data
+        return bytes(byte ^ pattern[(begin + place) % len(pattern)] for place, byte in enumerate(data))
 
     def _allowed(self, data: bytes, *, up: bool) -> bytes:
         if not up or self.cut_after_bytes is None:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -80,9 +81,11 @@ class LinkRig:
         self.operator.send_receipt(clip_id, digest)
         return digest
 
-    def start(self, die_at: str | None = None) -> "subprocess.Popen[bytes]":
+    def start(self, die_at: str | None = None, *, hurry: bool = False) -> "subprocess.Popen[bytes]":
+        """Start the link; see `link_main`."""
         command = [sys.executable, "-m", "tests.support.link_main", str(self.settings_file)]
-        self.process = self.processes.start([*command, *([die_at] if die_at else [])], cwd=ROOT)
+        environment = os.environ | {"LINK_HURRY": "1"} if hurry else None
+        self.process = self.processes.start([*command, *([die_at] if die_at else [])], cwd=ROOT, env=environment)
         return self.process
 
     def kill(self) -> None:

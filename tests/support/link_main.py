@@ -1,4 +1,7 @@
-"""The link as a process of its own: `python -m tests.support.link_main SETTINGS [STEP]`; dies by SIGKILL at STEP."""
+"""The link as a process of its own: `python -m tests.support.link_main SETTINGS [STEP]`; dies by SIGKILL at STEP.
+
+`LINK_HURRY=1` in its environment shortens what would make a test wait: looks, settling, pauses between connections.
+"""
 
 import os
 import signal
@@ -9,6 +12,15 @@ from edge_agent.clock import SystemClock
 from edge_agent.link import main_link
 from edge_agent.logs import set_up_logging
 from edge_agent.settings_file import load_settings
+from edge_agent.uplink import history, monitor, session, stored_queue
+
+
+def hurry() -> None:
+    """Everything that is looked at now and then is looked at all the time."""
+    monitor.POLL_INTERVAL_S = 0.1
+    history.GATHER_S = 0.2
+    stored_queue.SETTLE_LOOK_S, stored_queue.SETTLE_S = 0.1, 0.3
+    session.SHORTEST_WAIT_S, session.FIRST_WAIT_S, session.LONGEST_WAIT_S = 0.1, 0.2, 0.5
 
 
 def main(arguments: list[str]) -> int:
@@ -18,6 +30,8 @@ def main(arguments: list[str]) -> int:
         if name == deadly:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    if os.environ.get("LINK_HURRY"):
+        hurry()
     set_up_logging("link")
     return main_link(load_settings(Path(arguments[0])), SystemClock(), step_hook=at_step)
 
