@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -20,6 +21,7 @@ from edge_agent.contract.times import format_utc
 from tests.unit.csu.api_parts import BEARER, FakeAlarms, make_parts, serving
 from tests.unit.csu.replies import COMMAND_ID, NOW_US, make_command, make_reply
 
+ROOT = Path(__file__).parents[3]
 ALARM = AlarmRecord(
     alarm_id="a1", unit_id="nomad-07", name="camera-lost", origin="unit", severity="critical", raised_us=NOW_US
 )
@@ -167,6 +169,12 @@ def test_every_route_is_in_the_document(registry: Registry, keys: KeyStore) -> N
     assert len(set(ids)) == len(ids)
     text = json.dumps(document)
     assert set(re.findall(r"#/components/schemas/(\w+)", text)) <= set(document["components"]["schemas"])
+
+
+def test_every_route_is_in_the_documentation(registry: Registry, keys: KeyStore) -> None:
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    told = {(method, path) for method, path in re.findall(r"`(GET|POST|DELETE) (/v1/[^`?]*)", text)}
+    assert told == {(route.method, route.path) for route in Api(make_parts(registry, keys)).routes}
 
 
 async def test_pages_follow_one_another_without_a_gap(client: aiohttp.ClientSession, registry: Registry) -> None:

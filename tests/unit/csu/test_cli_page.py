@@ -51,7 +51,12 @@ def test_a_browser_is_opened(
     code: int,
 ) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(webbrowser, "open", lambda address: opened.append(address) or opens)
+
+    def open_it(address: str) -> bool:
+        opened.append(address)
+        return opens
+
+    monkeypatch.setattr(webbrowser, "open", open_it)
     assert main(["page", "--open", "--dir", str(directory)], FakeClock()) == code
     assert len(opened) == 1
     assert "token=" not in "".join(capsys.readouterr())
