@@ -321,7 +321,8 @@ CONDITIONS: tuple[Condition, ...] = (
     Condition(
         "read_only",
         "storage",
-        "true: the file system is mounted read-only (statvfs(3), `ST_RDONLY`)",
+        "true: mounted read-only (statvfs(3), `ST_RDONLY`), or given up by ext4 (`emergency_ro` in"
+        " proc_pid_mountinfo(5))",
         "critical",
         EventName.STORAGE_READ_ONLY,
         0.0,

@@ -57,6 +57,23 @@ def test_a_disk_says_its_space_and_whether_it_is_read_only(tmp_path: Path) -> No
     assert "free_inodes_share" not in disk_figures(tmp_path, tmp_path, statvfs(1000, inodes=0))  # btrfs
 
 
+@pytest.mark.parametrize(
+    ("options", "is_read_only"),
+    [("rw,emergency_ro", True), ("rw", False), ("rw,shutdown", True), ("rw,errors=remount-ro", False), ("", False)],
+)
+def test_a_file_system_that_ext4_gave_up_is_read_only(tmp_path: Path, options: str, is_read_only: bool) -> None:
+    device = tmp_path.stat().st_dev
+    mine = f"{os.major(device)}:{os.minor(device)}"
+    lines = [
+        "29 1 0:25 / /sys rw,nosuid shared:7 - sysfs sysfs rw,emergency_ro",
+        "garbage",
+        " - ",
+        f"44 27 {mine} / /data rw,relatime shared:1 - ext4 /dev/sda1 {options}",
+    ]
+    write(tmp_path, "proc/self/mountinfo", "\n".join(lines) + "\n")
+    assert disk_figures(tmp_path, tmp_path, statvfs(1))["read_only"] is is_read_only
+
+
 def test_a_disk_that_is_gone_says_nothing(tmp_path: Path) -> None:
     def gone(_path: Path) -> os.statvfs_result:
         raise OSError(5, "Input/output error")
