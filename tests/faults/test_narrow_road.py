@@ -38,7 +38,7 @@ def rig(tmp_path: Path, processes: Processes) -> Iterator[LinkRig]:
         text = rig.settings_file.read_text(encoding="utf-8").replace("127.0.0.1", CENTRE_ADDRESS)
         rig.settings_file.write_text(text, encoding="utf-8")
         rig.ingest.centre.ingest.add_origin(rig.ingest.centre.url.replace("127.0.0.1", CENTRE_ADDRESS))
-        command = [sys.executable, "-m", "tests.support.link_main", rig.settings_file]
+        command: list[str | Path] = [sys.executable, "-m", "tests.support.link_main", rig.settings_file]
         processes.start(road.unit.command(*command), cwd=ROOT)
         rig.operator.wait_online()
         yield rig
