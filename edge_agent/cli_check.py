@@ -3,6 +3,7 @@
 Each check says `ok`, `warning` or `failed` and what to do; the exit code is 1 when one failed.
 """
 
+import asyncio
 import json
 import shutil
 import threading
@@ -28,12 +29,15 @@ from edge_agent.evidence.keys import load_or_create_unit_key
 from edge_agent.health.storage import RingLoad, days_of, hours_that_fit, load_of
 from edge_agent.link import read_trusted_keys
 from edge_agent.paths import ring_directory, ring_socket
-from edge_agent.settings import CameraSettings, Settings
+from edge_agent.position.look import look
+from edge_agent.settings import CameraSettings, PositionSettings, Settings
 from edge_agent.settings_file import check_camera_files, check_link_files
 from edge_agent.storage_fault import storage_fault
 
 Verdict = Literal["ok", "warning", "failed"]
 MIN_FREE_BYTES = 1_000_000_000
+RECEIVER_S = 8.0
+"""Receivers report every second, and their satellites every few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,9 @@ def _findings(settings: Settings, clock: Clock) -> Iterator[Finding]:
         yield _guarded("trust", lambda: _check_trust(trust.command_keys_file))
     yield _guarded("link", lambda: _check_link(settings))
     yield _check_clock(clock)
+    if settings.position is not None and settings.position.gpsd is not None:
+        receiver = settings.position
+        yield _guarded("position", lambda: _check_position(receiver, clock))
     for camera in settings.camera:
         yield _guarded(f"camera {camera.name}", partial(_check_camera, settings, camera, clock))
 
@@ -130,6 +137,23 @@ def _check_clock(clock: Clock) -> Finding:
         text = "nobody vouches for it: times of footage will carry no bound; run chrony, or wait for its first answer"
         return Finding("clock", "warning", text)
     return Finding("clock", "ok", f"{reading.source}, ±{reading.bound_us / 1000:.0f} ms")
+
+
+def _check_position(receiver: PositionSettings, clock: Clock) -> tuple[Verdict, str]:
+    """Whether there is a fix; a receiver under a roof has none, one that says nothing is to be seen to."""
+    sight, speaks = asyncio.run(look(receiver, clock, RECEIVER_S))
+    if not speaks:
+        return "failed", f"{sight.trouble}; look at gpsd (`gpspipe -w` shows what it says) and at [position] gpsd"
+    counts = (
+        ""
+        if sight.satellites_seen is None
+        else f", {sight.satellites_used} of {sight.satellites_seen} satellites used"
+    )
+    if sight.trouble or sight.place is None:
+        return "warning", f"{sight.trouble}{counts}; has its antenna the open sky?"
+    error = "unknown error" if sight.place.accuracy_m is None else f"±{sight.place.accuracy_m:.0f} m"
+    longitude_deg, latitude_deg = sight.place.point
+    return "ok", f"{sight.fix} fix at {latitude_deg:.5f}, {longitude_deg:.5f}, {error}{counts}"
 
 
 def _check_camera(settings: Settings, camera: CameraSettings, clock: Clock) -> tuple[Verdict, str]:

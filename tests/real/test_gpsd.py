@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.cli_check import _check_position
 from edge_agent.clock import SystemClock
 from edge_agent.position.gpsd import GpsdClient
 from edge_agent.position.locator import Locator, Sight
@@ -149,6 +150,26 @@ async def test_a_receiver_that_is_years_ahead_still_knows_where_it_is(processes:
         assert reading.utc_at(clock.monotonic_us()) - clock.wall_us() > 600 * 86_400_000_000
         assert locator.sight().fix == "3d"
     receiver.close()
+
+
+def test_the_check_of_the_unit_looks_at_the_receiver(
+    processes: Processes, receiver: Receiver, played: Played
+) -> None:
+    gpsd = Gpsd(processes, receiver)
+    settings = PositionSettings(gpsd=gpsd.address)
+    verdict, text = _check_position(settings, SystemClock())
+    assert verdict == "failed"
+    assert "cannot be reached" in text
+    gpsd.start()
+    verdict, text = _check_position(settings, SystemClock())
+    assert verdict == "ok"
+    assert text == "3d fix at 45.76400, 4.83570, ±6 m, 9 of 11 satellites used"
+    played.epoch = Epoch(quality=0)
+    gpsd.kill()
+    gpsd.start()
+    verdict, text = _check_position(settings, SystemClock())
+    assert verdict == "warning"
+    assert "no fix" in text
 
 
 async def test_a_gpsd_that_is_killed_is_found_again(processes: Processes, receiver: Receiver) -> None:
