@@ -18,6 +18,7 @@ MAX_ALARMS = 50_000
 MAX_ALARMS_OF_UNIT = 5_000
 """As for one unit's: a unit that flaps must not push out what others said."""
 TRIM_EVERY = 50
+_MAX_DETAIL_CHARACTERS = 2_000
 
 Origin = Literal["unit", "centre"]
 Key = tuple[str, str, str]
@@ -87,7 +88,7 @@ def insert(connection: sqlite3.Connection, new: NewAlarm, now_us: int) -> AlarmR
             new.raised_us,
             new.cleared_us,
             new.is_clear_known,
-            json.dumps(new.details),
+            _details_of(new),
         ),
     ).lastrowid
     record = record_of(connection, int(number or 0))
@@ -95,6 +96,12 @@ def insert(connection: sqlite3.Connection, new: NewAlarm, now_us: int) -> AlarmR
     if number is not None and number % TRIM_EVERY == 0:
         trim(connection, unit_id)
     return record
+
+
+def _details_of(new: NewAlarm) -> str:
+    """As JSON, where it is not longer than what people read."""
+    text = json.dumps(new.details)
+    return text if len(text) <= _MAX_DETAIL_CHARACTERS else json.dumps({"left_out": True})
 
 
 def close(connection: sqlite3.Connection, row: Row, cleared_us: int, is_known: bool, now_us: int) -> AlarmRecord:

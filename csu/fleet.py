@@ -118,6 +118,8 @@ class Fleet:
 
     def link(self, is_up: bool) -> None:
         """The centre's connection to the broker began or ended."""
+        if is_up == self.hearing.is_linked:
+            return  # an attempt that failed
         self.hearing.link(is_up, self._clock.monotonic_us())
         self._feed.publish({"kind": "service", "broker_connected": is_up})
         self._mark_all()

@@ -35,6 +35,9 @@ GOODBYE_US = 90_000_000
 """A unit that said itself that it goes, or that was away when the centre came, has so long before it is alarmed of.
 One for which its will spoke has been silent for over a minute by then, and is alarmed of at once."""
 
+MAX_REASONS = 20
+"""The worst of a unit that has more."""
+
 RANK: Mapping[Standing, int] = {"trouble": 0, "lost": 1, "unheard": 2, "warning": 3, "ok": 4}
 _STANDING_OF: Mapping[str, Standing] = {
     "not-recording": "trouble",
@@ -119,7 +122,9 @@ def _alarm_us(status: StatusWord) -> int:
 def _lost(sight: Sight, since_us: int, alarm_us: int, alarms: Sequence[AlarmRecord]) -> Verdict:
     """Its alarms stand as they stood; whether it records is not known."""
     reasons = [Reason(code="contact-lost", since_us=since_us), *_alarm_reasons(alarms, frozenset())]
-    return Verdict("lost", tuple(reasons), False, _forgotten(sight.cameras), since_us, alarm_us, alarm_us)
+    return Verdict(
+        "lost", tuple(reasons[:MAX_REASONS]), False, _forgotten(sight.cameras), since_us, alarm_us, alarm_us
+    )
 
 
 def _online(sight: Sight, alarms: Sequence[AlarmRecord], now_us: int) -> Verdict:
@@ -138,7 +143,7 @@ def _online(sight: Sight, alarms: Sequence[AlarmRecord], now_us: int) -> Verdict
     reasons += _alarm_reasons(alarms, frozenset(one.camera for one in reasons if one.code == "not-recording"))
     reasons.sort(key=lambda reason: _CODE_RANK[reason.code])
     standing = _STANDING_OF[reasons[0].code] if reasons else "ok"
-    return Verdict(standing, tuple(reasons), True, cameras, next_us=next_us)
+    return Verdict(standing, tuple(reasons[:MAX_REASONS]), True, cameras, next_us=next_us)
 
 
 def _health_reasons(sight: Sight) -> list[Reason]:

@@ -7,6 +7,7 @@ from csu.views import CameraView, Place
 from edge_agent.contract.messages import Health, Position, Status
 from edge_agent.contract.model import ContractModel
 
+_MAX_NAME_CHARACTERS = 100
 _LONGEST_US = 10 * 365 * 86_400_000_000
 
 
@@ -106,7 +107,7 @@ class Sight:
         elif isinstance(model, Position):
             self.place = place_of(model)
         elif isinstance(model, Status):
-            self.software_version, self.deployment_id = model.software_version, model.deployment_id
+            self._take_names(model)
 
     def _hear_status(self, status: Status, heard: Heard) -> None:
         before = self.status
@@ -124,4 +125,8 @@ class Sight:
             is_repeated=heard.is_retained,
         )
         if is_online:  # the will names neither
-            self.software_version, self.deployment_id = status.software_version, status.deployment_id
+            self._take_names(status)
+
+    def _take_names(self, status: Status) -> None:
+        self.software_version = (status.software_version or "")[:_MAX_NAME_CHARACTERS] or None
+        self.deployment_id = (status.deployment_id or "")[:_MAX_NAME_CHARACTERS] or None

@@ -140,6 +140,9 @@ class ChannelRunner:
             except NotifyError as error:
                 failures += 1
                 self._report(error, failures)
+            except Exception:  # noqa: BLE001 -- one odd notice must not end the centre, nor the channel
+                _log.exception("notifications by %s: %d are given up", self.name, len(notices))
+                return False
             else:
                 self._on_failing(self.name, False)
                 return True

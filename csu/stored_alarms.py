@@ -28,6 +28,7 @@ EARLIEST_US = 1_577_836_800_000_000
 """2020-01-01: no clock that anybody set says less."""
 AHEAD_US = 60_000_000
 """So far ahead of the centre's clock may a unit's be."""
+MAX_NAME_CHARACTERS = 64
 MAX_LASTED_S = 10 * 365 * 86_400
 ORIGINS: tuple[Origin, ...] = ("unit", "centre")
 
@@ -61,7 +62,7 @@ def hear_event(connection: sqlite3.Connection, event: Event, listed: Alarms | No
         listed: the unit's last `up/alarms`.
         now_us: the present.
     """
-    key = (event.unit_id, event.name, event.camera or "")
+    key = (event.unit_id, event.name[:MAX_NAME_CHARACTERS], event.camera or "")
     if event.name in OCCURRENCES or event.state == "occurred":
         return AlarmChanges(event.unit_id)
     if event.state == "raised":
@@ -88,6 +89,10 @@ def _raise(
     return [*changed, alarm_rows.insert(connection, new, now_us)]
 
 
+def _name_of(alarm: Alarm) -> tuple[str, str]:
+    return alarm.name[:MAX_NAME_CHARACTERS], alarm.camera or ""
+
+
 def _over_us(rows: list[Row], key: Key, said_us: int, listed: Alarms | None, now_us: int) -> int | None:
     """When an alarm that is told of late was over at the latest; None when it is still open for all that is known."""
     later_us = [row.raised_us for row in rows if row.said_us > said_us]
@@ -95,7 +100,7 @@ def _over_us(rows: list[Row], key: Key, said_us: int, listed: Alarms | None, now
         return min(later_us)
     if listed is None or listed.at < said_us:
         return None
-    since_us = {(alarm.name, alarm.camera or ""): alarm.since_us for alarm in listed.alarms}.get(key[1:])
+    since_us = {_name_of(alarm): alarm.since_us for alarm in listed.alarms}.get(key[1:])
     if since_us is None:
         return times_of_centre(listed.at, now_us)
     return times_of_centre(since_us, now_us) if since_us > said_us + SAME_US else None
@@ -129,7 +134,7 @@ def _lasted_us(event: Event) -> int:
 
 def hear_list(connection: sqlite3.Connection, unit_id: str, listed: Alarms, now_us: int) -> AlarmChanges:
     """Take the unit's word on what is raised now."""
-    wanted = {(unit_id, alarm.name, alarm.camera or ""): alarm for alarm in listed.alarms}
+    wanted = {(unit_id, *_name_of(alarm)): alarm for alarm in listed.alarms}
     at_us = times_of_centre(listed.at, now_us)
     records: list[AlarmRecord] = []
     for row in alarm_rows.open_rows(connection, unit_id, "unit"):

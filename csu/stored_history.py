@@ -24,6 +24,8 @@ MAX_BATCHES = 2_000
 """Of a unit and kind that are remembered, so that one which comes twice counts once."""
 _AHEAD_US = 86_400_000_000
 _TRIM_BATCH = 2_000
+_TRIM_EVERY = 64
+"""Changes of the registry, roughly: in between, the bound is overstepped by as many samples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ def note(
     """Keep a live body; False when it is there already, or its time cannot be."""
     if not EARLIEST_US <= at_us <= now_us + _AHEAD_US:
         return False
+    if connection.total_changes % _TRIM_EVERY == 0:  # a unit that speaks without pause
+        trim(connection, unit_id, kind)
     return _insert(connection, unit_id, kind, body, at_us)
 
 
@@ -112,19 +116,19 @@ def load(
     return StoredSamples(samples, count - len(samples) + int(lost))
 
 
-def trim(connection: sqlite3.Connection, unit_id: str, kind: str) -> None:
-    """Keep the bounds of a unit's line."""
+def trim(connection: sqlite3.Connection, unit_id: str, kind: str) -> bool:
+    """Keep the bounds of a unit's line; whether more is left to be deleted than one step does."""
     newest = connection.execute(
         "SELECT max(at_us) FROM history WHERE unit_id = ? AND kind = ?", (unit_id, kind)
     ).fetchone()[0]
     if newest is None:
-        return
+        return False
     oldest = connection.execute(
         "SELECT at_us FROM history WHERE unit_id = ? AND kind = ? ORDER BY at_us DESC LIMIT 1 OFFSET ?",
         (unit_id, kind, MAX_SAMPLES - 1),
     ).fetchone()
     limit_us = max(newest - MAX_AGE_US, oldest[0] if oldest else 0)
-    connection.execute(
+    deleted = connection.execute(
         "DELETE FROM history WHERE unit_id = ?1 AND kind = ?2 AND at_us < ?3 AND at_us IN (SELECT at_us FROM history"
         " WHERE unit_id = ?1 AND kind = ?2 AND at_us < ?3 ORDER BY at_us LIMIT ?4)",
         (unit_id, kind, limit_us, _TRIM_BATCH),
@@ -134,6 +138,7 @@ def trim(connection: sqlite3.Connection, unit_id: str, kind: str) -> None:
         " WHERE unit_id = ?1 AND kind = ?2 ORDER BY heard_us DESC LIMIT -1 OFFSET ?3)",
         (unit_id, kind, MAX_BATCHES),
     )
+    return deleted.rowcount == _TRIM_BATCH
 
 
 def lines(connection: sqlite3.Connection) -> list[tuple[str, str]]:

@@ -62,7 +62,7 @@ class Upkeep:
             for look in (self.look_at_broker, self.look_at_disk, self.tell_summary, self.trim):
                 try:
                     await look()
-                except (CsuError, OSError) as error:
+                except (CsuError, OSError, ValueError, OverflowError) as error:  # a clock beyond the calendar, too
                     _log.warning("upkeep: %s; looked at again", error)
             await self._clock.async_sleep(LOOK_S)
 
@@ -108,4 +108,5 @@ class Upkeep:
             return
         self._trimmed_us = now_us
         for unit_id, kind in await self._registry.run(stored_history.lines):
-            await self._registry.run(stored_history.trim, unit_id, kind)
+            while await self._registry.run(stored_history.trim, unit_id, kind):
+                await self._clock.async_sleep(0)

@@ -209,6 +209,13 @@ async def test_a_unit_that_is_shut_out_has_nothing_open(bench: Watched) -> None:
     assert await records(bench, True) == []
 
 
+async def test_names_and_details_without_end_are_cut(bench: Watched) -> None:
+    await bench.hear_event(event("raised", T, "n" * 9000, cause="c" * 9000))
+    await bench.hear("alarms", alarms(NOW_US, ("n" * 9000, "main", T)))
+    (alarm,) = await records(bench)
+    assert (len(alarm.name), alarm.details, alarm.cleared_us) == (64, {"left_out": True}, None)
+
+
 async def test_random_reports_agree_with_the_last_list(bench: Watched) -> None:
     chance = random.Random(7)
     for _ in range(300):

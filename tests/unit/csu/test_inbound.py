@@ -196,12 +196,15 @@ def spelled(value: object) -> str:
 @pytest.mark.parametrize("name", sorted(valid_bodies()))
 async def test_one_odd_field_of_a_valid_body_harms_nothing(heard: Heard, name: str) -> None:
     body = valid_bodies()[name]
+    await heard.fleet.load()
+    heard.fleet.link(True)
     with heard.feed.watch() as queue:
         await heard.hear(f"csu/v1/nomad-07/up/{name}", json.dumps(body).encode())
         assert await heard.ignored() == 0, "the body has to be valid before it is changed"
         for place in places_of(body):
             for value in NASTY_VALUES:
                 await heard.hear(f"csu/v1/nomad-07/up/{name}", changed(body, place, value))
+                await heard.fleet.refresh()
                 while not queue.empty():
                     json.dumps(queue.get_nowait(), ensure_ascii=False).encode()  # as watchers are told
         await heard.fleet.view()

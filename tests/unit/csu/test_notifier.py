@@ -191,6 +191,22 @@ async def test_what_nobody_took_for_two_days_is_given_up_and_counted(registry: R
     assert "lost" not in deaf.names
 
 
+async def test_a_notice_that_breaks_a_channel_is_given_up(registry: Registry) -> None:
+    class Odd(Told):
+        async def send(self, batch: Batch) -> None:
+            if batch.notices[0].body["name"] == "odd":
+                raise KeyError("odd")
+            await super().send(batch)
+
+    told = Odd()
+    async with running(registry, told) as bench:
+        await bench.raised("odd")
+        await asyncio.sleep(0.05)
+        await bench.raised("next")
+        await until(lambda: told.names, what="the next")
+    assert (told.names[-1], told.batches[0].left_out) == ("next", 1)
+
+
 async def test_what_is_gone_from_the_queue_is_counted(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stored_notices, "MAX_NOTICES", 100)
     told = Told(pace=replace(NO_WAITING, batch=1000))
