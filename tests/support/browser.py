@@ -65,7 +65,7 @@ async def new_page(
     complaints = Complaints(page)
     try:
         yield page
-        assert complaints.said == []
+        assert not complaints.said, complaints.said
     finally:
         await context.close()
 

@@ -1,13 +1,11 @@
 """A stranger's path on the real service, with a real unit: find the one in trouble, ask for a clip, watch it."""
 
 import asyncio
-import base64
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-import numpy as np
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
@@ -16,6 +14,7 @@ from edge_agent.capture import timecode
 from edge_agent.clock import SystemClock
 from tests.support.browser import chromium, new_page, wait_true
 from tests.support.centre import Centre
+from tests.support.pixels import luma_shown
 from tests.support.processes import Processes
 from tests.support.unit import UNIT_ID, Camera, Unit, running
 
@@ -26,17 +25,6 @@ FPS = 10
 CLIP_S = 6
 LONG_MS = 150_000
 """For what a unit and a verification on a busy machine need."""
-
-FIRST_PICTURE = """video => {
-    const canvas = document.createElement("canvas");
-    [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
-    const draw = canvas.getContext("2d");
-    draw.drawImage(video, 0, 0);
-    const pixels = draw.getImageData(0, 0, canvas.width, canvas.height).data;
-    let text = "";
-    for (const value of pixels) text += String.fromCharCode(value);
-    return {width: canvas.width, height: canvas.height, pixels: btoa(text), time: video.currentTime};
-}"""
 
 
 @dataclass
@@ -99,13 +87,9 @@ async def code_shown(page: Page) -> tuple[timecode.TimeCode, float]:
     await wait_true(
         page, "document.querySelector('video')?.readyState >= 2", what="a picture", timeout_s=LONG_MS / 1000
     )
-    shown = await page.eval_on_selector("video", FIRST_PICTURE)
-    rgba = np.frombuffer(base64.b64decode(shown["pixels"]), dtype=np.uint8).reshape(
-        shown["height"], shown["width"], 4
-    )
-    code = timecode.read(np.rint(rgba[:, :, :3] @ np.array([0.299, 0.587, 0.114])).astype(np.uint8))
+    code = timecode.read(await luma_shown(page))
     assert code is not None, "no time code can be read"
-    return code, float(shown["time"])
+    return code, float(await page.eval_on_selector("video", "video => video.currentTime"))
 
 
 async def test_from_the_unit_in_trouble_to_its_playing_clip(browser: Browser, street: Street) -> None:

@@ -2,6 +2,7 @@
 
 import { html, nothing } from "../packages/lit-html/lit-html.js";
 import { keyed } from "../packages/lit-html/directives/keyed.js";
+import { live } from "../packages/lit-html/directives/live.js";
 import { evidenceTime, exactTime, number } from "./format.js";
 import { sign } from "./icons.js";
 import { changed } from "./store.js";
@@ -28,6 +29,7 @@ export class Player {
   #failed = null;
   #rate = 1;
   #goOn = false;
+  #seconds = 0;
 
   constructor(parts) {
     this.parts = parts;
@@ -50,7 +52,7 @@ export class Player {
     if (this.plays === "no" || this.#failed) return this.#cannot();
     return html`<div class="player">${keyed(this.#part.url, html`<video controls playsinline muted preload="auto" src=${this.#part.url} aria-label=${t("player.label", { part: this.index + 1 })}
         @loadedmetadata=${this.#loaded} @timeupdate=${this.#moved} @seeked=${this.#moved} @ended=${this.#ended} @error=${this.#error}></video>`)}
-      <p class="player-time figure"><output id="player-time">${this.#shownTime(0)}</output></p>
+      <p class="player-time figure"><output id="player-time" .value=${live(this.#shownTime(this.#seconds))}></output></p>
       <div class="player-tools"><div role="group" aria-label=${t("player.step")}><button type="button" class="button button-small" @click=${() => this.#step(-1)}>${t("player.frame.back")}</button><button type="button" class="button button-small" @click=${() => this.#step(1)}>${t("player.frame.on")}</button></div>
         <div role="group" class="rates" aria-label=${t("player.rate")}>${RATES.map((rate) => html`<button type="button" class="chip" aria-pressed=${String(rate === this.#rate)} @click=${() => this.#setRate(rate)}>${number(rate, 2)}×</button>`)}</div></div>
       ${this.#partList()}</div>`;
@@ -70,6 +72,7 @@ export class Player {
   #choose(index, goOn) {
     this.index = index;
     this.#goOn = goOn;
+    this.#seconds = 0;
     changed();
   }
 
@@ -112,6 +115,7 @@ export class Player {
 
   #tell() {
     const output = document.getElementById("player-time");
-    if (output && this.#video) output.value = this.#shownTime(this.#video.currentTime);
+    this.#seconds = this.#video?.currentTime ?? 0;
+    if (output) output.value = this.#shownTime(this.#seconds);
   }
 }
