@@ -108,7 +108,7 @@ def test_the_api_refuses_without_its_token(service: CsuService) -> None:
             403,
             "not-authorised",
         ),
-        ("/v1/commands", b" " * 100_000, 413, "refused"),
+        ("/v1/commands", b" " * 100_000, 413, "too-large"),
         (
             "/v1/commands",
             b'{"unit_id":"nomad-07","cmd":"coverage.query","operator":"a",'
