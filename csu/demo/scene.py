@@ -22,6 +22,8 @@ DURATION_S = 10
 """A file that is gone is noticed when it would begin again."""
 
 _BITRATE_BPS = 2_500_000
+_LANES = (-2, 3, 2)
+"""Crossings of the picture in a file, of all cars in a lane."""
 _SKIES = ((178, 205, 230), (232, 200, 170), (140, 160, 185))
 _WALLS = ((196, 178, 150), (170, 120, 100), (150, 155, 160), (214, 200, 176), (128, 110, 104))
 _CARS = ((190, 40, 40), (235, 235, 235), (40, 70, 140), (60, 60, 64), (220, 170, 40))
@@ -32,7 +34,7 @@ _WINDOW, _PAVEMENT, _ROAD, _MARK, _TYRE = (70, 84, 100), (150, 148, 144), (74, 7
 class _Car:
     y: int
     rounds: int
-    """Crossings of the picture in a file, to the left when negative; whole, so that its end meets its start."""
+    """Crossings in a file, to the left when negative; whole, so that its end meets its start."""
     phase: float
     colour: tuple[int, int, int]
 
@@ -51,8 +53,8 @@ def draw(path: Path, number: int, title: str) -> None:
     dice = random.Random(number)
     background = _street(dice, _SKIES[number % len(_SKIES)], title)
     cars = [
-        _Car(480 + 62 * (lane % 3), dice.choice((2, 3)) * (1 if lane % 3 else -1), dice.random(), dice.choice(_CARS))
-        for lane in range(5)
+        _Car(480 + 62 * (car % 3), _LANES[car % 3], (number + 2 * car) * 0.19 % 1, dice.choice(_CARS))
+        for car in range(5)
     ]
     partial = path.with_suffix(".partial.mp4")
     _encode(partial, background, cars)
