@@ -1,5 +1,6 @@
 """A real gpsd whose receiver is played by the test: over TCP, a second at a time, or by gpsfake from a log."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -14,7 +15,12 @@ from tests.support.nmea import Epoch
 from tests.support.polling import wait_until
 from tests.support.processes import Processes
 
-HAS_GPSD = shutil.which("gpsd") is not None and shutil.which("gpsfake") is not None
+
+def program(name: str) -> str:
+    """Of Debian's gpsd and gpsd-clients; daemons lie where the path of an ordinary user does not lead."""
+    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    assert found is not None, f"{name} is not there: run scripts/setup"
+    return found
 
 
 def free_port() -> int:
@@ -106,7 +112,7 @@ class Gpsd:
     def start(self) -> "Gpsd":
         source = [] if self._receiver is None else [f"tcp://127.0.0.1:{self._receiver.port}"]
         control = ["-F", f"/tmp/gpsd-test-{self.port}.sock"] if not source else []
-        self.process = self._processes.start(["gpsd", "-N", "-n", "-S", str(self.port), *control, *source])
+        self.process = self._processes.start([program("gpsd"), "-N", "-n", "-S", str(self.port), *control, *source])
         wait_until(lambda: is_listening(self.port), what="gpsd listening")
         return self
 
@@ -119,6 +125,8 @@ class Gpsd:
 def start_gpsfake(processes: Processes, log: Path, cycle_s: float) -> int:
     """gpsfake with its own gpsd over a pseudo-terminal, playing a log over and over; the port."""
     port = free_port()
-    processes.start(["gpsfake", "-q", "-n", "-c", f"{cycle_s}", "-P", str(port), log], stdout=subprocess.DEVNULL)
+    processes.start(
+        [program("gpsfake"), "-q", "-n", "-c", f"{cycle_s}", "-P", str(port), log], stdout=subprocess.DEVNULL
+    )
     wait_until(lambda: is_listening(port), what="gpsd of gpsfake listening")
     return port
