@@ -14,6 +14,7 @@ from benchmarks.idle_unit import PORT, now_s, start_idle_unit
 from benchmarks.private_line import UNIT, why_not
 from benchmarks.row import Row
 from benchmarks.workspace import Workspace
+from edge_agent.position.telling import INTERVAL_S as POSITION_INTERVAL_S
 from edge_agent.uplink.telling import COVERAGE_POLICY, HEALTH_POLICY
 
 MONTH_S = 30 * 86_400.0
@@ -30,6 +31,7 @@ _EVENTS = 60
 """Two a day, each with the alarms that are left: what an idle unit has to report."""
 
 RARE = {
+    "position": round(MONTH_S / POSITION_INTERVAL_S),
     "health": round(MONTH_S / HEALTH_POLICY.interval_s),
     "coverage": round(MONTH_S / COVERAGE_POLICY.interval_s),
     "alarms": _EVENTS,
