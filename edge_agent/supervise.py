@@ -100,7 +100,8 @@ class Supervisor:
         clock: injected clocks.
         notifier: the service manager above.
         backoff: wait strategy between two starts of the same child.
-        diary: where ends that nobody asked for are counted; None counts nothing.
+        on_start: told the name and the process id of each start.
+        on_end: told the name and the reason of each end that nobody asked for; must not wait.
     """
 
     def __init__(
@@ -110,14 +111,14 @@ class Supervisor:
         notifier: Notifier,
         backoff: wait_base | None = None,
         on_start: Callable[[str, int], None] = lambda _name, _pid: None,
-        diary: ProcessDiary | None = None,
+        on_end: Callable[[str, str], None] = lambda _name, _reason: None,
     ) -> None:
         self._children = [Child(spec) for spec in specs]
         self._clock = clock
         self._notifier = notifier
         self._backoff = backoff or jittered(0.5, 30.0)
         self._on_start = on_start
-        self._diary = diary
+        self._on_end = on_end
         self._stop = asyncio.Event()
         self._refused = False
 
@@ -192,8 +193,7 @@ class Supervisor:
                     self._refused = True
                     self.stop()
                     return
-            if self._diary is not None:
-                self._diary.ended(child.spec.name, _reason_of(code, child.silent))
+            self._on_end(child.spec.name, _reason_of(code, child.silent))
             lived_s = (self._clock.monotonic_us() - started_us) / 1e6
             attempt = 1 if lived_s >= STABLE_S else attempt + 1
             wait_s = backoff_s(self._backoff, attempt)
@@ -273,7 +273,10 @@ def _reason_of(code: int, silent: bool) -> str:
     """Why a child ended, for people."""
     if silent:
         return "fell silent and was killed"
-    return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+    if code >= 0:
+        return f"exit code {code}"
+    names = {number.value: number.name for number in signal.Signals}  # real-time signals have none but the first
+    return f"signal {names.get(-code, -code)}"
 
 
 @contextlib.contextmanager
@@ -334,7 +337,7 @@ def run_unit(settings: Settings, settings_file: Path, clock: Clock, *, verbose: 
     async def main() -> int:
         names = [spec.name for spec in specs]
         diary = ProcessDiary(process_book(settings.unit.data_dir), read_boot_id(), names, clock)
-        return await Supervisor(specs, clock, notifier, diary=diary).run()
+        return await Supervisor(specs, clock, notifier, on_end=diary.ended).run()
 
     with hold_unit_lock(settings.unit.data_dir):
         return asyncio.run(main())

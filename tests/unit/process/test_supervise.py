@@ -56,12 +56,14 @@ class Unit:
 
     def __init__(self, *modes: str, notifier: Notifier | None = None, needed: Sequence[str] | None = None) -> None:
         self.pids: dict[str, list[int]] = {mode: [] for mode in modes}
+        self.ends: list[tuple[str, str]] = []
         self.supervisor = Supervisor(
             [ChildSpec(mode, ("-c", CHILD, *mode.split(" ", 1)), mode in (needed or modes)) for mode in modes],
             SystemClock(),
             notifier or Notifier(None, None),
             wait_fixed(0.05),
             lambda name, pid: self.pids[name].append(pid),
+            lambda name, reason: self.ends.append((name, reason)),
         )
         self.task = asyncio.create_task(self.supervisor.run())
 
@@ -94,6 +96,7 @@ async def test_a_killed_child_starts_again_and_the_other_is_left_alone() -> None
     assert len(unit.pids["other"]) == 1
     assert await unit.end() == 0
     assert unit.alive() == []
+    assert unit.ends == [("good", "signal SIGKILL")]
 
 
 async def test_a_stopped_child_is_killed_and_started_again() -> None:
@@ -101,11 +104,21 @@ async def test_a_stopped_child_is_killed_and_started_again() -> None:
     os.kill(await unit.started("good"), signal.SIGSTOP)
     await unit.started("good", 2)
     assert await unit.end() == 0
+    assert unit.ends == [("good", "fell silent and was killed")]
 
 
 async def test_a_child_that_crashes_is_started_again_and_again() -> None:
     unit = Unit("crash")
     await unit.started("crash", 3)
+    assert unit.ends[:2] == [("crash", "exit code 7")] * 2
+    assert await unit.end() == 0
+
+
+async def test_a_signal_without_a_name_ends_a_child_and_not_the_supervisor() -> None:
+    unit = Unit("good")
+    os.kill(await unit.started("good"), signal.SIGRTMIN + 5)
+    await unit.started("good", 2)
+    assert unit.ends == [("good", f"signal {signal.SIGRTMIN + 5}")]
     assert await unit.end() == 0
 
 
