@@ -62,14 +62,14 @@ def keep_state(
     before = connection.execute(
         "SELECT body, heard_us FROM states WHERE unit_id = ? AND topic = ?", (unit_id, topic)
     ).fetchone()
-    is_new = before is None or before["body"] != text
-    heard_us = before["heard_us"] if is_retained and not is_new else now_us
+    if is_retained and before is not None and before["body"] == text:
+        return KeptState(False, before["heard_us"])  # nothing is written: a fleet's repetition takes a second
     connection.execute(
         "INSERT INTO states (unit_id, topic, body, heard_us) VALUES (?, ?, ?, ?)"
         " ON CONFLICT DO UPDATE SET body = excluded.body, heard_us = excluded.heard_us",
-        (unit_id, topic, text, heard_us),
+        (unit_id, topic, text, now_us),
     )
-    return KeptState(is_new, heard_us)
+    return KeptState(before is None or before["body"] != text, now_us)
 
 
 def load_state(connection: sqlite3.Connection, unit_id: str, topic: StateTopic) -> dict[str, Any] | None:

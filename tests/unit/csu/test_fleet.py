@@ -169,7 +169,7 @@ async def test_a_unit_that_the_broker_does_not_repeat_is_lost(registry: Registry
     bench.fleet.link(False)
     bench.clock.advance(2)
     bench.fleet.link(True)
-    bench.clock.advance(3)
+    bench.clock.advance(6)
     assert await bench.codes() == ("unheard", ["not-heard-yet"])
     bench.clock.advance(180)
     assert await bench.codes() == ("lost", ["contact-lost"])
