@@ -2,7 +2,20 @@
 
 from collections.abc import Callable, Iterator
 
-from benchmarks import clip, command, idle_traffic, memory, narrow, recording, start, stream, upload, watching, writes
+from benchmarks import (
+    clip,
+    command,
+    idle_traffic,
+    memory,
+    narrow,
+    page,
+    recording,
+    start,
+    stream,
+    upload,
+    watching,
+    writes,
+)
 from benchmarks.row import Row
 from benchmarks.workspace import Workspace
 
@@ -20,5 +33,6 @@ BENCHMARKS: dict[str, Benchmark] = {
     "idle": idle_traffic.run,
     "watching": watching.run,
     "stream": stream.run,
+    "page": page.run,
 }
 """By name, in the order in which they run."""
