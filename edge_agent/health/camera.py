@@ -12,7 +12,8 @@ _STEADY_S = 30.0
 """A stream that is younger has no rate yet."""
 _DROP_WINDOW_S = 600.0
 _HOUR_S = 3600.0
-_MIN_KBPS = 1.0
+_MIN_KBPS, _MAX_KBPS = 1.0, 1e7
+_MAX_FPS = 1e4
 
 
 class CameraProbe:
@@ -63,8 +64,9 @@ class CameraProbe:
         if not state.recording or 0 <= lasted_s < _STEADY_S:
             self._fps.forget_recent()
             return
-        self._fps.note(now_us, state.frames_per_second)
-        if state.bitrate_kbps > _MIN_KBPS:
+        if 0 <= state.frames_per_second < _MAX_FPS:
+            self._fps.note(now_us, state.frames_per_second)
+        if _MIN_KBPS < state.bitrate_kbps < _MAX_KBPS:
             self._kbps.note(now_us, state.bitrate_kbps)
 
     def _compared(self, now_us: int) -> dict[str, float]:
