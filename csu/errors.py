@@ -8,6 +8,7 @@ CsuError
 ├── RequestRefusedError    the API refuses a request (has a code)
 ├── UploadRefusedError     the ingest refuses a request (has an HTTP status)
 ├── NotifyError            a notification could not be delivered now
+├── DemoError              the demonstration cannot go on
 └── ServiceUnreachableError  the service or the unit does not answer in time
 """
 
@@ -19,6 +20,7 @@ __all__ = [
     "ContractError",
     "CsuError",
     "CsuSettingsError",
+    "DemoError",
     "EdgeAgentError",
     "FormatError",
     "NotifyError",
@@ -74,6 +76,10 @@ class UploadRefusedError(CsuError):
 
 class NotifyError(CsuError):
     """A notification could not be delivered now; the message holds no secret."""
+
+
+class DemoError(CsuError):
+    """The demonstration cannot go on; the message says why and where to look."""
 
 
 class ServiceUnreachableError(CsuError):

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from csu.cli import main as csu_main
-from csu.demo.errors import DemoError
 from csu.demo.footage import Interval
 from csu.demo.stage import Stage
 from csu.demo.unit import CAMERA, DemoUnit
+from csu.errors import DemoError
 from edge_agent.contract.times import format_utc
 
 _REASON = ("--reference", "DEMO-1", "--purpose", "demonstration")

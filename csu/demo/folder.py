@@ -4,8 +4,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from csu.demo.errors import DemoError
-from csu.errors import CsuSettingsError
+from csu.errors import CsuSettingsError, DemoError
 from edge_agent.clock import Clock
 from edge_agent.durable import make_directory, write_file
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from csu.children import bound
 from csu.client import Client
-from csu.demo.errors import DemoError
 from csu.demo.folder import DemoFolder
+from csu.errors import DemoError
 from edge_agent.clock import Clock
 
 _POLL_S = 0.2

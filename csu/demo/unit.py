@@ -8,11 +8,10 @@ from pathlib import Path
 
 from csu.cli.common import printable
 from csu.cli.enrol import settings_text, write_unit_files
-from csu.demo.errors import DemoError
 from csu.demo.footage import Interval, complaint_of, find_interval
 from csu.demo.line import Line
 from csu.demo.stage import Stage
-from csu.errors import ServiceUnreachableError
+from csu.errors import DemoError, ServiceUnreachableError
 from csu.records import UnitRecord
 from edge_agent.contract.event_names import EventName
 from edge_agent.durable import make_directory, write_file
