@@ -167,12 +167,12 @@ class HurriedClock(SystemClock):
 
 @asynccontextmanager
 async def uploading(
-    data_dir: Path, key: SigningKey, clip: Clip, url: str, stall_s: float = 30.0
+    data_dir: Path, key: SigningKey, clip: Clip, url: str, stall_s: float = 30.0, **settings: object
 ) -> AsyncIterator[Heard]:
-    """A unit that sends a clip for as long as the block takes; what it hears of it."""
+    """A unit that sends a clip for as long as the block takes; what it hears of it; `settings` are of `[upload]`."""
     heard = Heard()
     timeouts = Timeouts(connect_s=5.0, answer_s=stall_s, stall_s=stall_s)
-    transfers = Transfers(data_dir, upload_settings(url), key, UNIT_ID, HurriedClock(), heard, timeouts)
+    transfers = Transfers(data_dir, upload_settings(url, **settings), key, UNIT_ID, HurriedClock(), heard, timeouts)
     task = asyncio.create_task(transfers.run())
     try:
         await transfers.submit(clip.clip_id, clip.plan_file, url, "normal")
