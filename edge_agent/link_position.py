@@ -14,7 +14,7 @@ from edge_agent.clock import Clock, read_boot_id
 from edge_agent.clock_source import ClockReading
 from edge_agent.contract.event_names import EventName
 from edge_agent.contract.messages import Position
-from edge_agent.contract.ring_protocol import EARLIEST_GNSS_US, LATEST_GNSS_US, ClockOffer, PositionNotice
+from edge_agent.contract.ring_protocol import PositionNotice
 from edge_agent.errors import RingError
 from edge_agent.paths import ring_socket
 from edge_agent.position.clock_checks import Dispute, vouched_by_gnss
@@ -22,7 +22,7 @@ from edge_agent.position.fixed import fixed_position
 from edge_agent.position.gpsd import GpsdClient
 from edge_agent.position.last_known import LastPlaceKeeper, load_last_place
 from edge_agent.position.locator import Locator
-from edge_agent.position.telling import Telling, alarms_of, notice_of, position_body
+from edge_agent.position.telling import Telling, alarms_of, notice_of, offer_of, position_body
 from edge_agent.settings import PositionSettings, Settings
 from edge_agent.uplink.events import AlarmKey, Events
 from edge_agent.uplink.history import History
@@ -83,13 +83,8 @@ class PositionFeed:
     async def _offer_time(self, ring: RingClient) -> None:
         while True:
             reading = self.locator.gnss_reading()
-            if reading is not None and EARLIEST_GNSS_US <= reading.utc_us < LATEST_GNSS_US:
-                offer = ClockOffer(
-                    boot_id=self._boot_id,
-                    monotonic_us=reading.monotonic_us,
-                    utc_us=reading.utc_us,
-                    bound_us=reading.bound_us,
-                )
+            offer = None if reading is None else offer_of(reading, self._boot_id)
+            if offer is not None:
                 await _reaches(ring.offer_clock(offer))
             await self._clock.async_sleep(OFFER_INTERVAL_S)
 

@@ -26,6 +26,7 @@ _WINDOW = 8
 _LEAST_SPAN_US = 5_000_000
 _YOUNG_US = 5_000_000
 _ROUNDING_US = 1_000
+_LARGEST_ERROR_S = 5.0
 _OLDEST_OFFSET_US = 3_000_000
 
 
@@ -51,6 +52,8 @@ class _Window:
         self._error_us = 0
 
     def add(self, monotonic_us: int, utc_us: int, error_us: int) -> None:
+        if self._pairs and monotonic_us < self._pairs[-1][0]:
+            self._pairs.clear()
         self._pairs.append((monotonic_us, utc_us - monotonic_us))
         self._error_us = error_us
 
@@ -85,10 +88,12 @@ class GnssTime:
 
     def take_fix(self, tpv: Tpv, arrived_us: int) -> None:
         """A TPV came; the first of each time counts, and only those of a fix."""
+        error_s = tpv.time_error_s or 0.0
         if tpv.time_us is None or tpv.mode < 2 or tpv.is_simulated or tpv.time_us == self._last_time_us:
             return
         self._last_time_us = tpv.time_us
-        self._windows["report"].add(arrived_us, tpv.time_us, round((tpv.time_error_s or 0.0) * 1e6))
+        if error_s <= _LARGEST_ERROR_S:
+            self._windows["report"].add(arrived_us, tpv.time_us, round(error_s * 1e6))
 
     def take_offset(self, offset: TimeOffset, arrived_us: int, wall_us: int) -> None:
         """A PPS or TOFF came when the wall clock showed `wall_us`; one that was on its way for long is left out."""

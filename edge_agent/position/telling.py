@@ -5,9 +5,10 @@ from typing import Any
 from edge_agent.clock import Clock
 from edge_agent.contract.event_names import EventName
 from edge_agent.contract.messages import PointGeometry, Position, PositionProperties
-from edge_agent.contract.ring_protocol import PositionNotice
+from edge_agent.contract.ring_protocol import EARLIEST_GNSS_US, LATEST_GNSS_US, ClockOffer, PositionNotice
 from edge_agent.contract.segment_format import PositionStamp
 from edge_agent.position.geodesy import distance_m
+from edge_agent.position.gnss_time import GnssReading
 from edge_agent.position.locator import Locator, Sight
 
 CHANGE_M = 20.0
@@ -61,6 +62,15 @@ def notice_of(sight: Sight) -> PositionNotice:
         fix=None if sight.fix == "fixed" else sight.fix,
     )
     return PositionNotice(position=stamp, monotonic_us=sight.fixed_us, moving=sight.moving)
+
+
+def offer_of(reading: GnssReading, boot_id: str) -> ClockOffer | None:
+    """What the recorders are told of the time; None when it is no time that a receiver can have seen."""
+    if not EARLIEST_GNSS_US <= reading.utc_us < LATEST_GNSS_US:
+        return None
+    return ClockOffer(
+        boot_id=boot_id, monotonic_us=reading.monotonic_us, utc_us=reading.utc_us, bound_us=reading.bound_us
+    )
 
 
 class Telling:
