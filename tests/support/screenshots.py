@@ -4,6 +4,7 @@ It takes some minutes: each picture waits for the trouble that it shows.
 """
 
 import asyncio
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Coroutine
@@ -17,6 +18,8 @@ from tests.support.demo import demo
 from tests.support.polling import wait_until
 from tests.support.processes import Processes
 
+DIRECTORY = Path("/tmp/demo")
+"""Of the demonstration, made and removed: what a unit says of its camera names it, and a picture shows it."""
 TROUBLED = "nomad-03"
 PHONE = 390, 844
 MAX_BYTES = 300_000
@@ -110,14 +113,16 @@ async def take_all(directory: Path, said: Path, folder: Path) -> None:
 def main(folder: Path) -> None:
     """Run the demonstration and take the pictures."""
     processes = Processes()
-    with tempfile.TemporaryDirectory(prefix="screenshots-") as scratch:
-        directory, said = Path(scratch, "demo"), Path(scratch, "said.txt")
-        try:
+    DIRECTORY.mkdir()
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            said = Path(scratch, "said.txt")
             with said.open("wb") as output:
-                processes.start(demo("--dir", directory, "--units", "3"), stdout=output)
-            asyncio.run(take_all(directory, said, folder))
-        finally:
-            processes.kill_all()
+                processes.start(demo("--dir", DIRECTORY, "--units", "3"), stdout=output)
+            asyncio.run(take_all(DIRECTORY, said, folder))
+    finally:
+        processes.kill_all()
+        shutil.rmtree(DIRECTORY)
 
 
 if __name__ == "__main__":
