@@ -5,31 +5,24 @@ import { get, whenSignedOut } from "./api.js";
 import { announceTroubles } from "./announce.js";
 import { tellAll } from "./elements.js";
 import { useZone } from "./format.js";
-import { openHelp, openSettings } from "./dialogs.js";
+import { fetchLater, later } from "./later.js";
 import { shell } from "./shell.js";
 import { Router } from "./router.js";
 import { listen } from "./shortcuts.js";
 import * as store from "./store.js";
 import { speak, t } from "./words.js";
-import { openAlarms } from "./views/alarms.js";
-import { openClip } from "./views/clip.js";
-import { openCommand } from "./views/command.js";
 import { openFleet } from "./views/fleet.js";
-import { openMissing } from "./views/missing.js";
-import { openRequest } from "./views/request.js";
-import { openSummary } from "./views/summary.js";
-import { openUnit } from "./views/unit.js";
+import { openWaiting } from "./views/waiting.js";
 
 const ROUTES = {
-  "": openFleet,
-  "alarms": openAlarms,
-  "summary": openSummary,
-  "units/:unit": openUnit,
-  "units/:unit/request": openRequest,
-  "units/:unit/commands/:command": openCommand,
-  "units/:unit/clips/:clip": openClip,
+  "": "openFleet",
+  "alarms": "openAlarms",
+  "summary": "openSummary",
+  "units/:unit": "openUnit",
+  "units/:unit/request": "openRequest",
+  "units/:unit/commands/:command": "openCommand",
+  "units/:unit/clips/:clip": "openClip",
 };
-
 const MOST_ALARMS = 1000;
 
 export class App {
@@ -37,6 +30,9 @@ export class App {
   #router = new Router(ROUTES);
   #view = null;
   #named = "";
+  #later = null;
+  #asked = null;
+  #started = false;
 
   constructor(root) {
     this.#root = root;
@@ -53,9 +49,11 @@ export class App {
       "/": () => this.search(),
       r: () => this.request(),
       u: () => this.up(),
-      "?": () => openHelp(),
+      "?": () => this.#dialog("openHelp"),
     });
+    this.#started = true;
     this.go(true);
+    fetchLater();
   }
 
   address(hash) {
@@ -77,13 +75,38 @@ export class App {
 
   /** Shows the view that the address names. */
   go(first = false) {
-    const found = this.#router.find(location.hash) ?? { open: openMissing, params: {}, query: new URLSearchParams() };
+    const found = this.#router.find(location.hash) ?? { name: "openMissing", params: {}, query: new URLSearchParams() };
     this.#view?.close?.();
-    this.#view = found.open(found.params, found.query);
+    this.#asked = found;
+    if (found.name === "openFleet") this.#show(openFleet, found, first);
+    else if (this.#later) this.#show(this.#later[found.name], found, first);
+    else void this.#fetch(found, first);
+  }
+
+  async #fetch(found, first) {
+    this.#view = openWaiting();
+    this.draw();
+    try {
+      this.#later = await later();
+    } catch (error) {
+      if (this.#asked === found) this.#view = openWaiting(error, () => this.go(first));
+      store.changed();
+      return;
+    }
+    if (this.#asked === found) this.#show(this.#later[found.name], found, first);
+  }
+
+  #show(open, { params, query }, first) {
+    this.#view = open(params, query);
     this.draw();
     if (first) return;
     globalThis.scrollTo(0, 0);
     document.querySelector("main h1")?.focus({ preventScroll: true });
+  }
+
+  async #dialog(name) {
+    this.#later ??= await later();
+    await this.#later[name]();
   }
 
   async chooseLanguage(language) {
@@ -113,7 +136,7 @@ export class App {
   }
 
   connected(connection) {
-    if (connection === "live" && store.state.connection !== "live") void this.refreshPage();
+    if (connection === "live" && store.state.connection === "lost") void this.refreshPage();
     store.setConnection(connection);
   }
 
@@ -127,16 +150,18 @@ export class App {
   }
 
   nameWindow() {
+    if (!this.#started) return;
     const count = store.waitingAlarms();
     const name = `${count ? `(${count}) ` : ""}${this.#view?.title?.() ?? ""} · ${t("app.name")}`;
     if (name !== this.#named) document.title = this.#named = name;
   }
 
   draw() {
+    if (!this.#started) return;
     const focused = document.activeElement;
     const view = this.#view?.template() ?? nothing;
     const route = this.#view?.name ?? "";
-    render(shell({ app: this, route, view: html`${view}`, openHelp, openSettings }), this.#root);
+    render(shell({ app: this, route, view: html`${view}`, dialog: (name) => this.#dialog(name) }), this.#root);
     this.#view?.drawn?.();
     this.nameWindow();
     // A row that moved took the focus with it into nowhere.

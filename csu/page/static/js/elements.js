@@ -19,6 +19,8 @@ class TimeAgo extends HTMLElement {
 
   attributeChangedCallback() {
     if (this.isConnected) this.tell();
+    const at = Date.parse(this.getAttribute("at"));
+    this.title = Number.isNaN(at) ? "" : zonedTime(at);
   }
 
   /** Writes only what changed. */
@@ -26,8 +28,6 @@ class TimeAgo extends HTMLElement {
     const at = Date.parse(this.getAttribute("at"));
     const text = Number.isNaN(at) ? "–" : ago((now() - at) / 1000);
     if (this.textContent !== text) this.textContent = text;
-    const exact = Number.isNaN(at) ? "" : zonedTime(at);
-    if (this.title !== exact) this.title = exact;
   }
 }
 

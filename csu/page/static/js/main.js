@@ -1,4 +1,4 @@
-// Start: words, the service's word on itself, the stream; then the view that the address names.
+// Start: words, the service's word on itself and the stream, all at once; then the view that the address names.
 
 import { get } from "./api.js";
 import { App } from "./app.js";
@@ -19,6 +19,11 @@ async function servicePage() {
 }
 
 async function start() {
+  const app = new App(document.getElementById("root"));
+  new Stream("/v1/stream", {
+    onEvent: (event, body) => app.hear(event, body),
+    onState: (connection) => app.connected(connection),
+  }).start();
   const [page] = await Promise.all([servicePage(), speak(preferredLanguage())]);
   if (page) {
     state.page = page;
@@ -26,12 +31,7 @@ async function start() {
     if (!settings.operator && page.operator) keep({ operator: page.operator });
   }
   defineElements();
-  const app = new App(document.getElementById("root"));
   app.start();
-  new Stream("/v1/stream", {
-    onEvent: (event, body) => app.hear(event, body),
-    onState: (connection) => app.connected(connection),
-  }).start();
 }
 
 await start();

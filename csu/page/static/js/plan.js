@@ -14,15 +14,19 @@ const FRANCE = [[42.3, -4.8], [51.1, 8.2]];
 
 const still = () => globalThis.matchMedia("(prefers-reduced-motion: reduce)").matches;
 
-/** Units whose signs would lie on one another, together; each group in order of trouble. */
+/**
+ * Units whose signs would lie on one another, together, the worst of each group first. Who belongs together depends on
+ * places and names alone, so that a sign stays when only its standing changes.
+ */
 export function groupsOf(units, pointOf, nearPx) {
   const groups = [];
-  for (const unit of inOrder(units)) {
+  for (const unit of [...units].sort((a, b) => (a.unit_id < b.unit_id ? -1 : 1))) {
     const point = pointOf(unit);
     const group = groups.find((one) => Math.hypot(one.point.x - point.x, one.point.y - point.y) < nearPx);
     if (group) group.units.push(unit);
     else groups.push({ point, units: [unit] });
   }
+  for (const group of groups) if (group.units.length > 1) group.units = inOrder(group.units);
   return groups;
 }
 
@@ -34,6 +38,7 @@ export class Plan {
   #fitted = false;
   #circle = null;
   #resize;
+  #nearPx = NEAR_PX;
 
   /** `onPick(units, element)` is told which sign was chosen; without it signs are not for choosing. */
   constructor(element, { onPick = null, label = "" } = {}) {
@@ -83,6 +88,7 @@ export class Plan {
 
   #resized() {
     this.#map.invalidateSize({ animate: false });
+    this.#nearPx = NEAR_PX * Math.max(1, parseFloat(getComputedStyle(document.documentElement).fontSize) / 16);
     this.#graticule?.redraw();
     if (!this.#fitted) this.fit();
   }
@@ -123,13 +129,9 @@ export class Plan {
     this.#map.remove();
   }
 
-  #nearPx() {
-    return NEAR_PX * Math.max(1, parseFloat(getComputedStyle(document.documentElement).fontSize) / 16);
-  }
-
   #place() {
     const pointOf = ({ place }) => this.#map.project([place.latitude_deg, place.longitude_deg]);
-    const groups = groupsOf(this.#units, pointOf, this.#nearPx());
+    const groups = groupsOf(this.#units, pointOf, this.#nearPx);
     const shown = new Set();
     for (const group of groups) {
       const key = group.units.map((unit) => unit.unit_id).sort().join(" ");

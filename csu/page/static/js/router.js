@@ -1,20 +1,20 @@
 // Addresses after the hash: `#/units/nomad-07/request?camera=main`.
 
-/** Parts of a path under which a view is found; `:name` takes any part. */
+/** Patterns of paths, and the names of their views; `:part` takes any part. */
 export class Router {
   #routes;
 
   constructor(routes) {
-    this.#routes = Object.entries(routes).map(([pattern, open]) => [pattern.split("/"), open]);
+    this.#routes = Object.entries(routes).map(([pattern, name]) => [pattern.split("/"), name]);
   }
 
-  /** The view of an address, or null when there is none: `{open, params, query}`. */
+  /** The view of an address, or null when there is none: `{name, params, query}`. */
   find(hash) {
     const [path, query = ""] = hash.replace(/^#\/?/, "").split("?", 2);
     const parts = path.split("/").map(decoded);
-    for (const [pattern, open] of this.#routes) {
+    for (const [pattern, name] of this.#routes) {
       const params = match(pattern, parts);
-      if (params) return { open, params, query: new URLSearchParams(query) };
+      if (params) return { name, params, query: new URLSearchParams(query) };
     }
     return null;
   }

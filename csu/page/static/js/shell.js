@@ -9,7 +9,7 @@ import { LANGUAGES, language, t } from "./words.js";
 
 const PLACES = [["fleet", "#/"], ["alarms", "#/alarms"], ["summary", "#/summary"]];
 
-export function shell({ app, route, view, openHelp, openSettings }) {
+export function shell({ app, route, view, dialog }) {
   return html`
     <svg class="hidden" aria-hidden="true"><defs><pattern id="hatch" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect class="hatch-ground" width="7" height="7"/><rect class="hatch-line" width="3" height="7"/></pattern></defs></svg>
     <a class="skip" href="#main" @click=${skip}>${t("skip")}</a>
@@ -20,8 +20,8 @@ export function shell({ app, route, view, openHelp, openSettings }) {
         ${connectionSign()}
         <span class="clock" title=${t("clock.zone", { zone: currentZone() })}><centre-clock></centre-clock><small>${currentZone().split("/").at(-1).replaceAll("_", " ")}</small></span>
         ${languages(app)}
-        <button type="button" class="tool" @click=${() => openSettings(app)}>${icon("gear")}<span>${t("settings")}</span></button>
-        <button type="button" class="tool" @click=${openHelp}>${icon("help")}<span>${t("help")}</span></button>
+        <button type="button" class="tool" @click=${() => dialog("openSettings")}>${icon("gear")}<span>${t("settings")}</span></button>
+        <button type="button" class="tool" @click=${() => dialog("openHelp")}>${icon("help")}<span>${t("help")}</span></button>
       </div>
     </header>
     <div role="alert" class="banners">${banner()}</div>

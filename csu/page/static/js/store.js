@@ -13,7 +13,9 @@ export const state = {
 };
 
 let skewMs = 0;
-const frames = { asked: false, draw: () => undefined };
+const frames = { asked: false, last: 0, draw: () => undefined };
+const LEAST_PAUSE_MS = 50;
+const byName = new Intl.Collator("en", { numeric: true });
 
 /** The centre's time, as well as its last word on it tells: this machine's clock may be wrong. */
 export function now() {
@@ -25,7 +27,7 @@ export function whenChanged(draw) {
   frames.draw = draw;
 }
 
-/** Draws with the next frame, once however often it was asked for. */
+/** Draws with the next frame, once however often it was asked for, and in a storm no more than 20 times a second. */
 export function changed() {
   if (frames.asked) return;
   frames.asked = true;
@@ -33,9 +35,12 @@ export function changed() {
     if (!frames.asked) return;
     frames.asked = false;
     frames.draw();
+    frames.last = performance.now();
   };
-  requestAnimationFrame(draw);
+  const pause = frames.last + LEAST_PAUSE_MS - performance.now();
   if (document.visibilityState === "hidden") setTimeout(draw, 100); // no frames come while nobody looks
+  else if (pause > 0) setTimeout(() => requestAnimationFrame(draw), pause);
+  else requestAnimationFrame(draw);
 }
 
 /** Whether what is shown is what the centre knows now. */
@@ -87,7 +92,7 @@ export function inOrder(units) {
     (a, b) =>
       rankOf(a) - rankOf(b) ||
       (b.unacknowledged_alarms ?? 0) - (a.unacknowledged_alarms ?? 0) ||
-      a.unit_id.localeCompare(b.unit_id, "en", { numeric: true }),
+      byName.compare(a.unit_id, b.unit_id),
   );
 }
 
