@@ -298,7 +298,11 @@ async def _wire(plan: LinkPlan, keys: TrustedKeys, database: LinkDatabase) -> Li
     watched = {name: RingClient(ring.socket_path, answer_timeout_s=WATCH_TIMEOUT_S) for name, ring in rings.items()}
     monitor = Monitor(watched, prober, publisher, events, position.current, clock, history)
 
-    options = WireOptions(client_id=unit_id, will=offline_status(topics, boot_id))
+    options = WireOptions(
+        client_id=unit_id,
+        will=offline_status(topics, boot_id),
+        farewell=lambda: offline_status(topics, boot_id, clock.wall_us()),
+    )
     factory = _wire_factory(plan.mqtt)
     session = Session(options, topics.down("#"), factory, clock, witness=history, on_round_trip=round_trips.note)
     unit = UnitFacts(unit_id, frozenset(rings), plan.upload)

@@ -19,9 +19,9 @@ _COVERAGE_FRAME_BYTES = 200
 CAPABILITIES = (*sorted(DURABLE), *sorted(EPHEMERAL), "upload.tus")
 
 
-def offline_status(topics: Topics, boot_id: str) -> Outgoing:
-    """The last will."""
-    status = Status(state="offline", unit_id=topics.unit_id, boot_id=boot_id)
+def offline_status(topics: Topics, boot_id: str, at_us: int | None = None) -> Outgoing:
+    """The last will; with a time, which a will cannot have, the words of a unit that says itself that it goes."""
+    status = Status(state="offline", unit_id=topics.unit_id, boot_id=boot_id, at=at_us)
     return Outgoing(topics.up("status"), status.to_json(), retain=True)
 
 

@@ -160,12 +160,13 @@ class Session:
                 self._witness.ended()
 
     async def _say_farewell(self, wire: Wire) -> None:
-        """An end in order has no last will: its words are published instead."""
+        """An end in order has no last will: other words are published instead."""
         if not self._online.is_set():
             return
         with contextlib.suppress(ConnectionLostError, TimeoutError):
             async with asyncio.timeout(FAREWELL_TIMEOUT_S):
-                await wire.publish(self._options.will)
+                farewell = self._options.farewell
+                await wire.publish(self._options.will if farewell is None else farewell())
 
     async def _begin(self, wire: Wire, listener: SessionListener, session_present: bool) -> None:
         # Also when the session is there: it may have been cut between CONNACK and SUBSCRIBE.

@@ -47,12 +47,14 @@ class WireOptions:
 
     Attributes:
         will: what the broker publishes when the unit falls silent.
+        farewell: makes what is published at an end in order, which has no last will; None takes the will's words.
         receive_maximum: unacknowledged QoS 1 messages that the broker may have under way to us.
         max_packet_bytes: larger messages are not delivered by the broker.
     """
 
     client_id: str
     will: Outgoing
+    farewell: Callable[[], Outgoing] | None = None
     receive_maximum: int = 32
     max_packet_bytes: int = 262_144
 

@@ -62,7 +62,7 @@ def test_sigterm_ends_within_three_seconds_and_says_offline(rig: LinkRig) -> Non
     rig.operator.wait_online()
     process.send_signal(signal.SIGTERM)
     assert process.wait(3) == 0
-    rig.operator.wait_for("status", lambda body: body["state"] == "offline")
+    assert "at" in rig.operator.wait_for("status", lambda body: body["state"] == "offline")
 
 
 def test_the_broker_says_offline_for_a_killed_link(rig: LinkRig) -> None:
@@ -71,6 +71,7 @@ def test_the_broker_says_offline_for_a_killed_link(rig: LinkRig) -> None:
     rig.kill()
     will = rig.operator.wait_for("status", lambda body: body["state"] == "offline")
     assert will["unit_id"] == rig.operator.topics.unit_id
+    assert "at" not in will, "the unit itself said nothing"
 
 
 def test_a_broker_that_forgot_us_gets_everything_again(rig: LinkRig) -> None:

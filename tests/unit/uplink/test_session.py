@@ -1,7 +1,7 @@
 """The session over connections that fail, end and come back."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -30,8 +30,10 @@ class Presence:
 
 
 @asynccontextmanager
-async def running(broker: FakeBroker, presence: Presence | None = None) -> AsyncIterator[Session]:
-    options = WireOptions("nomad-07", WILL)
+async def running(
+    broker: FakeBroker, presence: Presence | None = None, farewell: Callable[[], Outgoing] | None = None
+) -> AsyncIterator[Session]:
+    options = WireOptions("nomad-07", WILL, farewell)
     session = Session(options, "csu/v1/nomad-07/down/#", broker.factory, FakeClock())
     task = asyncio.create_task(session.run(presence or Presence()))
     try:
@@ -69,6 +71,14 @@ async def test_an_end_in_order_publishes_the_will_itself() -> None:
         await until(lambda: session.is_online, what="online")
     assert broker.published[-1] == WILL
     assert broker.wire is None
+
+
+async def test_a_unit_that_goes_says_so_in_words_of_its_own() -> None:
+    broker = FakeBroker()
+    farewell = Outgoing("csu/v1/nomad-07/up/status", b"goodbye", retain=True)
+    async with running(broker, farewell=lambda: farewell) as session:
+        await until(lambda: session.is_online, what="online")
+    assert broker.published[-1] == farewell
 
 
 async def test_messages_come_in_order_and_are_acknowledged_in_order() -> None:
