@@ -49,7 +49,10 @@ class Guard:
         except ConnectionError:
             raise  # nobody is left to answer
         except Exception as error:  # noqa: BLE001 -- one odd request must not go without an answer
-            return answer_to(error, request)
+            answer = answer_to(error, request)
+            if request.writer.output_size > 0:  # an answer was begun, and no other can follow in its place
+                raise ConnectionError("the answer breaks off") from error
+            return answer
 
     async def add_headers(self, _request: web.BaseRequest, response: web.StreamResponse) -> None:
         """For `on_response_prepare`: what browsers are told of every answer."""

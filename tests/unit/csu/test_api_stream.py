@@ -109,6 +109,17 @@ async def test_pages_that_went_are_forgotten(client: aiohttp.ClientSession, feed
             await asyncio.sleep(0.01)
 
 
+async def test_a_defect_in_mid_stream_ends_it_and_puts_no_answer_into_it(
+    client: aiohttp.ClientSession, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with client.get("/v1/stream") as answer:
+        await next_event(answer)
+        monkeypatch.setattr(stream, "frame_of", lambda *_: 1 / 0)
+        feed.publish(unit_item(1))
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await answer.content.read()
+
+
 async def test_nothing_endless_answers_head(client: aiohttp.ClientSession) -> None:
     for path in ("/v1/stream", "/v1/watch"):
         async with client.head(path) as answer:
