@@ -48,7 +48,7 @@ class Guard:
             return await handler(request)
         except ConnectionError:
             raise  # nobody is left to answer
-        except Exception as error:  # noqa: BLE001 -- one odd request must not go without an answer
+        except Exception as error:  # one odd request must not go without an answer
             answer = answer_to(error, request)
             if request.writer.output_size > 0:  # an answer was begun, and no other can follow in its place
                 raise ConnectionError("the answer breaks off") from error

@@ -123,8 +123,8 @@ def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: str | None)
 @pytest.mark.parametrize("change", [{"kty": "EC"}, {"kty": "AAA"}, {"crv": "X25519"}, {"x": "AAAA"}, {"kty": None}])
 def test_only_an_ed25519_key_lets_a_unit_in(tmp_path: Path, change: dict[str, object]) -> None:
     store, public = KeyStore(tmp_path), SigningKey.generate().public_jwk()
-    bad: list[dict[str, object]] = [public | change, {"keys": [public | change]}, {"keys": [public, public]}]
-    for jwk in (*bad, {"keys": []}):
+    sets: list[dict[str, object]] = [{"keys": [public | change]}, {"keys": [public, public]}, {"keys": []}]
+    for jwk in [public | change, *sets]:
         with pytest.raises(CsuSettingsError, match="unit's key"):
             store.enrol("nomad-07", jwk)
     assert store.units() == []
