@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from subprocess import Popen
 
@@ -64,7 +65,7 @@ def make_line(processes: Processes) -> PrivateLine:
     holders = [processes.start(["unshare", "-n", "sleep", "infinity"]) for _ in range(2)]
     line = PrivateLine(*(holder.pid for holder in holders))
     for pid in (line.centre_pid, line.unit_pid):
-        wait_until(lambda pid=pid: _has_own_net(pid), what="a network name space")
+        wait_until(partial(_has_own_net, pid), what="a network name space")
     far_end = ["peer", "name", "line", "netns", str(line.unit_pid)]
     _run(line.at_centre("ip", "link", "add", "line", "type", "veth", *far_end))
     for inside, address in ((line.at_centre, CENTRE), (line.at_unit, UNIT)):

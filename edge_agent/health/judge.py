@@ -52,7 +52,7 @@ class Judge:
 
     def states(
         self, owner: Owner, figures: Mapping[str, object], now_us: int, camera: str | None = None, name: str = ""
-    ) -> list[ProbeState]:
+    ) -> dict[str, ProbeState]:
         """The state of every figure that the table has a limit for; what was not measured has none.
 
         Args:
@@ -62,14 +62,14 @@ class Judge:
             camera: that alarms are of.
             name: told beside the figure in an alarm's details; apart from `camera`, whose memory it is.
         """
-        found: list[ProbeState] = []
+        found: dict[str, ProbeState] = {}
         for figure, limit in thresholds_of(owner).items():
             value = figures.get(figure)
             if isinstance(value, bool) or not isinstance(value, int | float):
                 continue
             memory = self._memories.setdefault((owner, camera or name, figure), _Memory())
             memory.settle(limit.judge(float(value), memory.state), now_us, limit.rises_after_s, limit.falls_after_s)
-            found.append(memory.state)
+            found[figure] = memory.state
             if limit.alarm is not None:
                 self._note_limit(
                     limit.alarm, camera, limit, memory, {"figure": figure, "value": value} | _named(name)

@@ -1,6 +1,6 @@
 """All probes together: `up/health`, and what is an alarm."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -120,13 +120,13 @@ class UnitProbes:
         if isinstance(sight, RingError):
             return {"state": "unknown", "detail": str(sight)[:200]}
         figures = self._cameras[name].figures(sight)
-        states = self._judge.states("camera", figures, now_us, camera=name)
+        judged = self._judge.states("camera", figures, now_us, camera=name)
         self._note_conditions(name, sight, now_us)
         if not sight.recording:
-            states = ["critical"]
-        elif sight.warnings or not sight.storage_ok:
-            states.append("warning")
-        return {"state": worst([*states, "ok"])} | figures
+            state: ProbeState = "critical"
+        else:
+            state = worst([*judged.values(), "warning" if sight.warnings or not sight.storage_ok else "ok"])
+        return {"state": state} | figures | _beyond(judged)
 
     def _note_conditions(self, name: str, state: RecorderState, now_us: int) -> None:
         lost = {"cause": state.cause or "unknown", "detail": state.detail[:300]}
@@ -152,35 +152,50 @@ class UnitProbes:
             is_read_only = bool(figures["read_only"])
             details = {"data_dir": str(self._settings.unit.data_dir)}
             self._judge.holds(EventName.STORAGE_READ_ONLY, is_read_only, now_us, None, details)
-        if is_silent or figures.get("read_only") or figures.get("storage_ok") is False:
-            judged.append("critical")
-        return _probe(judged, figures | ({"answers": False} if is_silent else {}))
+        is_critical = is_silent or figures.get("read_only") or figures.get("storage_ok") is False
+        figures |= {"answers": False} if is_silent else {}
+        found: list[ProbeState] = [*judged.values(), "critical"] if is_critical else [*judged.values()]
+        return _probe(found, figures | _beyond(judged))
 
     def _system(self, disk: _Disk | None) -> Probe:
-        now_us = self._clock.monotonic_us()
         figures = self._system_files.figures()
-        judged = self._judge.states("system", figures, now_us)
-        book = None if disk is None else disk.book
-        counts = {} if book is None else process_figures(book, self._clock)
-        for record in counts.get("processes", ()):
-            camera = _camera_of(record["name"])
-            judged += self._judge.states("process", record, now_us, camera, record["name"])
-        return _probe(judged, figures | counts | {"software_version": self._software_version})
+        judged = self._judge.states("system", figures, self._clock.monotonic_us())
+        states, counts = self._processes(None if disk is None else disk.book)
+        figures |= {"software_version": self._software_version}
+        return _probe([*judged.values(), *states], figures | counts | _beyond(judged))
+
+    def _processes(self, book: ProcessBook | None) -> tuple[list[ProbeState], dict[str, Any]]:
+        """States and figures of what the supervisor counts."""
+        if book is None:
+            return [], {}
+        now_us, counts = self._clock.monotonic_us(), process_figures(book, self._clock)
+        judged = [
+            (record, self._judge.states("process", record, now_us, _camera_of(record["name"]), record["name"]))
+            for record in counts["processes"]
+        ]
+        counts["processes"] = [record | _beyond(found) for record, found in judged]
+        return [state for _, found in judged for state in found.values()], counts
 
     def _network(self) -> Probe:
         figures = self._network_files.figures() | dict(self._link_figures())
         judged = self._judge.states("network", figures, self._clock.monotonic_us())
-        return _probe([*judged, "ok"] if figures else [], figures)
+        return _probe([*judged.values(), "ok"] if figures else [], figures | _beyond(judged))
 
     def _clock_probe(self, sight: ClockSight) -> Probe:
         figures = self._clock_memory.figures(sight)
         judged = self._judge.states("clock", figures, self._clock.monotonic_us())
-        is_known = sight.bound_us is not None or worst(judged) != "ok"
-        return _probe(judged if is_known else [], figures)
+        is_known = sight.bound_us is not None or worst(judged.values()) != "ok"
+        return _probe(judged.values() if is_known else (), figures | _beyond(judged))
 
 
-def _probe(judged: list[ProbeState], figures: Mapping[str, Any]) -> Probe:
-    return Probe.model_validate({"state": worst(judged), **figures})
+def _probe(states: Iterable[ProbeState], figures: Mapping[str, Any]) -> Probe:
+    return Probe.model_validate({"state": worst(states), **figures})
+
+
+def _beyond(judged: Mapping[str, ProbeState]) -> dict[str, dict[str, ProbeState]]:
+    """Which figures are beyond a limit, as `judged`; nothing when none is."""
+    found: dict[str, ProbeState] = {figure: state for figure, state in judged.items() if state != "ok"}
+    return {"judged": found} if found else {}
 
 
 def _camera_of(process: str) -> str | None:

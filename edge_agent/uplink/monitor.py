@@ -102,7 +102,7 @@ class Monitor:
         cameras = tuple(self._coverages[name] for name in self._rings if name in self._coverages)
         signature = tuple(map(self._shape.of, cameras))
         if cameras and self._coverage_teller.is_due(signature, self._clock.monotonic_us()):
-            self._publisher.put_coverage(cameras)
+            self._coverage_teller.note_size(self._publisher.put_coverage(cameras))
 
     async def check(self) -> dict[str, Any]:
         """Every probe now, for `unit.check`."""

@@ -61,9 +61,11 @@ class Publisher:
         """Publish `up/health`."""
         self._retained.put(self._topics.up("health"), health.to_json())
 
-    def put_coverage(self, cameras: tuple[CameraCoverage, ...]) -> None:
-        """Publish `up/coverage`, older intervals left out until it fits a message."""
-        self._retained.put(self._topics.up("coverage"), fit_coverage(self._stamper.clock.wall_us(), cameras))
+    def put_coverage(self, cameras: tuple[CameraCoverage, ...]) -> int:
+        """Publish `up/coverage`, older intervals left out until it fits a message; its length in bytes."""
+        body = fit_coverage(self._stamper.clock.wall_us(), cameras)
+        self._retained.put(self._topics.up("coverage"), body)
+        return len(body)
 
     def put_alarms(self, alarms: tuple[Alarm, ...]) -> None:
         """Publish `up/alarms`."""

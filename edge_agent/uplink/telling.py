@@ -8,6 +8,7 @@ wrong for long.
 from dataclasses import dataclass
 
 from edge_agent.contract.messages import CameraCoverage, Health, Probe
+from edge_agent.contract.model import MAX_MESSAGE_BYTES
 
 PROBES = ("camera", "storage", "power", "network", "clock", "system")
 
@@ -20,15 +21,18 @@ class Policy:
         interval_s: without a change it is told again after so long.
         burst: so many changes in a row are told at once.
         refill_s: each further one takes so long.
+        short_bytes: the interval is that of bodies up to this; a longer one waits as much longer.
     """
 
     interval_s: float
     burst: int
     refill_s: float
+    short_bytes: int = MAX_MESSAGE_BYTES
 
 
 HEALTH_POLICY = Policy(interval_s=3600.0, burst=10, refill_s=300.0)
-COVERAGE_POLICY = Policy(interval_s=6 * 3600.0, burst=6, refill_s=900.0)
+COVERAGE_POLICY = Policy(interval_s=3600.0, burst=6, refill_s=900.0, short_bytes=6000)
+"""A unit whose health and coverage are as long as a message may be stays within its 30 MB a month."""
 
 
 class Teller:
@@ -36,6 +40,7 @@ class Teller:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
+        self._interval_s = policy.interval_s
         self._signature: object = None
         self._told_us: int | None = None
         self._spent: float = 0.0
@@ -49,12 +54,16 @@ class Teller:
             now_us: monotonic.
         """
         if self._told_us is not None:
-            is_old = now_us - self._told_us >= self._policy.interval_s * 1e6
+            is_old = now_us - self._told_us >= self._interval_s * 1e6
             if not is_old and (signature == self._signature or not self._may_speak(now_us)):
                 return False
         self._spend(now_us)
         self._signature, self._told_us = signature, now_us
         return True
+
+    def note_size(self, size_bytes: int) -> None:
+        """What was told was so long."""
+        self._interval_s = self._policy.interval_s * max(1.0, size_bytes / self._policy.short_bytes)
 
     def renew(self, now_us: int, after_s: float) -> None:
         """Have the next body told, whatever it says, when the last one is older than this."""

@@ -18,6 +18,7 @@ from edge_agent.contract.model import MAX_MESSAGE_BYTES
 from edge_agent.errors import RingError
 from edge_agent.paths import ring_socket
 from edge_agent.uplink.monitor import COVERAGE_POLL_S
+from edge_agent.uplink.telling import COVERAGE_POLICY
 from tests.support.polling import wait_until
 from tests.support.processes import Processes
 
@@ -26,6 +27,8 @@ pytestmark = pytest.mark.real
 KEEPALIVE_S = 5
 FIELD_KEEPALIVE_S = 45
 WINDOW_S = 15.0
+SHORT_BYTES = 620
+"""A position, alarms or an event, with the packets that answer it."""
 TLS_BYTES = 22
 """Record header, type and tag of AES-GCM (RFC 8446 §5.2)."""
 
@@ -77,8 +80,9 @@ def test_an_idle_line_carries_the_keep_alive_and_nothing_else(unit: IdleUnit) ->
     assert WINDOW_S / (KEEPALIVE_S + 2) - 1 <= pings <= WINDOW_S / KEEPALIVE_S + 1
     per_ping = sum(sums.values()) / pings
     header = min(packet.size_bytes for packet in packets)
-    fullest, short = MAX_MESSAGE_BYTES * 1.05 + 12 * header + 200, 800
-    rare = sum(times * (fullest if kind in {"health", "coverage"} else short) for kind, times in RARE.items())
+    longest = MAX_MESSAGE_BYTES + 12 * header + 600
+    sizes = {"health": longest, "coverage": longest * COVERAGE_POLICY.short_bytes / MAX_MESSAGE_BYTES}
+    rare = sum(times * sizes.get(kind, SHORT_BYTES) for kind, times in RARE.items())
     month_mb = (per_ping * MONTH_S / FIELD_KEEPALIVE_S + rare) / 1e6
     assert month_mb <= BAR_MB, f"{per_ping:.0f} bytes a ping"
     assert max(packet.size_bytes for packet in window) <= header + TLS_BYTES + 2

@@ -69,7 +69,7 @@ class Month:
         self.messages += self.teller.is_due((camera, storage, system, network, clock, state.recording), now_us)
 
     def judged(self, owner: Owner, figures: dict[str, object], camera: str | None = None) -> ProbeState:
-        return worst(self.judge.states(owner, figures, self.clock.monotonic_us(), camera))
+        return worst(self.judge.states(owner, figures, self.clock.monotonic_us(), camera).values())
 
     def chance_a_day(self, times: float) -> bool:
         return self.noise.random() < times * STEP_S / DAY_S

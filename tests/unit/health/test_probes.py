@@ -145,6 +145,9 @@ def test_heat_is_an_alarm(root: Path) -> None:
         "value": 90.0,
     }
     assert report.health.system.state == "critical"
+    assert report.health.to_object()["system"]["judged"] == {"temperature_c": "critical"}
+    write(root, "sys/class/thermal/thermal_zone0/temp", "40000\n")
+    assert "judged" not in unit.looks(1000).health.to_object()["system"]
 
 
 def test_a_clock_that_nobody_vouches_for_is_unknown_and_after_an_hour_an_alarm(root: Path) -> None:
@@ -197,6 +200,7 @@ def test_processes_that_restart_again_and_again_are_an_alarm(root: Path) -> None
         "restarts_last_hour": 3,
         "last_restart_age_s": 0,
         "last_reason": "signal SIGKILL",
+        "judged": {"restarts_last_hour": "warning"},
     }
     assert link == {"name": "link", "restarts": 0, "restarts_last_hour": 0}
     report = unit.look(unit.state())

@@ -59,7 +59,7 @@ def test_every_limit_is_reached_left_and_held_by_its_slack(figure: object) -> No
 
 
 def temperature(judge: Judge, value: float, at_s: float) -> ProbeState:
-    return judge.states("system", {"temperature_c": value}, round(at_s * SECOND_US))[0]
+    return judge.states("system", {"temperature_c": value}, round(at_s * SECOND_US))["temperature_c"]
 
 
 def test_a_state_has_to_last_both_ways() -> None:
@@ -113,7 +113,7 @@ def test_an_alarm_of_two_figures_is_raised_by_either_and_cleared_by_both() -> No
 
 
 def test_figures_that_are_no_numbers_have_no_state() -> None:
-    assert Judge().states("system", {"temperature_c": True, "cpu_load_share": "hot", "unknown": 99}, 0) == []
+    assert Judge().states("system", {"temperature_c": True, "cpu_load_share": "hot", "unknown": 99}, 0) == {}
 
 
 def test_worst() -> None:

@@ -43,8 +43,9 @@ class Published:
     def __init__(self) -> None:
         self.coverages: list[tuple[CameraCoverage, ...]] = []
 
-    def put_coverage(self, cameras: tuple[CameraCoverage, ...]) -> None:
+    def put_coverage(self, cameras: tuple[CameraCoverage, ...]) -> int:
         self.coverages.append(cameras)
+        return 500
 
 
 def coverage(*, minutes: int, gap_start_us: int | None = None) -> CameraCoverage:

@@ -9,10 +9,11 @@ import pytest
 
 from edge_agent.clock import FakeClock
 from edge_agent.contract.messages import CameraCoverage, CoverageInterval, Health, Position, Probe, ProbeState
+from edge_agent.contract.model import MAX_MESSAGE_BYTES
 from edge_agent.uplink.events import AlarmKey, Events
 from edge_agent.uplink.monitor import HISTORY_INTERVAL_S, POLL_INTERVAL_S, RENEW_AFTER_S, Monitor
 from edge_agent.uplink.publisher import Publisher
-from edge_agent.uplink.telling import HEALTH_POLICY, CoverageShape, Policy, Teller, meaning_of
+from edge_agent.uplink.telling import COVERAGE_POLICY, HEALTH_POLICY, CoverageShape, Policy, Teller, meaning_of
 
 SECOND_US = 1_000_000
 START_US = 1_790_000_000_000_000
@@ -51,6 +52,25 @@ def test_without_a_change_it_is_told_rarely() -> None:
     teller = Teller(Policy(interval_s=3600, burst=3, refill_s=300))
     told = [minute for minute in range(24 * 60) if teller.is_due("same", minute * 60 * SECOND_US)]
     assert told == list(range(0, 24 * 60, 60))
+
+
+def test_a_long_body_is_told_as_much_more_rarely() -> None:
+    teller = Teller(COVERAGE_POLICY)
+    told = []
+    for minute in range(24 * 60):
+        if teller.is_due("same", minute * 60 * SECOND_US):
+            told.append(minute)
+            teller.note_size(MAX_MESSAGE_BYTES if minute < 12 * 60 else 700)
+    assert told[:3] == [0, 160, 320]
+    assert told[-2:] == [told[-1] - 60, told[-1]]
+
+
+def test_the_longest_health_and_coverage_stay_within_the_month() -> None:
+    month_s, packet_bytes = 30 * 86_400, MAX_MESSAGE_BYTES + 1100
+    coverage_s = COVERAGE_POLICY.interval_s * MAX_MESSAGE_BYTES / COVERAGE_POLICY.short_bytes
+    longest = packet_bytes * (month_s / HEALTH_POLICY.interval_s + month_s / coverage_s)
+    keep_alive = 204 * month_s / 45
+    assert longest + keep_alive <= 30e6
 
 
 def test_figures_that_only_move_mean_the_same() -> None:
