@@ -20,9 +20,10 @@ from edge_agent.settings import MqttSettings
 from edge_agent.uplink.wire import Inbound, Outgoing, WireEvents, WireOptions
 
 _MAX_CORRELATION_BYTES = 256
-WILL_DELAY_S = 10
+WILL_DELAY_S = 5
 """A unit that is back within it was never away (MQTT 5 §3.1.3.2.2). A loss has to show within 90 s: a broker gives a
-silent unit up after one and a half keep-alives (§3.1.2.10), 67.5 s of 45 s each, and mosquitto looks every 5 s."""
+silent unit up after one and a half keep-alives (§3.1.2.10), 67.5 s of 45 s each, and mosquitto looks every 6 s. The
+rest stays in reserve: mosquitto 2.0.11 publishes no delayed will before the one that was delayed last is due."""
 _SUBSCRIBE = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
 _ERRORS = ConnectionErrors(BrokerUnavailableError, ConnectionLostError)
 

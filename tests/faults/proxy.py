@@ -55,6 +55,7 @@ class Proxy:
         self.port = 0
         self._frozen: set[asyncio.StreamWriter] = set()
         self._open: set[asyncio.StreamWriter] = set()
+        self._clients: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         self._ready = threading.Event()
@@ -80,6 +81,15 @@ class Proxy:
         """Leave open connections half-open: nothing is forwarded on them any more, neither end hears of it."""
         self._loop.call_soon_threadsafe(lambda: self._frozen.update(self._open))
 
+    def strand(self) -> None:
+        """Reset every client; the server is told nothing and believes in their connections as long as it likes."""
+        self._loop.call_soon_threadsafe(self._strand)
+
+    def _strand(self) -> None:
+        self._frozen.update(self._open)
+        for writer in list(self._clients):
+            writer.transport.abort()
+
     def _cut(self) -> None:
         self.cuts += 1
         for writer in list(self._open):
@@ -101,6 +111,7 @@ class Proxy:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self._open.add(writer)
+        self._clients.add(writer)
         try:
             if self.refuse:
                 writer.transport.abort()
@@ -110,8 +121,11 @@ class Proxy:
                 await self._forward(reader, writer)
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             writer.transport.abort()
+        except asyncio.CancelledError:  # the proxy ends; Python 3.11 complains of handlers that were cancelled
+            writer.transport.abort()
         finally:
             self._open.discard(writer)
+            self._clients.discard(writer)
             writer.close()
 
     async def _answer(self, canned: Canned, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -135,6 +149,8 @@ class Proxy:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            if server_writer in self._frozen:  # a client that gave up does not end the server's side
+                await self._stop.wait()
         finally:
             self._open.discard(server_writer)
             server_writer.close()

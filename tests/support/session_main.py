@@ -1,4 +1,4 @@
-"""A session alone, `python -m tests.support.session_main URL USER PASSWORD_FILE`: says `online` at each connection."""
+"""A session alone: `python -m tests.support.session_main URL USER PASSWORD_FILE`; says `online` whenever it is."""
 
 import asyncio
 import sys
