@@ -1,10 +1,8 @@
 """The fleet's view: trouble first, live, honest about a lost connection, usable by keyboard, deaf to HTML."""
 
 import asyncio
-from collections.abc import Sequence
-
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Locator, Page, expect
 
 from csu.views import CameraView, Reason, Standing
 from tests.support.browser import new_page, wait_true
@@ -18,22 +16,16 @@ pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.asyncio(loop_scope
 EVIL = '<img src=x onerror="document.title=`taken`"><b>bold</b>'
 
 
-async def names(page: Page) -> Sequence[str]:
-    return await page.locator(".fleet-list .unit-name").all_text_contents()
+def names(page: Page) -> Locator:
+    """Of the units that the list shows."""
+    return page.locator(".fleet-list .unit-name")
 
 
 async def test_trouble_comes_first_with_its_reason_in_words(browser: Browser, centre: FakeCentre) -> None:
     async with new_page(browser) as page:
         await open_view(page, centre, "fleet")
-        assert await names(page) == [
-            "nomad-07",
-            "nomad-12",
-            "nomad-19",
-            "nomad-03",
-            "nomad-01",
-            "nomad-02",
-            "nomad-22",
-        ]
+        order = ["nomad-07", "nomad-12", "nomad-19", "nomad-03", "nomad-01", "nomad-02", "nomad-22"]
+        await expect(names(page)).to_have_text(order)
         first = page.locator(".unit-row").first
         await expect(first).to_contain_text("main: does not record – no picture from the camera")
         await expect(first).to_contain_text("1 to acknowledge")
@@ -66,11 +58,11 @@ async def test_filters_and_search(browser: Browser, centre: FakeCentre) -> None:
         await open_view(page, centre, "fleet")
         await page.click(".chip:has-text('Not recording')")
         await page.click(".chip:has-text('Not heard')")
-        assert await names(page) == ["nomad-12", "nomad-19"]
+        await expect(names(page)).to_have_text(["nomad-12", "nomad-19"])
         await page.click("text=Clear filters")
         await page.keyboard.press("Escape")
         await page.fill("#search", "TEMPERATURE")
-        assert await names(page) == ["nomad-03"]
+        await expect(names(page)).to_have_text(["nomad-03"])
         await page.fill("#search", "nothing of the kind")
         await expect(page.locator(".fleet-list")).to_contain_text("No unit matches")
 
@@ -119,11 +111,37 @@ async def test_units_at_one_place_are_reached_by_keyboard(browser: Browser, cent
         await page.keyboard.press("Enter")
         card = page.locator(".plan-card")
         await expect(card.locator("h3")).to_be_focused()
-        assert await card.locator(".unit-name").all_text_contents() == ["nomad-01", "nomad-02"]
+        await expect(card.locator(".unit-name")).to_have_text(["nomad-01", "nomad-02"])
         await page.keyboard.press("Escape")
         await expect(card).to_have_count(0)
         await expect(sign).to_be_focused()
         await expect(page.locator(".placeless")).to_contain_text("nomad-19")
+
+
+async def test_signs_carry_names_where_there_is_room_and_always_in_trouble(
+    browser: Browser, centre: FakeCentre
+) -> None:
+    fleet = large_fleet(100)
+    centre.units = {unit.unit_id: unit for unit in fleet}
+    async with new_page(browser) as page:
+        await open_view(page, centre, "fleet")
+        loud = page.locator(".plan-unit[data-standing=trouble], .plan-unit[data-standing=lost]")
+        await expect(loud.locator(".plan-name")).to_have_count(await loud.count())
+        named = await page.locator(".plan-unit[data-standing=ok] .plan-name").count()
+        assert 0 < named < 80
+
+
+async def test_a_hundred_units_are_shown_soon_and_cost_little(browser: Browser, centre: FakeCentre) -> None:
+    centre.units = {unit.unit_id: unit for unit in large_fleet(100)}
+    async with new_page(browser) as page:
+        await open_view(page, centre, "fleet")
+        bytes_sent = await page.evaluate(
+            "performance.getEntriesByType('resource').reduce((sum, one) => sum + one.transferSize, 0)"
+        )
+        assert bytes_sent < 300_000
+        asked_at = await page.evaluate("performance.getEntriesByName(performance.getEntries()[0].name)[0].startTime")
+        shown_at = await page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+        assert shown_at - asked_at < 10_000, "ten times what an idle machine may take"
 
 
 async def test_what_a_unit_says_is_never_read_as_html(browser: Browser, centre: FakeCentre) -> None:

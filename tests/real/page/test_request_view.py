@@ -113,6 +113,16 @@ async def test_what_it_costs_is_shown_before_it_is_sent(browser: Browser, centre
             await expect(costs).to_contain_text(words)
 
 
+async def test_on_a_phone_the_costs_come_before_the_button(browser: Browser, centre: FakeCentre) -> None:
+    async with new_page(browser, width=360, height=800) as page:
+        await open_view(page, centre, "request")
+        costs = await page.locator(".estimates").bounding_box()
+        button = await page.locator("text=Send the request").bounding_box()
+        assert costs is not None
+        assert button is not None
+        assert costs["y"] + costs["height"] < button["y"]
+
+
 async def test_what_is_not_known_is_said_to_be_unknown(browser: Browser, centre: FakeCentre) -> None:
     centre.estimate = fake_fleet.estimate(
         expected_s=None, rate_kbps=None, rate_basis="unknown", overwrite_us=None, overwrite_risk="unknown"

@@ -1,12 +1,13 @@
 // A stretch of time as a bar: what is held, and gaps with their causes; by hover, by arrow keys, and as a table.
 
 import { html, svg } from "../packages/lit-html/lit-html.js";
-import { dateTime, duration, shortTime } from "./format.js";
+import { clockTime, dateTime, duration, shortTime } from "./format.js";
 import { causeWords } from "./parts.js";
 import { t } from "./words.js";
 
 const LEAST_SHARE = 0.15;
-const HOUR_MS = 3_600_000;
+const MOST_TICKS = 9;
+const STEPS_MS = [10_000, 30_000, 60_000, 300_000, 900_000, 3_600_000, 10_800_000];
 
 /** Held and lost stretches inside a span, oldest first, with milliseconds. */
 export function stretchesIn(intervals, fromMs, toMs) {
@@ -21,7 +22,8 @@ export function stretchesIn(intervals, fromMs, toMs) {
 
 /** A stretch in words. */
 export function stretchWords(one) {
-  const values = { from: shortTime(one.start), to: shortTime(one.end), length: duration((one.end - one.start) / 1000) };
+  const show = one.end - one.start < 600_000 ? clockTime : shortTime;
+  const values = { from: show(one.start), to: show(one.end), length: duration((one.end - one.start) / 1000) };
   return one.held ? t("bar.held", values) : t("bar.gap", { ...values, cause: causeWords(one.cause) });
 }
 
@@ -53,10 +55,9 @@ export function timeBar({ stretches, fromMs, toMs, label, state, onFocus }) {
 }
 
 function ticks(fromMs, toMs) {
-  const hours = (toMs - fromMs) / HOUR_MS;
-  const step = (hours > 12 ? 3 : 1) * HOUR_MS;
+  const step = STEPS_MS.find((one) => (toMs - fromMs) / one <= MOST_TICKS) ?? STEPS_MS.at(-1);
   const found = [];
-  for (let at = Math.ceil(fromMs / step) * step; at <= toMs; at += step) found.push([at, shortTime(at)]);
+  for (let at = Math.ceil(fromMs / step) * step; at <= toMs; at += step) found.push([at, step < 60_000 ? clockTime(at) : shortTime(at)]);
   return found;
 }
 

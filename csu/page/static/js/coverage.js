@@ -11,6 +11,13 @@ import { coded, t } from "./words.js";
 const DAY_MS = 86_400_000;
 const MAX_PAGES = 20;
 
+/** Where the bar of the last day begins: at the first footage, where all of it is younger than a day. */
+function firstOf(oldest, intervals, end) {
+  const starts = [oldest, ...(intervals ?? []).map((one) => one.from)].map((text) => Date.parse(text ?? ""));
+  const known = starts.filter((start) => start < end);
+  return known.length ? Math.max(end - DAY_MS, Math.min(...known)) : end - DAY_MS;
+}
+
 export class Coverage {
   #days = new Map();
   #bars = new Map();
@@ -71,14 +78,17 @@ export class Coverage {
   }
 
   /** The last 24 hours as the unit said by itself, or as it answered since. */
-  #lastDay({ camera, last_24h: said }, atMs) {
+  #lastDay({ camera, oldest, last_24h: said }, atMs) {
     const asked = this.#days.get(`${camera} now`);
     const end = asked?.whole ? Date.parse(asked.params.to) : atMs;
     const ask = () => this.#ask(camera, "now");
-    return html`<div class="sub-head"><h4>${t("coverage.24h")}</h4><span class="small">${t("as-of.time", { time: nearTime(end, now()) })}</span>
+    const intervals = asked?.whole ? asked.intervals : said;
+    const begin = firstOf(oldest, intervals, end);
+    const title = begin > end - DAY_MS ? t("coverage.begun") : t("coverage.24h");
+    return html`<div class="sub-head"><h4>${title}</h4><span class="small">${t("as-of.time", { time: nearTime(end, now()) })}</span>
         <button type="button" class="button button-small" ?disabled=${asked?.question.busy ?? false} @click=${ask}>${t("action.ask-now")}</button></div>
       ${asked ? this.#answer(asked, ask) : nothing}
-      ${this.#bar(`${camera} now`, asked?.whole ? asked.intervals : said, end - DAY_MS, end, t("coverage.24h.label", { camera }))}`;
+      ${this.#bar(`${camera} now`, intervals, begin, end, t("coverage.24h.label", { camera }))}`;
   }
 
   #bar(key, intervals, fromMs, toMs, label) {

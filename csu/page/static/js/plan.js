@@ -1,9 +1,10 @@
 // A plan of units: their signs at their places, those that lie on one another as one sign with their number.
 
-import { render } from "../packages/lit-html/lit-html.js";
+import { html, nothing, render } from "../packages/lit-html/lit-html.js";
 import { Graticule } from "./graticule.js";
 import { sign } from "./icons.js";
 import { shownStanding, standingWords } from "./parts.js";
+import { nameGroups } from "./plan_names.js";
 import { RANK, inOrder, state } from "./store.js";
 import { t } from "./words.js";
 
@@ -133,6 +134,7 @@ export class Plan {
     const pointOf = ({ place }) => this.#map.project([place.latitude_deg, place.longitude_deg]);
     const groups = groupsOf(this.#units, pointOf, this.#nearPx);
     const shown = new Set();
+    nameGroups(groups, this.#nearPx);
     for (const group of groups) {
       const key = group.units.map((unit) => unit.unit_id).sort().join(" ");
       shown.add(key);
@@ -145,17 +147,17 @@ export class Plan {
     }
   }
 
-  #mark(key, { units }) {
+  #mark(key, { units, name }) {
     const [worst] = units;
     const place = [worst.place.latitude_deg, worst.place.longitude_deg];
     const known = this.#markers.get(key) ?? this.#addMarker(key, place);
     known.units = units;
     if (!known.marker.getLatLng().equals(place)) known.marker.setLatLng(place);
     const label = labelOf(units);
-    if (known.label === label) return;
-    known.label = label;
+    if (known.label === label && known.name === name) return;
+    Object.assign(known, { label, name });
     known.element.dataset.standing = shownStanding(worst);
-    render([sign(shownStanding(worst)), units.length > 1 ? String(units.length) : ""], known.element);
+    render(html`<span class="plan-sign">${sign(shownStanding(worst))}${units.length > 1 ? html`<b>${units.length}</b>` : nothing}</span>${name ? html`<span class="plan-name">${name}</span>` : nothing}`, known.element);
     known.marker.getElement()?.setAttribute("aria-label", label);
     known.marker.setZIndexOffset(1000 * (RANK.length - RANK.indexOf(worst.standing)));
     known.marker.getTooltip()?.setContent(tooltip(label));
@@ -163,12 +165,12 @@ export class Plan {
 
   #addMarker(key, place) {
     const element = document.createElement("span");
-    element.className = "plan-sign";
+    element.className = "plan-unit";
     const icon = L.divIcon({ className: "plan-mark", html: element, iconSize: null });
     const marker = L.marker(place, { icon, keyboard: Boolean(this.onPick), interactive: Boolean(this.onPick), riseOnHover: true });
     marker.addTo(this.#map);
     marker.bindTooltip(tooltip(""), { direction: "top", offset: [0, -14] });
-    const known = { marker, element, units: [], label: null };
+    const known = { marker, element, units: [], label: null, name: null };
     if (!this.onPick) marker.getElement().setAttribute("role", "img");
     const pick = () => this.onPick?.(known.units, marker.getElement());
     marker.on("click", pick);

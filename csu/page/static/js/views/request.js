@@ -95,16 +95,17 @@ class RequestView {
     const iso = (end) => new Date(end.instant).toISOString();
     this.estimate.want(whole ? { camera: this.#camera, from: iso(ends.from), to: iso(ends.to) } : null);
     return html`${viewHead(t("request.title", { unit: this.unitId }), { back: link("units", this.unitId), backWords: this.unitId, beside: this.#unit ? standingBadge(this.#unit) : nothing })}
-      <div class="request"><form novalidate @submit=${(event) => this.#submit(event, ends, problems)}>
+      <form class="request" novalidate @submit=${(event) => this.#submit(event, ends, problems)}><div class="request-fields">
         ${this.#failure ? failureNote(this.#failure) : nothing}
         ${this.#cameraField(problems)}
         <fieldset class="interval"><legend>${t("request.interval")}</legend><p class="hint">${t("request.zone", { zone: currentZone() })}</p>
           <div class="quick" role="group" aria-label=${t("request.quick")}>${QUICK_MIN.map((minutes) => html`<button type="button" class="chip" @click=${() => this.#quick(minutes)}>${t("request.last", { count: minutes })}</button>`)}</div>
           <div class="ends">${this.#end("from", ends.from, problems)}${this.#end("to", ends.to, problems)}</div></fieldset>
         ${this.#text("reference", problems, { hint: true })}${this.#text("purpose", problems, { hint: true })}${this.#text("operator", problems, { autocomplete: "name" })}
-        ${this.#priority()}
-        <p class="form-actions"><button class="button button-main" ?disabled=${this.#sending}>${t(this.#sending ? "request.sending" : "request.send")}</button></p>
-      </form>${this.estimate.template()}</div>`;
+        ${this.#priority()}</div>
+        ${this.estimate.template()}
+        <p class="form-actions request-send"><button class="button button-main" ?disabled=${this.#sending}>${t(this.#sending ? "request.sending" : "request.send")}</button></p>
+      </form>`;
   }
 
   #shownProblem(name, problems) {
