@@ -1,6 +1,7 @@
 """The fleet's view: trouble first, live, honest about a lost connection, usable by keyboard, deaf to HTML."""
 
 import asyncio
+
 import pytest
 from playwright.async_api import Browser, Locator, Page, expect
 

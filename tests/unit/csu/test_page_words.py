@@ -96,6 +96,13 @@ def test_every_reason_of_the_table_has_words() -> None:
     assert {code for code in codes if f"reason.{code}" not in ENGLISH} == set()
 
 
+def test_every_figure_of_health_has_a_name() -> None:
+    table = (PAGE.parents[1] / "docs" / "health.md").read_text(encoding="utf-8").partition("## Figures")[2]
+    figures = set(re.findall(r"^\| `([a-z]\w+)` \|", table.partition("### Without a figure")[0], re.MULTILINE))
+    assert len(figures) > 30
+    assert {figure for figure in figures if f"figure.{figure}" not in ENGLISH} == set()
+
+
 def document() -> str:
     return (STATIC / "index.html").read_text(encoding="utf-8")
 
