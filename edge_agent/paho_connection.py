@@ -46,8 +46,8 @@ _MESSAGE_BYTES = 2048
 """What paho's objects of a message take besides its body, topic and properties."""
 _LOST = "connection lost"
 _CLOSED = "the broker closed the connection without a word"
-_RECEIVE_FAILED = "failed to receive on socket: "
-"""Begins what paho logs, and tells nobody else, when the line broke; other words of its cost the cause."""
+_FAILURES = ("failed to receive on socket: ", "timeout on socket: ")
+"""Begin what paho logs, and tells nobody else, when the line broke; other words of its cost the cause."""
 _PING_SENT, _PING_ANSWERED = "Sending PINGREQ", "Received PINGRESP"
 """What paho logs, and tells nobody else, of the keep-alive's two packets (MQTT 5 §3.12, §3.13)."""
 
@@ -368,8 +368,8 @@ class PahoConnection:
             self._reason = _CLOSED if reason.getName() == "Unspecified error" else str(reason)
 
     def _on_log(self, _client: mqtt.Client, _data: object, _level: int, text: str) -> None:
-        if self._reason == _LOST and text.startswith(_RECEIVE_FAILED):
-            self._reason = f"{_LOST}: {text.removeprefix(_RECEIVE_FAILED)}"
+        if self._reason == _LOST and text.startswith(_FAILURES):
+            self._reason = f"{_LOST}: {text.partition(': ')[2]}"
         elif text == _PING_SENT:
             self._ping_sent_us = self._clock.monotonic_us()
         elif text == _PING_ANSWERED and self._ping_sent_us is not None:

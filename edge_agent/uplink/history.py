@@ -171,7 +171,7 @@ class History:
         present = self._stamper.boot_id, self._stamper.clock.monotonic_us()
         try:
             work = partial(keep, samples=samples, left_out=dict(left_out), present=present)
-            await self._database.write_relaxed(work)
+            await self._database.write(work)
         except LedgerError as error:
             self._report(str(error))
             self._give_back(samples, left_out)
