@@ -148,6 +148,8 @@ class History:
                 await self._queue.rest()
                 if self._is_connected:
                     await self._queue.delete_settled()
+                    if self._gathered:  # the database refused when they were to be sent
+                        self._wake.set()
                 elif self._is_due():
                     await self.keep()
         finally:

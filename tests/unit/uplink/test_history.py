@@ -326,6 +326,22 @@ async def test_a_database_that_is_locked_is_tried_again(
     assert (await drain(history)).numbers == [0, 1, 2]
 
 
+async def test_what_the_database_refused_at_the_return_follows_when_it_takes_it(
+    history: History, database: LinkDatabase, clock: FakeClock, wake: asyncio.Event
+) -> None:
+    await database.read(lambda connection: connection.execute("PRAGMA query_only=1").fetchall())
+    note_health(history, clock, range(3))
+    running = asyncio.create_task(history.run())
+    async with published(history, wake) as broker:
+        await until(lambda: broker.connections == 1, what="the return")
+        await asyncio.sleep(0.1)
+        assert numbers_at(broker) == []
+        await database.read(lambda connection: connection.execute("PRAGMA query_only=0").fetchall())
+        await until(lambda: numbers_at(broker) == [0, 1, 2], what="what waited in memory")
+    running.cancel()
+    await asyncio.wait({running})
+
+
 @pytest.mark.parametrize(
     "body", [{"figure": float("nan")}, {"text": "\ud800"}, {"text": "x" * 20_000}], ids=["nan", "surrogate", "long"]
 )
