@@ -51,6 +51,7 @@ async def test_an_hour_that_comes_twice_is_asked_back(browser: Browser, centre: 
         await expect(page.locator("#from")).to_be_focused()
         await page.check("input[name=from-which] >> nth=0")
         await page.check("input[name=to-which] >> nth=1")
+        await expect(page.locator(".error")).to_have_count(0)
         await page.click("text=Send the request")
         await page.wait_for_selector(".steps")
     (sent,) = centre.posted

@@ -13,6 +13,7 @@ import { changed, now, state } from "../store.js";
 import { t } from "../words.js";
 import { offsetName, toLocal } from "../zone.js";
 
+const AFTER_CLICK_MS = 300;
 const QUICK_MIN = [1, 5, 15, 60];
 const SERVER_FIELDS = { camera: "camera", from: "from", to: "to", reference: "reference", purpose: "purpose", operator: "operator", priority: "priority" };
 const TEXTS = ["reference", "purpose", "operator"];
@@ -73,9 +74,10 @@ class RequestView {
     changed();
   }
 
+  /** A field was left: what is wrong with it is told a moment later, lest it move the button that is being pressed. */
   #touch(name) {
     this.#touched.add(name);
-    changed();
+    setTimeout(changed, AFTER_CLICK_MS);
   }
 
   #quick(minutes) {
@@ -124,7 +126,7 @@ class RequestView {
     };
     return html`<div>${this.#field(name, problems, {}, (described, invalid) => html`<input id=${name} type="datetime-local" step="1" required aria-describedby=${described} aria-invalid=${invalid} .value=${live(this.values[name])}
         @input=${(event) => this.#set(name, event.target.value)} @blur=${() => this.#touch(name)}>`)}
-      <p class="reads">${end.instant ? t("request.reads", { time: spokenTime(end.instant), offset: offsetName(end.instant, currentZone()) }) : nothing}</p>
+      <p class="reads" ?hidden=${Boolean(this.#shownProblem(name, problems))}>${end.instant ? t("request.reads", { time: spokenTime(end.instant), offset: offsetName(end.instant, currentZone()) }) : nothing}</p>
       ${end.choices ? html`<fieldset class="twice"><legend>${t("request.time.which")}</legend>${end.choices.map((one) => html`<label class="choice"><input type="radio" name=${`${name}-which`} .checked=${this.choices[name] === one.index} @change=${choose(one.index)}> ${one.words}</label>`)}</fieldset>` : nothing}</div>`;
   }
 
