@@ -42,7 +42,7 @@ from tests.support.unit import UNIT_ID, Unit, small_camera
 WATCHER = "watcher"
 TOPICS = Topics(DEFAULT_PREFIX, UNIT_ID)
 RETURN_BOUND_S = 600.0
-HANG_S = 45.0
+HANG_S = 38.0
 """So long a recorder is stopped in its tracks, and the supervisor that would replace it: long enough for an alarm."""
 SAMPLE_S = 300.0
 """Health is kept so finely for a day."""
@@ -165,6 +165,13 @@ class Rig:
         SystemClock().sleep(HANG_S)
         for process in reversed(stopped):
             process.resume()
+
+    def kept_at_centre(self, since_us: int) -> list[str]:
+        """`at` of each sample of health that the centre's service keeps and tells, oldest first."""
+        query = f"kind=health&from={format_utc(since_us)}&to={format_utc(now_us())}&limit=1000"
+        with self.road.centre.entered():
+            answer = self.centre.client._call("GET", f"/v1/units/{UNIT_ID}/history?{query}")  # noqa: SLF001 -- its API has no method for it
+        return [sample["at"] for sample in answer["samples"]]
 
     def waiting(self) -> dict[str, int]:
         """Rows that wait in the link's database, by table."""
@@ -330,6 +337,9 @@ def _history_problems(rig: Rig, plan: Plan, story: Story) -> list[str]:
     allowed_s = SAMPLE_S + 2 * plan.keepalive_s + 120
     if longest_s > allowed_s:
         problems.append(f"history: nothing for {longest_s:.0f} s")
+    told = {sample["at"] for body in batches.values() for sample in body["samples"]}
+    if not told <= set(rig.kept_at_centre(story.cut_us - 60_000_000)):
+        problems.append("history: the centre does not keep all of it")
     if any(body["left_out"] for body in batches.values()):
         problems.append("history: samples were left out")
     return problems
