@@ -19,7 +19,7 @@ from tests.support.processes import Processes
 from tests.support.street import FPS, Street, StreetClip, code_in, codes, codes_in_ffmpeg, recorded_street
 from tests.support.unit import Camera
 
-pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(600)]
 
 CAMERAS: dict[str, Camera] = {
     "1280x720": {},
