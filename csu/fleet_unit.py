@@ -1,12 +1,14 @@
 """What the centre has in memory of one unit: its last words, and when and how they were heard."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from csu.fleet_bodies import cameras_of, place_of
 from csu.views import CameraView, Place
 from edge_agent.contract.messages import Health, Position, Status
 from edge_agent.contract.model import ContractModel
 
+CLOCK_BEHIND_US = 2_000_000
+"""So far behind may a unit's clock be, and its repeated status still show that it came after the broker's start."""
 _MAX_NAME_CHARACTERS = 100
 _LONGEST_US = 10 * 365 * 86_400_000_000
 
@@ -98,6 +100,8 @@ class Sight:
             self.cameras = cameras_of(model)
         elif isinstance(model, Position):
             self.place = place_of(model)
+        if model is not None and not heard.is_retained:
+            self._confirm(heard)
 
     def recall(self, model: ContractModel, heard_us: int) -> None:
         """Take over what an earlier life of the centre heard: where the unit was, not how it is."""
@@ -115,11 +119,12 @@ class Sight:
         is_fresh = not heard.is_retained or heard.is_new
         goes_on = before is not None and before.is_online == is_online
         first_us = heard.wall_us if is_fresh or heard.first_us is None else heard.first_us
+        proofs_us = [None if before is None else before.confirmed_us, _proof_us(status, heard)]
         self.status = StatusWord(
             is_online=is_online,
             is_will=status.at is None,
             epoch=heard.epoch,
-            confirmed_us=heard.monotonic_us if is_fresh else (before.confirmed_us if before is not None else None),
+            confirmed_us=max((one for one in proofs_us if one is not None), default=None),
             since_us=before.since_us if before is not None and goes_on else first_us,
             heard_us=before.heard_us if before is not None and goes_on else heard.monotonic_us,
             is_repeated=heard.is_retained,
@@ -127,6 +132,22 @@ class Sight:
         if is_online:  # the will names neither
             self._take_names(status)
 
+    def _confirm(self, heard: Heard) -> None:
+        """A retained topic was heard as it was said: nothing of it waits at a broker, so its unit is connected."""
+        if self.status is not None and self.status.is_online:
+            self.status = replace(self.status, epoch=heard.epoch, confirmed_us=heard.monotonic_us)
+
     def _take_names(self, status: Status) -> None:
         self.software_version = (status.software_version or "")[:_MAX_NAME_CHARACTERS] or None
         self.deployment_id = (status.deployment_id or "")[:_MAX_NAME_CHARACTERS] or None
+
+
+def _proof_us(status: Status, heard: Heard) -> int | None:
+    """When a unit has certainly said its status; None when that cannot be known.
+
+    A repeated one that the registry does not have may be a leftover all the same: of a unit that was shut out and let
+    in again, or from just before a kill of the centre. Only its own date tells.
+    """
+    if not heard.is_retained:
+        return heard.monotonic_us
+    return heard.said_us(status.at) + CLOCK_BEHIND_US if heard.is_new and status.at is not None else None

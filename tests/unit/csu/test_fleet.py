@@ -230,6 +230,46 @@ async def test_a_unit_that_was_faster_than_the_centre_is_heard_from_the_repetiti
     assert (await bench.codes())[0] == "ok"
 
 
+async def restarted_beside(bench: Watched) -> None:
+    """An hour later centre and broker are started again, and the broker repeats what it retained."""
+    bench.clock.advance(3600)
+    bench.begin()
+    bench.broker_began_us = bench.clock.monotonic_us()
+    await bench.load()
+    bench.clock.advance(1)
+    bench.fleet.link(True)
+
+
+async def test_a_leftover_of_a_unit_that_was_let_in_again_makes_nothing_green(registry: Registry) -> None:
+    bench = await well(registry, broker_began_us=0)
+    await registry.run(stored_units.remove_unit, UNIT)
+    await registry.run(stored_units.add_unit, UNIT, NOW_US)
+    await restarted_beside(bench)
+    await bench.hear("status", online(), retained=True)
+    await bench.hear("health", health(), retained=True)
+    assert await bench.codes() == ("unheard", ["not-heard-yet"])
+
+
+async def test_a_leftover_that_a_kill_kept_out_of_the_registry_makes_nothing_green(registry: Registry) -> None:
+    bench = await well(registry, broker_began_us=0)
+    await restarted_beside(bench)
+    await bench.hear("status", online("never stored"), retained=True)
+    await bench.hear("health", health(), retained=True)
+    assert await bench.codes() == ("unheard", ["not-heard-yet"])
+
+
+async def test_a_word_as_it_is_said_shows_that_a_unit_is_connected(registry: Registry) -> None:
+    bench = await well(registry, broker_began_us=0)
+    await restarted_beside(bench)
+    await bench.hear("status", online("of a clock that is behind"), retained=True)
+    await bench.hear("position", position())
+    await bench.hear("health", health(), retained=True)
+    assert (await bench.codes())[0] == "ok"
+    await bench.hear("status", will())
+    await bench.hear("health", health(NOW_US + 1))
+    assert (await bench.codes())[0] == "lost"
+
+
 async def test_a_unit_that_was_away_when_the_centre_came_is_alarmed_of_after_a_while(registry: Registry) -> None:
     bench = await well(registry)
     await bench.hear("status", will())
