@@ -23,9 +23,10 @@ export function groupsOf(units, pointOf, nearPx) {
   const groups = [];
   for (const unit of [...units].sort((a, b) => (a.unit_id < b.unit_id ? -1 : 1))) {
     const point = pointOf(unit);
-    const group = groups.find((one) => Math.hypot(one.point.x - point.x, one.point.y - point.y) < nearPx);
+    // A sign with a number is wider than it is high.
+    const group = groups.find(({ point: { x, y } }) => Math.abs(x - point.x) < nearPx * 1.6 && Math.abs(y - point.y) < nearPx);
     if (group) group.units.push(unit);
-    else groups.push({ point, units: [unit] });
+    else groups.push({ point, place: unit.place, units: [unit] });
   }
   for (const group of groups) if (group.units.length > 1) group.units = inOrder(group.units);
   return groups;
@@ -37,6 +38,7 @@ export class Plan {
   #markers = new Map();
   #units = [];
   #fitted = false;
+  #moved = false;
   #circle = null;
   #resize;
   #nearPx = NEAR_PX;
@@ -55,6 +57,7 @@ export class Plan {
     this.#ground();
     this.#controls();
     this.#map.on("zoomend", () => this.#place());
+    for (const kind of ["pointerdown", "wheel", "keydown"]) element.addEventListener(kind, () => (this.#moved = true), { passive: true, capture: true });
     this.#resize = new ResizeObserver(() => this.#resized());
     this.#resize.observe(element);
   }
@@ -83,6 +86,7 @@ export class Plan {
     fit.addEventListener("click", (event) => {
       event.preventDefault();
       this.fit();
+      this.#moved = false;
     });
     zoom.getContainer().append(fit);
   }
@@ -91,7 +95,7 @@ export class Plan {
     this.#map.invalidateSize({ animate: false });
     this.#nearPx = NEAR_PX * Math.max(1, parseFloat(getComputedStyle(document.documentElement).fontSize) / 16);
     this.#graticule?.redraw();
-    if (!this.#fitted) this.fit();
+    if (!this.#moved) this.fit();
   }
 
   /** Shows these units; those without a place are left out. */
@@ -105,7 +109,7 @@ export class Plan {
   fit() {
     if (!this.#units.length || !this.#map.getSize().x) return;
     const bounds = L.latLngBounds(this.#units.map(({ place }) => [place.latitude_deg, place.longitude_deg]));
-    this.#map.fitBounds(bounds, { padding: [48, 48], maxZoom: 16, animate: false });
+    this.#map.fitBounds(bounds, { padding: [36, 30], maxZoom: 16, animate: false });
     this.#fitted = true;
     this.#place();
   }
@@ -147,17 +151,17 @@ export class Plan {
     }
   }
 
-  #mark(key, { units, name }) {
+  #mark(key, { units, place: at, name, side }) {
     const [worst] = units;
-    const place = [worst.place.latitude_deg, worst.place.longitude_deg];
+    const place = [at.latitude_deg, at.longitude_deg];
     const known = this.#markers.get(key) ?? this.#addMarker(key, place);
     known.units = units;
     if (!known.marker.getLatLng().equals(place)) known.marker.setLatLng(place);
     const label = labelOf(units);
-    if (known.label === label && known.name === name) return;
-    Object.assign(known, { label, name });
+    if (known.label === label && known.name === name && known.side === side) return;
+    Object.assign(known, { label, name, side });
     known.element.dataset.standing = shownStanding(worst);
-    render(html`<span class="plan-sign">${sign(shownStanding(worst))}${units.length > 1 ? html`<b>${units.length}</b>` : nothing}</span>${name ? html`<span class="plan-name">${name}</span>` : nothing}`, known.element);
+    render(html`<span class="plan-sign">${sign(shownStanding(worst))}${units.length > 1 ? html`<b>${units.length}</b>` : nothing}</span>${name ? html`<span class="plan-name" data-side=${side}>${name}</span>` : nothing}`, known.element);
     known.marker.getElement()?.setAttribute("aria-label", label);
     known.marker.setZIndexOffset(1000 * (RANK.length - RANK.indexOf(worst.standing)));
     known.marker.getTooltip()?.setContent(tooltip(label));

@@ -6,29 +6,33 @@ const LOUD = new Set(["trouble", "lost"]);
 const CHARACTER = 0.33;
 const HALF_HEIGHT = 0.4;
 
-/** Boxes in units of the distance at which signs would touch. */
-function boxOf({ point, units }, near) {
+/** Boxes in units of the distance at which signs would touch: the sign's own, and its name's on either side. */
+function boxesOf({ point, units }, near) {
   const [x, y] = [point.x / near, point.y / near];
-  const sign = { left: x - 0.6, right: x + 0.6, top: y - 0.55, bottom: y + 0.55 };
-  const name = { left: x + 0.6, right: x + 0.9 + units[0].unit_id.length * CHARACTER, top: y - HALF_HEIGHT, bottom: y + HALF_HEIGHT };
-  return { sign, name };
+  const half = units.length > 1 ? 0.95 : 0.6;
+  const long = 0.3 + units[0].unit_id.length * CHARACTER;
+  const [top, bottom] = [y - HALF_HEIGHT, y + HALF_HEIGHT];
+  return {
+    sign: { left: x - half, right: x + half, top: y - 0.55, bottom: y + 0.55 },
+    right: { left: x + half, right: x + half + long, top, bottom },
+    left: { left: x - half - long, right: x - half, top, bottom },
+  };
 }
 
 function meet(a, b) {
   return a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
 }
 
-/** Gives each group its `name`, or an empty one; the worst are served first. */
+/** Gives each group its `name`, or an empty one, and its `side`; the worst are served first. */
 export function nameGroups(groups, near) {
-  const boxes = new Map(groups.map((group) => [group, boxOf(group, near)]));
-  const signs = [...boxes.values()].map(({ sign }) => sign);
-  const taken = [];
+  const boxes = new Map(groups.map((group) => [group, boxesOf(group, near)]));
+  const taken = [...boxes.values()].map(({ sign }) => sign);
   for (const group of [...groups].sort((a, b) => RANK.indexOf(a.units[0].standing) - RANK.indexOf(b.units[0].standing))) {
     const [worst] = group.units;
-    const { sign, name } = boxes.get(group);
-    const free = ![...signs, ...taken].some((other) => other !== sign && meet(other, name));
-    const loud = LOUD.has(worst.standing);
-    group.name = loud || (free && group.units.length === 1) ? worst.unit_id : "";
-    if (group.name) taken.push(name);
+    const box = boxes.get(group);
+    const side = ["right", "left"].find((one) => !taken.some((other) => other !== box.sign && meet(other, box[one])));
+    const named = LOUD.has(worst.standing) || (side && group.units.length === 1);
+    Object.assign(group, { name: named ? worst.unit_id : "", side: side ?? "right" });
+    if (named) taken.push(box[group.side]);
   }
 }
