@@ -49,7 +49,7 @@ from edge_agent.uplink.ledger import Ledger, StepHook
 from edge_agent.uplink.limiter import RateLimiter
 from edge_agent.uplink.monitor import Monitor
 from edge_agent.uplink.newest import NewestIat
-from edge_agent.uplink.outbox import Pump, RetainedTopics
+from edge_agent.uplink.outbox import Pump, RetainedTopics, in_order
 from edge_agent.uplink.paho_wire import PahoWire
 from edge_agent.uplink.publisher import Publisher, offline_status
 from edge_agent.uplink.queries import Queries
@@ -298,12 +298,7 @@ async def _wire(plan: LinkPlan, keys: TrustedKeys, database: LinkDatabase) -> Li
     watched = {name: RingClient(ring.socket_path, answer_timeout_s=WATCH_TIMEOUT_S) for name, ring in rings.items()}
     monitor = Monitor(watched, prober, publisher, events, position.current, clock, history)
 
-    options = WireOptions(
-        client_id=unit_id,
-        will=offline_status(topics, boot_id),
-        farewell=lambda: offline_status(topics, boot_id, clock.wall_us()),
-    )
-    factory = _wire_factory(plan.mqtt)
+    options, factory = _options(topics, boot_id, clock), _wire_factory(plan.mqtt)
     session = Session(options, topics.down("#"), factory, clock, witness=history, on_round_trip=round_trips.note)
     unit = UnitFacts(unit_id, frozenset(rings), plan.upload)
     newest = await NewestIat.load(database)
@@ -313,8 +308,7 @@ async def _wire(plan: LinkPlan, keys: TrustedKeys, database: LinkDatabase) -> Li
     commands = CommandInbox(admission, ledger, executor, ephemeral, replies, events, limiter)
     receipts = Receipts(unit_id, keys, ledger, clips, events, limiter)
     receiver = Receiver(session, {topics.down("command"): commands, topics.down("receipt"): receipts})
-    first, then = retained.only(topics.up("status")), retained.only(topics.up("alarms"))
-    pump = Pump(session, (first, replies, then, events, retained, history), wake)
+    pump = Pump(session, in_order(topics, retained, replies, events, history), wake)
     return Link(
         clock,
         belief,
@@ -331,6 +325,14 @@ async def _wire(plan: LinkPlan, keys: TrustedKeys, database: LinkDatabase) -> Li
         transfers,
         position,
         feed,
+    )
+
+
+def _options(topics: Topics, boot_id: str, clock: Clock) -> WireOptions:
+    return WireOptions(
+        client_id=topics.unit_id,
+        will=offline_status(topics, boot_id),
+        farewell=lambda: offline_status(topics, boot_id, clock.wall_us()),
     )
 
 

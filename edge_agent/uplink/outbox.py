@@ -11,6 +11,7 @@ import logging
 from dataclasses import dataclass
 from typing import Protocol
 
+from edge_agent.contract.names import Topics
 from edge_agent.errors import ConnectionLostError, LedgerError
 from edge_agent.uplink.session import Session
 from edge_agent.uplink.wire import Outgoing
@@ -174,6 +175,14 @@ class RetainedTopics:
     def lost(self, item: Item) -> None:
         """See `OutboxSource.lost`."""
         self._waiting.update(dict.fromkeys(message.topic for message in item.messages))
+
+
+def in_order(
+    topics: Topics, retained: RetainedTopics, replies: OutboxSource, events: OutboxSource, history: OutboxSource
+) -> tuple[OutboxSource, ...]:
+    """What goes first when much waits: that we are there, answers, what is wrong, how we are, how we were."""
+    status, alarms = retained.only(topics.up("status")), retained.only(topics.up("alarms"))
+    return status, replies, alarms, events, retained, history
 
 
 class OneTopic:

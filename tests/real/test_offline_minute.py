@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.offline_hour import HANG_S, Plan, run
+from benchmarks.offline_hour import run
+from benchmarks.offline_rig import HANG_S, Plan
 from tests.support.road import require_name_spaces
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]

@@ -23,7 +23,7 @@ from edge_agent.uplink.fake_wire import FakeBroker
 from edge_agent.uplink.history import History
 from edge_agent.uplink.ledger import Ledger
 from edge_agent.uplink.monitor import Monitor
-from edge_agent.uplink.outbox import Pump, RetainedTopics
+from edge_agent.uplink.outbox import Pump, RetainedTopics, in_order
 from edge_agent.uplink.publisher import Publisher
 from edge_agent.uplink.replies import LooseReply, Replies
 from edge_agent.uplink.session import Session
@@ -153,8 +153,7 @@ class Unit:
         session = Session(
             WireOptions("u", Outgoing("w", b"")), "d/#", self.broker.factory, self.clock, witness=self.history
         )
-        first, then = self.retained.only(TOPICS.up("status")), self.retained.only(TOPICS.up("alarms"))
-        sources = (first, self.replies, then, self.events, self.retained, self.history)
+        sources = in_order(TOPICS, self.retained, self.replies, self.events, self.history)
         tasks = {
             asyncio.create_task(session.run(self)),
             asyncio.create_task(Pump(session, sources, self.wake).run()),
