@@ -25,6 +25,9 @@ _RATE_AGE_US = 7 * _DAY_US
 _STILL_RECORDING_US = 180 * _US
 """A ring whose newest footage was no older when the unit said so was being recorded into."""
 _MAX_GAPS = 200
+_LONGEST_US = 100 * 365 * _DAY_US
+_MAX_RATE_KBPS = 1e9
+"""Beyond these two a unit's figure is none: it says nothing, and no calendar or number holds what is made of it."""
 
 OverwriteRisk = Literal["none", "soon", "before-end", "gone", "unknown"]
 Problem = Literal[
@@ -79,7 +82,7 @@ def estimate_clip(unit: UnitRecord, camera: str, from_us: int, to_us: int, now_u
     size_bytes = round(held_s * bytes_a_second(ring, camera, unit))
     rate_kbps = upload_rate_kbps(unit, now_us)
     expected_s = None if rate_kbps is None else size_bytes * 8 / 1000 / rate_kbps
-    oldest_us, given_up_us = oldest_now_us(ring, coverage.at, now_us), _overwrite_us(ring, asked, coverage.at)
+    oldest_us, given_up_us = oldest_now_us(ring, coverage.at, now_us), _overwrite_us(ring, asked, coverage.at, now_us)
     return ClipEstimate(
         size_bytes=size_bytes,
         held_s=round(held_s, 3),
@@ -120,9 +123,15 @@ def reckon(ring: CameraCoverage, asked: Span, *, said_us: int, now_us: int) -> H
 
 def oldest_now_us(ring: CameraCoverage, said_us: int, now_us: int) -> int | None:
     """Where a ring begins by now: once it is full, its beginning wanders on as time goes by."""
-    if ring.oldest_us is None or ring.hours_until_overwrite is None:
+    until_us = _until_overwrite_us(ring)
+    if ring.oldest_us is None or until_us is None:
         return ring.oldest_us
-    return ring.oldest_us + max(0, now_us - said_us - round(ring.hours_until_overwrite * _HOUR_US))
+    return ring.oldest_us + max(0, now_us - said_us - until_us)
+
+
+def _until_overwrite_us(ring: CameraCoverage) -> int | None:
+    hours = ring.hours_until_overwrite
+    return None if hours is None or not 0 <= hours * _HOUR_US <= _LONGEST_US else round(hours * _HOUR_US)
 
 
 def _gap(one: CoverageInterval, inside: Span) -> dict[str, Any] | None:
@@ -153,7 +162,7 @@ def bytes_a_second(ring: CameraCoverage, camera: str, unit: UnitRecord) -> float
     if held_s > 0 and ring.size_bytes > 0:
         return ring.size_bytes / held_s
     rate_kbps = _figures(unit, camera).get("bitrate_kbps")
-    return rate_kbps * 1000 / 8 if _is_number(rate_kbps) else 0.0
+    return rate_kbps * 1000 / 8 if _is_rate(rate_kbps) else 0.0
 
 
 def upload_rate_kbps(unit: UnitRecord, now_us: int) -> float | None:
@@ -161,7 +170,7 @@ def upload_rate_kbps(unit: UnitRecord, now_us: int) -> float | None:
     health = unit.states.get("health")
     network = {} if health is None else health.body.get("network", {})
     rate = network.get("upload_kbps") if isinstance(network, Mapping) else None
-    if health is None or not _is_number(rate) or rate <= 0:
+    if health is None or not _is_rate(rate):
         return None
     age_s = network.get("upload_age_s", 0)
     age_us = (age_s if _is_number(age_s) else 0) * _US + max(0, now_us - health.heard_us)
@@ -191,6 +200,10 @@ def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _is_rate(value: object) -> TypeGuard[int | float]:
+    return _is_number(value) and 1 / _MAX_RATE_KBPS < value < _MAX_RATE_KBPS
+
+
 def _problem_of_times(asked: Span, now_us: int) -> Problem | None:
     """As `uplink.checks` of the unit has it."""
     if asked.end_us <= asked.start_us or asked.length_us > MAX_CLIP_S * _US:
@@ -204,12 +217,13 @@ def _problem_of_ring(oldest_us: int | None, asked: Span, held_s: float) -> Probl
     return "interval-empty" if held_s <= 0 else None
 
 
-def _overwrite_us(ring: CameraCoverage, asked: Span, said_us: int) -> int | None:
+def _overwrite_us(ring: CameraCoverage, asked: Span, said_us: int, now_us: int) -> int | None:
     """When the oldest footage of the interval is given up: it wanders towards the ring's end as time goes by."""
-    if ring.oldest_us is None or ring.hours_until_overwrite is None:
+    until_us = _until_overwrite_us(ring)
+    if ring.oldest_us is None or until_us is None:
         return None
-    behind_oldest_us = max(0, asked.start_us - ring.oldest_us)
-    return round(said_us + ring.hours_until_overwrite * _HOUR_US + behind_oldest_us)
+    given_up_us = said_us + until_us + max(0, asked.start_us - ring.oldest_us)
+    return given_up_us if given_up_us < now_us + _LONGEST_US else None
 
 
 def _risk(

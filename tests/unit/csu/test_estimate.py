@@ -202,6 +202,25 @@ def test_odd_bodies_are_passed_over(body: dict[str, Any]) -> None:
     assert estimate(unit, 2, 1).overwrite_risk == "unknown"
 
 
+ABSURD = (1e308, -1e308, 1e17, 1e12, -1e12, 5e-324)
+
+
+@pytest.mark.parametrize("figure", ABSURD)
+def test_absurd_figures_are_unknown_and_no_fault_of_who_asks(figure: float) -> None:
+    found = estimate(unit_of(camera(hours_until_overwrite=figure)), 2, 1)
+    assert found.to_object()["size_bytes"] == 3600 * 500_000
+    assert (found.overwrite_us is None) == (found.overwrite_risk == "unknown") == (figure != 5e-324)
+    health = {"cameras": {"main": {"bitrate_kbps": figure}}}
+    found = estimate(unit_of(camera(days=[]), network={"upload_kbps": figure}, health=health), 2, 1)
+    assert (found.to_object()["size_bytes"], found.rate_kbps) == (0, None)
+
+
+def test_footage_of_a_clock_at_the_calendars_end_has_an_estimate() -> None:
+    ends = {"oldest": "9999-12-31T00:00:00.000Z", "newest": "9999-12-31T01:00:00.000Z"}
+    unit = unit_of(camera(**ends), said_h=-24 * 365 * 7900)
+    estimate(unit, 2, 1).to_object()
+
+
 hours = st.floats(-3, 400, allow_nan=False)
 
 
