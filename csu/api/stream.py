@@ -42,6 +42,8 @@ class Outbox:
         elif item.get("kind") == "unit":
             self._units[str(item.get("unit_id"))] = item
         elif item.get("kind") in _SHOWN:
+            if item["kind"] == "unit-removed":  # what waits of it would come after its end
+                self._units.pop(str(item.get("unit_id")), None)
             self._others.append(item)
         else:
             return

@@ -66,6 +66,15 @@ async def test_of_a_unit_the_newest_state_waits() -> None:
     assert not outbox.is_over
 
 
+async def test_what_waits_of_a_unit_does_not_outlive_it() -> None:
+    outbox = Outbox()
+    outbox.put(unit_item(1))
+    outbox.put(unit_item(2))
+    outbox.put({"kind": "unit-removed", "unit_id": unit_item(1)["unit_id"]})
+    kinds = [(item["kind"], item["unit_id"]) for item in await outbox.take()]
+    assert kinds == [("unit-removed", unit_item(1)["unit_id"]), ("unit", unit_item(2)["unit_id"])]
+
+
 async def test_who_is_far_behind_is_ended() -> None:
     outbox = Outbox()
     for number in range(501):
