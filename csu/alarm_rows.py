@@ -71,6 +71,15 @@ def open_rows(connection: sqlite3.Connection, unit_id: str, origin: Origin) -> l
     return [as_row(row) for row in connection.execute(sql, (unit_id, origin))]
 
 
+def least_open_rows(connection: sqlite3.Connection, unit_id: str, bound: int) -> list[Row]:
+    """Open alarms that a unit raised beyond the `bound - 1` that matter most: warnings first, the oldest first."""
+    # The bound is looked at by counting, which the index does alone: rows are read when there are too many.
+    where = "unit_id = ? AND cleared_us IS NULL"
+    count = connection.execute(f"SELECT count(*) FROM alarms WHERE {where}", (unit_id,)).fetchone()[0]  # noqa: S608
+    sql = f"SELECT * FROM alarms WHERE {where} AND origin = 'unit' ORDER BY severity = 'critical', number LIMIT ?"  # noqa: S608
+    return [as_row(row) for row in connection.execute(sql, (unit_id, count + 1 - bound))] if count >= bound else []
+
+
 def insert(connection: sqlite3.Connection, new: NewAlarm, now_us: int) -> AlarmRecord:
     """Store an alarm, and tell of it."""
     unit_id, name, camera = new.key

@@ -19,6 +19,7 @@ health is older than `HEALTH_OLD_US` has something wrong with it, however online
 | `probe-warning`, `alarm-warning` | warning | as above |
 """
 
+import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -166,7 +167,12 @@ def _camera_reason(camera: CameraView) -> Reason | None:
 
 
 def _alarm_reasons(alarms: Sequence[AlarmRecord], told_cameras: frozenset[str | None]) -> list[Reason]:
-    """Open alarms but those that another reason tells already."""
+    """Open alarms but those that another reason tells already, the worst first."""
+    untold = [
+        alarm
+        for alarm in alarms
+        if alarm.name != NOT_HEARD and not (alarm.name in _TOLD_BY_CAMERA and alarm.camera in told_cameras)
+    ]
     return [
         Reason(
             code=f"alarm-{alarm.severity}",
@@ -174,8 +180,7 @@ def _alarm_reasons(alarms: Sequence[AlarmRecord], told_cameras: frozenset[str | 
             since_us=alarm.raised_us,
             details={"name": alarm.name, "alarm_id": alarm.alarm_id},
         )
-        for alarm in sorted(alarms, key=lambda one: (one.severity, one.raised_us))
-        if alarm.name != NOT_HEARD and not (alarm.name in _TOLD_BY_CAMERA and alarm.camera in told_cameras)
+        for alarm in heapq.nsmallest(MAX_REASONS, untold, key=lambda one: (one.severity, one.raised_us))
     ]
 
 

@@ -29,6 +29,8 @@ EARLIEST_US = 1_577_836_800_000_000
 AHEAD_US = 60_000_000
 """So far ahead of the centre's clock may a unit's be."""
 MAX_NAME_CHARACTERS = 64
+MAX_OPEN_OF_UNIT = 500
+"""More than a list of `up/alarms` holds. For one more the oldest is taken to be over, warnings first."""
 MAX_LASTED_S = 10 * 365 * 86_400
 ORIGINS: tuple[Origin, ...] = ("unit", "centre")
 
@@ -84,7 +86,9 @@ def _raise(
     over_us = _over_us(rows, key, event.at, listed, now_us)
     if over_us is not None:
         over_us = max(over_us, raised_us)
-    changed = [] if over_us is not None else _close_open(connection, rows, raised_us, now_us)
+    changed: list[AlarmRecord] = []
+    if over_us is None:
+        changed = _close_open(connection, rows, raised_us, now_us) + _make_room(connection, event.unit_id, now_us)
     new = NewAlarm(key, "unit", event.at, raised_us, event.details, over_us)
     return [*changed, alarm_rows.insert(connection, new, now_us)]
 
@@ -109,6 +113,12 @@ def _over_us(rows: list[Row], key: Key, said_us: int, listed: Alarms | None, now
 def _close_open(connection: sqlite3.Connection, rows: list[Row], at_us: int, now_us: int) -> list[AlarmRecord]:
     """An alarm is raised once: one of its kind that is open still was cleared, and nobody heard it."""
     return [alarm_rows.close(connection, row, at_us, False, now_us) for row in rows if row.cleared_us is None]
+
+
+def _make_room(connection: sqlite3.Connection, unit_id: str, now_us: int) -> list[AlarmRecord]:
+    """A unit that makes up names must not fill memory, nor push its true alarms out."""
+    rows = alarm_rows.least_open_rows(connection, unit_id, MAX_OPEN_OF_UNIT)
+    return [alarm_rows.close(connection, row, now_us, False, now_us) for row in rows]
 
 
 def _clear(connection: sqlite3.Connection, key: Key, event: Event, now_us: int) -> list[AlarmRecord]:
@@ -158,7 +168,7 @@ def _open_listed(
             return [] if is_older else [alarm_rows.reopen(connection, row, now_us)]
     raised_us = times_of_centre(alarm.since_us, now_us)
     new = NewAlarm(key, "unit", alarm.since_us, raised_us, alarm.details)
-    return [alarm_rows.insert(connection, new, now_us)]
+    return [*_make_room(connection, key[0], now_us), alarm_rows.insert(connection, new, now_us)]
 
 
 def raise_own(

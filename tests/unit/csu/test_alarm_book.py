@@ -6,7 +6,7 @@ from itertools import permutations
 
 import pytest
 
-from csu import alarm_rows, stored_clips, stored_said
+from csu import alarm_rows, stored_alarms, stored_clips, stored_said
 from csu.errors import RequestRefusedError
 from csu.registry import Registry
 from csu.severity import OCCURRENCES, SEVERITIES
@@ -207,6 +207,20 @@ async def test_a_unit_that_is_shut_out_has_nothing_open(bench: Watched) -> None:
     await bench.alarms.raise_own(UNIT, "not-heard", NOW_US, {})
     await bench.alarms.close_all(UNIT)
     assert await records(bench, True) == []
+
+
+async def test_a_unit_that_makes_up_names_pushes_no_true_alarm_out(
+    bench: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored_alarms, "MAX_OPEN_OF_UNIT", 20)
+    await bench.alarms.raise_own(UNIT, "not-heard", T, {})
+    await bench.hear_event(event("raised", T, "camera-lost"))
+    for number in range(60):
+        await bench.hear_event(event("raised", T + number * SECOND_US * 2, f"made-up-{number}"))
+    names = [alarm.name for alarm in await records(bench, True)]
+    assert len(names) <= 21
+    assert {"camera-lost", "not-heard", "made-up-59"} <= set(names)
+    assert {alarm.name for alarm in bench.alarms.open_of(UNIT)} == set(names)
 
 
 async def test_names_and_details_without_end_are_cut(bench: Watched) -> None:
