@@ -1,8 +1,8 @@
 """What of a clip has to go where: its parts one after another, then its signed manifest.
 
 Every step is safe to repeat after a kill: an upload is created before its URL is written (the ingest answers a second
-creation with the same upload), a part is noted as done after the ingest has all of it, the manifest is signed once
-and written before its upload is created.
+creation with the same upload), a part is noted as done after the ingest has all of it and written with the next
+upload's URL, the manifest is signed once and written before its upload is created.
 """
 
 import asyncio
@@ -181,7 +181,9 @@ class ClipSender:
                 offset = await self._send_chunk(item, location, offset)
                 self._reached(offset, item)
             sha256 = await self._reading(item.digest.finish)
-            await self.save(item.put_back(ItemState(location=location, sha256=sha256, done=True)))
+            # Durable with the next event, the creation of the next upload or the end: a kill in between costs a HEAD
+            # and reading the part once more for its digest.
+            self.state = item.put_back(ItemState(location=location, sha256=sha256, done=True))
         self._done_bytes += item.source.length_bytes
 
     async def _reading(self, step: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:

@@ -1,9 +1,9 @@
 """What is durable of a transfer: `link/transfers/<clip_id>.json`, and `<clip_id>.jws` once the manifest is signed.
 
-Written at events only: submitted, upload created, part done, manifest signed, ended. How far an upload is, is
-never written: the ingest knows (HEAD). What a cut leaves after each event is the state before or after it, and every
-step is safe to repeat: a creation that was answered but not written is answered again with the same upload by our
-ingest, or leaves an upload that a foreign one expires.
+Written at events only: submitted, upload created (and the part before it done), manifest signed, ended. How far an
+upload is, is never written: the ingest knows (HEAD). What a cut leaves after each event is the state before or after
+it, and every step is safe to repeat: a creation that was answered but not written is answered again with the same
+upload by our ingest, or leaves an upload that a foreign one expires.
 """
 
 from pathlib import Path

@@ -15,6 +15,7 @@ from edge_agent.contract.jws import SigningKey
 from edge_agent.contract.manifest import read_manifest
 from edge_agent.errors import SettingsError
 from edge_agent.settings import UploadSettings
+from edge_agent.uplink.transfer_state import TransferState, TransferStore
 from edge_agent.uplink.transfers import Transfers
 from tests.support.polling import until
 from tests.support.uploads import (
@@ -97,6 +98,34 @@ async def test_a_clip_arrives_whole_with_its_manifest(tmp_path: Path, centre: Ce
     assert heard.progress[-1].sent_bytes == heard.progress[-1].total_bytes == sum(map(len, clip.files.values()))
 
 
+async def test_a_part_costs_one_write_of_the_state(
+    tmp_path: Path, centre: Centre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = await new_clip(tmp_path, 3000, 2000, 1000)
+    saved: list[TransferState] = []
+    save = TransferStore.save
+
+    def note(store: TransferStore, state: TransferState) -> None:
+        saved.append(state)
+        save(store, state)
+
+    monkeypatch.setattr(TransferStore, "save", note)
+    async with running_transfers(tmp_path / "unit", upload_settings(centre.url)) as (transfers, heard):
+        await submit(transfers, clip, centre.url)
+        await until(lambda: heard.ends and centre.arrived, what="delivery")
+    assert [sum(part.done for part in state.parts) for state in saved] == [0, 0, 1, 2, 3, 3]
+    assert saved[-1].manifest.done
+    assert saved[-1].outcome is not None
+
+
+def target_of(descriptor: Path) -> str:
+    """What is open; nothing when it was closed meanwhile."""
+    try:
+        return str(descriptor.readlink())
+    except FileNotFoundError:
+        return ""
+
+
 async def test_files_of_parts_that_are_done_are_closed(tmp_path: Path, centre: Centre) -> None:
     clip = await new_clip(tmp_path, *[1000] * 40)
     ring = str(tmp_path / "unit" / "ring")
@@ -104,8 +133,8 @@ async def test_files_of_parts_that_are_done_are_closed(tmp_path: Path, centre: C
 
     def look() -> bool:
         nonlocal most_open
-        targets = [descriptor.resolve() for descriptor in Path("/proc/self/fd").iterdir()]
-        most_open = max(most_open, sum(str(target).startswith(ring) for target in targets))
+        targets = [target_of(descriptor) for descriptor in Path("/proc/self/fd").iterdir()]
+        most_open = max(most_open, sum(target.startswith(ring) for target in targets))
         return bool(heard.ends)
 
     async with running_transfers(tmp_path / "unit", upload_settings(centre.url)) as (transfers, heard):
