@@ -97,7 +97,7 @@ class RequestView {
     const iso = (end) => new Date(end.instant).toISOString();
     this.estimate.want(whole ? { camera: this.#camera, from: iso(ends.from), to: iso(ends.to) } : null);
     return html`${viewHead(t("request.title", { unit: this.unitId }), { back: link("units", this.unitId), backWords: this.unitId, beside: this.#unit ? standingBadge(this.#unit) : nothing })}
-      <form class="request" novalidate @submit=${(event) => this.#submit(event, ends, problems)}><div class="request-fields">
+      <form class="request" novalidate @submit=${(event) => this.#submit(event)}><div class="request-fields">
         ${this.#failure ? failureNote(this.#failure) : nothing}
         ${this.#cameraField(problems)}
         <fieldset class="interval"><legend>${t("request.interval")}</legend><p class="hint">${t("request.zone", { zone: currentZone() })}</p>
@@ -146,8 +146,11 @@ class RequestView {
       ${draw(described, problem ? "true" : "false")}${problem ? html`<p class="error" id=${`${name}-error`}>${problem}</p>` : nothing}</div>`;
   }
 
-  async #submit(event, ends, problems) {
+  /** By what the fields hold now: what is drawn may be a frame behind. */
+  async #submit(event) {
     event.preventDefault();
+    const ends = this.#ends();
+    const problems = this.#problems(ends);
     for (const name of ["from", "to", ...TEXTS]) this.#touched.add(name);
     changed();
     const wrong = Object.keys(problems)[0];
