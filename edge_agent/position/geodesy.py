@@ -1,4 +1,4 @@
-"""Distances on the ground."""
+"""Distances and places on the ground; a place is (longitude, latitude) in degrees."""
 
 import math
 
@@ -15,3 +15,10 @@ def distance_m(one: tuple[float, float], other: tuple[float, float]) -> float:
         + math.cos(latitude) * math.cos(to_latitude) * math.sin((to_longitude - longitude) / 2) ** 2
     )
     return 2 * _RADIUS_M * math.asin(min(1.0, math.sqrt(half)))
+
+
+def between(one: tuple[float, float], other: tuple[float, float], share: float) -> tuple[float, float]:
+    """The place that lies a share of the way to another, for places that are near; also over the 180th meridian."""
+    east_deg = math.remainder(other[0] - one[0], 360)
+    longitude_deg = math.remainder(one[0] + east_deg * share, 360)
+    return longitude_deg, one[1] + (other[1] - one[1]) * share

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from edge_agent.clock import Clock
 from edge_agent.errors import ReceiverUnavailableError, ReportError
+from edge_agent.position.lookup import Lookup
 from edge_agent.position.reports import Report, Version, read_report
 from edge_agent.retry import backoff_s, jittered
 
@@ -26,6 +27,8 @@ SILENCE_TIMEOUT_S = 20.0
 MAX_BAD_LINES = 20
 """In a row: then it is no gpsd that talks, or a broken one."""
 MAX_LINES_PER_S = 500
+MAX_BYTES_PER_S = 2_000_000
+"""Ten such SKY a second are a sixth of it; reading JSON takes time that the rest of the link needs."""
 
 _WATCH = b'?WATCH={"enable":true,"json":true,"pps":true};\n'
 _WAIT = jittered(1.0, 10.0)
@@ -57,6 +60,7 @@ class GpsdClient:
         sink: gets what it says.
         clock: dates arrivals, and lets time pass between attempts.
         silence_timeout_s: a connection that is silent for longer is given up.
+        lookup: finds the host's addresses; the system's when None.
     """
 
     def __init__(
@@ -66,9 +70,11 @@ class GpsdClient:
         sink: ReportSink,
         clock: Clock,
         silence_timeout_s: float = SILENCE_TIMEOUT_S,
+        lookup: Lookup | None = None,
     ) -> None:
-        self._host = host
+        self._place = f"gpsd at {host}:{port}"
         self._port = port
+        self._lookup = lookup or Lookup(host, port)
         self._sink = sink
         self._clock = clock
         self._silence_timeout_s = silence_timeout_s
@@ -88,10 +94,10 @@ class GpsdClient:
 
     async def _attempt(self) -> None:
         """One connection to its end, which is always an error."""
-        place = f"gpsd at {self._host}:{self._port}"
+        place = self._place
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                reader, writer = await asyncio.open_connection(self._host, self._port, limit=MAX_LINE_BYTES)
+                reader, writer = await self._connect()
         except (OSError, TimeoutError) as error:
             raise ReceiverUnavailableError(f"{place} cannot be reached: {_words(error)}") from error
         try:
@@ -107,6 +113,14 @@ class GpsdClient:
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """To the first of its addresses that answers."""
+        *others, last = await self._lookup.addresses()
+        for address in others:
+            with contextlib.suppress(OSError):
+                return await asyncio.open_connection(address, self._port, limit=MAX_LINE_BYTES)
+        return await asyncio.open_connection(last, self._port, limit=MAX_LINE_BYTES)
+
     async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         greeting = await self._line(reader, min(GREETING_TIMEOUT_S, self._silence_timeout_s))
         try:
@@ -121,18 +135,20 @@ class GpsdClient:
         await self._take_lines(reader)
 
     async def _take_lines(self, reader: asyncio.StreamReader) -> None:
-        bad_lines, lines, since_us = 0, 0, self._clock.monotonic_us()
+        bad_lines, lines, size_bytes, since_us = 0, 0, 0, self._clock.monotonic_us()
         while True:
             line = await self._line(reader, self._silence_timeout_s)
             now_us = self._clock.monotonic_us()
             bad_lines = 0 if self._take(line, now_us) else bad_lines + 1
             if bad_lines >= MAX_BAD_LINES:
                 raise ReceiverUnavailableError(f"{bad_lines} lines in a row that are no reports")
-            lines += 1
+            lines, size_bytes = lines + 1, size_bytes + len(line)
             if now_us - since_us >= 1_000_000:
-                lines, since_us = 0, now_us
+                lines, size_bytes, since_us = 0, 0, now_us
             elif lines > MAX_LINES_PER_S:
                 raise ReceiverUnavailableError(f"over {MAX_LINES_PER_S} lines a second")
+            elif size_bytes > MAX_BYTES_PER_S:
+                raise ReceiverUnavailableError(f"over {MAX_BYTES_PER_S // 1_000_000} MB a second")
 
     def _take(self, line: bytes, now_us: int) -> bool:
         try:

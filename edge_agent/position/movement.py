@@ -8,7 +8,7 @@ one place, and slow, for `STILL_S`.
 """
 
 from edge_agent.position.fixes import Fix
-from edge_agent.position.geodesy import distance_m
+from edge_agent.position.geodesy import between, distance_m
 
 AGREEING = 3
 """Fixes in a row that have to say that the unit moves; one a second as a rule."""
@@ -71,7 +71,7 @@ class Movement:
             self._stand_at(fix)
             return
         share = min((fix.monotonic_us - self._taken_us) / 1e6 / _FOLLOW_S, 1.0)
-        self._stands = (_between(stands[0], fix.longitude_deg, share), _between(stands[1], fix.latitude_deg, share))
+        self._stands = between(stands, fix.place, share)
         self._error_m += (fix.error_m - self._error_m) * share
 
     def _look_for_rest(self, fix: Fix, near: tuple[float, float]) -> None:
@@ -84,7 +84,3 @@ class Movement:
         elif fix.monotonic_us - self._still_since_us >= STILL_S * 1e6:
             self.moving = False
             self._stand_at(fix)
-
-
-def _between(one: float, other: float, share: float) -> float:
-    return one + (other - one) * share

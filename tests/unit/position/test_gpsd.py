@@ -1,6 +1,8 @@
 """The client of gpsd, against servers that are not."""
 
 import asyncio
+import socket
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -8,12 +10,14 @@ from dataclasses import dataclass, field
 import pytest
 
 from edge_agent.clock import FakeClock
-from edge_agent.position.gpsd import MAX_BAD_LINES, MAX_LINE_BYTES, MAX_LINES_PER_S, GpsdClient
+from edge_agent.position.gpsd import MAX_BAD_LINES, MAX_BYTES_PER_S, MAX_LINE_BYTES, MAX_LINES_PER_S, GpsdClient
+from edge_agent.position.lookup import Lookup
 from edge_agent.position.reports import Report, Tpv, Version
 from tests.support.polling import until
 from tests.unit.position.reports import line
 
 GREETING = line(cls="VERSION", release="3.22", rev="3.22", proto_major=3, proto_minor=14)
+LONG_SKY = line(cls="SKY", satellites=[{"PRN": number, "used": True} for number in range(4000)])
 FIX = line(mode=3, lat=45.7, lon=4.8)
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -55,7 +59,9 @@ class ThreeTries(FakeClock):
 
 
 @asynccontextmanager
-async def listening(script: Script, silence_timeout_s: float = 5.0) -> AsyncIterator[Ears]:
+async def listening(
+    script: Script, silence_timeout_s: float = 5.0, addresses: tuple[str, ...] = ("127.0.0.1",)
+) -> AsyncIterator[Ears]:
     """A client of a server that does what the script says at each connection."""
 
     serving: set[asyncio.Task[None]] = set()
@@ -76,7 +82,8 @@ async def listening(script: Script, silence_timeout_s: float = 5.0) -> AsyncIter
     server = await asyncio.start_server(begin, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     clock = ThreeTries()
-    client = GpsdClient("127.0.0.1", port, ears, clock, silence_timeout_s)
+    lookup = Lookup("gps.example", port, lambda *_name, **_kind: [(0, 0, 0, "", (found,)) for found in addresses])
+    client = GpsdClient("gps.example", port, ears, clock, silence_timeout_s, lookup)
     running = asyncio.create_task(client.run())
     try:
         yield ears
@@ -180,8 +187,9 @@ async def test_one_that_falls_silent_is_left_and_connected_to_again() -> None:
         ([b"noise\n"] * MAX_BAD_LINES, "in a row"),
         ([b"y" * (MAX_LINE_BYTES + 1)], "a line of over"),
         ([FIX] * (MAX_LINES_PER_S + 2), "lines a second"),
+        ([LONG_SKY] * (MAX_BYTES_PER_S // len(LONG_SKY) + 2), "MB a second"),
     ],
-    ids=["noise", "endless line", "flood"],
+    ids=["noise", "endless line", "flood", "flood of long lines"],
 )
 async def test_babble_ends_the_connection_and_nothing_else(babble: list[bytes], words: str) -> None:
     async def gpsd(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -204,3 +212,44 @@ async def test_nobody_at_the_port_is_told_at_each_attempt() -> None:
     running.cancel()
     await asyncio.wait({running})
     assert all("cannot be reached" in reason for reason in ears.ends)
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".example", "."])
+async def test_a_name_that_is_none_is_told_and_ends_nothing(host: str) -> None:
+    ears = Ears()
+    running = asyncio.create_task(GpsdClient(host, 2947, ears, ThreeTries()).run())
+    await until(lambda: len(ears.ends) >= 3, what="three attempts")
+    assert not running.done()
+    running.cancel()
+    await asyncio.wait({running})
+    assert all("is no name of a host" in reason for reason in ears.ends)
+
+
+async def test_lookups_that_hang_take_one_thread_and_nobody_elses() -> None:
+    answers, asked = threading.Event(), []
+
+    def hang(host: str, port: int, **_kind: int) -> list[tuple[int, int, int, str, tuple[str, int]]]:
+        asked.append(threading.current_thread())
+        answers.wait(30)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("192.0.2.1", port))]
+
+    lookup = Lookup("gps.example", 2947, hang)
+    for _ in range(40):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.001):
+                await lookup.addresses()
+    try:
+        assert await asyncio.to_thread(lambda: "at once") == "at once"
+        assert len(asked) == 1
+    finally:
+        answers.set()
+    assert await lookup.addresses() == ["192.0.2.1"]
+
+
+async def test_every_address_of_a_name_is_tried() -> None:
+    async def gpsd(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await say(writer, GREETING)
+        await hold(reader)
+
+    async with listening(gpsd, addresses=("::1", "127.0.0.2", "127.0.0.1")) as ears:
+        await until(lambda: bool(ears.reports), what="the greeting")

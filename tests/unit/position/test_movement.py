@@ -51,6 +51,14 @@ def test_a_mast_under_open_sky_never_moves() -> None:
     assert moving_seconds(fixes) == []
 
 
+def test_a_mast_on_the_180th_meridian_never_moves() -> None:
+    movement, dice = Movement(), random.Random(1)
+    for second in range(3600):
+        longitude_deg = math.remainder(180 + dice.gauss(0, 3e-5), 360)
+        at = Fix(longitude_deg, -16.8 + dice.gauss(0, 3e-5), None, 8.0, 0.1, True, BEGUN_US + second * SECOND_US)
+        assert not movement.take(at)
+
+
 def drive(speeds_mps: Iterable[float], *, says_speed: bool = True) -> list[Fix]:
     east_m, fixes = 0.0, []
     for second, speed_mps in enumerate(speeds_mps):
