@@ -49,7 +49,8 @@ class _Entry:
     summary: UnitSummary | None = None
     told: UnitSummary | None = None
     told_us: int = 0
-    retell_us: int = 0
+    due_us: int | None = None
+    """The earliest time at which it lies in the heap."""
 
 
 class Fleet:
@@ -256,6 +257,7 @@ class Fleet:
         while self._due and self._due[0][0] <= now_us:
             unit_id = heapq.heappop(self._due)[1]
             if unit_id in self._entries:
+                self._entries[unit_id].due_us = None
                 self._marked[unit_id] = None
         marked, self._marked = list(self._marked), {}
         self._hearing_due_us = self.hearing.next_us(now_us)
@@ -267,13 +269,18 @@ class Fleet:
             entry = self._entries.get(unit_id)
             if entry is None:
                 continue
-            before = entry.verdict
             entry.verdict = judge(entry.sight, self._alarms.open_of(unit_id), self.hearing, now_us)
             entry.summary = self._summary_of(entry.sight, entry.verdict)
             next_us = entry.verdict.next_us
-            if next_us is not None and next_us > now_us and (before is None or before.next_us != next_us):
-                heapq.heappush(self._due, (next_us, unit_id))
+            if next_us is not None and next_us > now_us:
+                self._look_again(entry, next_us)
             self._unsettled[unit_id] = self._untold[unit_id] = None
+
+    def _look_again(self, entry: _Entry, due_us: int) -> None:
+        """Judge a unit at a time; one that lies in the heap for earlier finds out then what comes next."""
+        if entry.due_us is None or due_us < entry.due_us:
+            entry.due_us = due_us
+            heapq.heappush(self._due, (due_us, entry.sight.unit_id))
 
     def _summary_of(self, sight: Sight, verdict: Verdict) -> UnitSummary:
         return UnitSummary(
@@ -298,9 +305,7 @@ class Fleet:
         now_us = self._clock.monotonic_us()
         later_us = entry.told_us + HEARD_INTERVAL_US
         if entry.told is not None and now_us < later_us and _is_merely_heard(entry.told, entry.summary):
-            if entry.retell_us != later_us:
-                entry.retell_us = later_us
-                heapq.heappush(self._due, (later_us, unit_id))
+            self._look_again(entry, later_us)
             return
         entry.told, entry.told_us = entry.summary, now_us
         self._feed.publish({"kind": "unit"} | entry.summary.to_object())

@@ -310,6 +310,19 @@ async def test_many_messages_at_once_are_told_once(registry: Registry) -> None:
     assert item["standing"] == "trouble"
 
 
+async def test_a_unit_that_speaks_without_pause_fills_no_memory(registry: Registry) -> None:
+    bench = await well(registry)
+    for number in range(300):
+        bench.clock.advance(0.1)
+        await bench.hear("health", health(NOW_US + number))
+        await bench.settle()
+    assert len(bench.fleet._due) <= 3
+    bench.clock.advance(HEALTH_OLD_US / 1e6 - 1)
+    assert (await bench.codes())[0] == "ok"
+    bench.clock.advance(1)
+    assert (await bench.codes())[0] == "warning"
+
+
 async def test_what_is_looked_at_is_told_to_watchers_too(registry: Registry) -> None:
     bench = await well(registry)
     await bench.fleet.view()
