@@ -124,10 +124,11 @@ class ChannelRunner:
         """Send a batch until it is taken, or given up."""
         wanted = self._wanted(notices)
         end = place.batch_end or place.done_number
-        is_taken = not wanted or await self._send(place, wanted)
-        await self._registry.run(stored_notices.end_batch, self.name, end)
-        if not is_taken:
-            await self._registry.run(stored_notices.count_left_out, self.name, len(wanted) + place.left_out)
+        if not wanted or await self._send(place, wanted):
+            await self._registry.run(stored_notices.end_batch, self.name, end)
+        else:
+            count = len(wanted) + place.left_out
+            await self._registry.run(stored_notices.give_up_batch, self.name, end, count)
         self._timing.sent(self._clock.monotonic_us(), end)
 
     async def _send(self, place: ChannelPlace, notices: Sequence[Notice]) -> bool:

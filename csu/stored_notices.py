@@ -111,7 +111,7 @@ def notices_after(connection: sqlite3.Connection, number: int, limit: int) -> li
 
 
 def skip_lost(connection: sqlite3.Connection, channel: str) -> ChannelPlace:
-    """Step over notices that are gone, and count them."""
+    """Step over notices that are gone, and count them; a batch that is gone whole is none any more."""
     place = _place_of(connection, channel)
     first = connection.execute("SELECT min(number) FROM notices").fetchone()[0]
     if first is None or place.done_number >= first - 1:
@@ -119,6 +119,10 @@ def skip_lost(connection: sqlite3.Connection, channel: str) -> ChannelPlace:
     connection.execute(
         "UPDATE notify_channels SET left_out = left_out + ?, done_number = ? WHERE channel = ?",
         (first - 1 - place.done_number, first - 1, channel),
+    )
+    connection.execute(
+        "UPDATE notify_channels SET batch_id = NULL, batch_end = NULL WHERE channel = ? AND batch_end < ?",
+        (channel, first),
     )
     return _place_of(connection, channel)
 
@@ -139,8 +143,9 @@ def end_batch(connection: sqlite3.Connection, channel: str, end: int) -> None:
     )
 
 
-def count_left_out(connection: sqlite3.Connection, channel: str, count: int) -> None:
-    """Notices were given up: the next message says how many."""
+def give_up_batch(connection: sqlite3.Connection, channel: str, end: int, count: int) -> None:
+    """End a batch that was not told; the next message says how many notices are missing."""
+    end_batch(connection, channel, end)
     connection.execute("UPDATE notify_channels SET left_out = ? WHERE channel = ?", (count, channel))
 
 

@@ -219,6 +219,20 @@ async def test_what_is_gone_from_the_queue_is_counted(registry: Registry, monkey
     assert told.batches[0].left_out + len(told.names) == 450
 
 
+async def test_a_batch_of_before_a_kill_that_is_gone_is_counted_too(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored_notices, "MAX_NOTICES", 100)
+    told = Told(pace=replace(NO_WAITING, batch=1000))
+    await registry.run(stored_notices.open_channel, told.settings.name)
+    await registry.run(stored_notices.begin_batch, told.settings.name, "of an earlier life", 40)
+    for number in range(450):
+        await registry.run(stored_alarms.raise_own, ("nomad-07", f"n{number}", ""), NOW_US, {}, NOW_US)
+    async with running(registry, told):
+        await until(lambda: told.names[-1:] == ["n449"], what="the last")
+    assert told.batches[0].left_out + len(told.names) == 450
+
+
 async def test_a_storm_becomes_a_digest(registry: Registry) -> None:
     told = Told(MAIL, Pace(gather_s=5, interval_s=60, burst=3, slow_interval_s=900, quiet_after=2, batch=500))
     async with running(registry, told) as bench:
