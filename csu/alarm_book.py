@@ -92,14 +92,6 @@ class AlarmBook:
         """
         self.take(await self._registry.run(stored_alarms.clear_own, (unit_id, name, ""), self._clock.wall_us()))
 
-    async def close_all(self, unit_id: str) -> None:
-        """The unit is shut out: nothing of it is open any more.
-
-        Raises:
-            RegistryError: it could not be stored.
-        """
-        self.take(await self._registry.run(stored_alarms.close_all, unit_id, self._clock.wall_us()))
-
     def take(self, changes: AlarmChanges) -> None:
         """Take over what was stored, and tell it."""
         mine = self._open.setdefault(changes.unit_id, {})

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from csu import stored_units
+from csu import stored_said, stored_units
 from csu.api import Api, Enrolment, EnrolRequest, Expulsion, PageInfo, Parts
 from csu.api.server import ApiServer
 from csu.broker import Broker
@@ -321,9 +321,9 @@ class Service:
             ingest.shut_out(unit_id)
             if self._broker is not None:
                 await asyncio.to_thread(self._broker.remove_user, unit_id)
-            await registry.run(stored_units.remove_unit, unit_id)
+            changes = await registry.run(stored_said.forget_unit, unit_id, self._clock.wall_us())
             watching.fleet.remove(unit_id)
-            await watching.alarms.close_all(unit_id)
+            watching.alarms.take(changes)
             return Expulsion(unit_id=unit_id, own_broker=self._broker is not None)
 
         return expel

@@ -87,6 +87,16 @@ def keep_verdict(
     return clip, stored_alarms.fail_clip(connection, unit_id, clip_id, reason, now_us)
 
 
+def forget_unit(connection: sqlite3.Connection, unit_id: str, now_us: int) -> AlarmChanges:
+    """Shut a unit out; what was open of it is over.
+
+    Raises:
+        RequestRefusedError: it is not known.
+    """
+    stored_units.remove_unit(connection, unit_id)
+    return stored_alarms.close_all(connection, unit_id, now_us)
+
+
 def keep_history(connection: sqlite3.Connection, history: History, now_us: int) -> bool:
     """Keep a batch of `up/history`; False when it came before."""
     return stored_history.save(connection, history, now_us)

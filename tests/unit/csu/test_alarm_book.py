@@ -6,7 +6,7 @@ from itertools import permutations
 
 import pytest
 
-from csu import alarm_rows, stored_alarms, stored_clips, stored_said
+from csu import alarm_rows, stored_alarms, stored_clips, stored_said, stored_units
 from csu.errors import RequestRefusedError
 from csu.registry import Registry
 from csu.severity import OCCURRENCES, SEVERITIES
@@ -202,11 +202,18 @@ async def test_the_oldest_closed_ones_go_first(bench: Watched, monkeypatch: pyte
     assert known[0].raised_us == T + 149 * MINUTE_US // 10
 
 
-async def test_a_unit_that_is_shut_out_has_nothing_open(bench: Watched) -> None:
+async def test_a_unit_that_is_shut_out_has_nothing_open(
+    bench: Watched, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await bench.hear_event(event("raised", T))
     await bench.alarms.raise_own(UNIT, "not-heard", NOW_US, {})
-    await bench.alarms.close_all(UNIT)
-    assert await records(bench, True) == []
+    monkeypatch.setattr(stored_alarms, "close_all", None)
+    with pytest.raises(TypeError):
+        await registry.run(stored_said.forget_unit, UNIT, NOW_US)
+    assert (await registry.run(stored_units.load_unit, UNIT)).unit_id == UNIT, "both or neither"
+    monkeypatch.undo()
+    bench.alarms.take(await registry.run(stored_said.forget_unit, UNIT, NOW_US))
+    assert (await records(bench, True), bench.alarms.open_of(UNIT)) == ([], ())
 
 
 async def test_a_unit_that_makes_up_names_pushes_no_true_alarm_out(
