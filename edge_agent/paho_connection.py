@@ -48,6 +48,7 @@ _LOST = "connection lost"
 _CLOSED = "the broker closed the connection without a word"
 _FAILURES = ("failed to receive on socket: ", "timeout on socket: ")
 """Begin what paho logs, and tells nobody else, when the line broke; other words of its cost the cause."""
+_WITH_WILL = "Disconnect with will message"
 _PING_SENT, _PING_ANSWERED = "Sending PINGREQ", "Received PINGRESP"
 """What paho logs, and tells nobody else, of the keep-alive's two packets (MQTT 5 §3.12, §3.13)."""
 
@@ -207,12 +208,17 @@ class PahoConnection:
             return error.errno == errno.EADDRNOTAVAIL
         return False
 
-    async def close(self, timeout_s: float) -> None:
-        """End the connection in order (no last will); by force after `timeout_s`."""
+    async def close(self, timeout_s: float, *, with_will: bool = False) -> None:
+        """End the connection; by force after `timeout_s`.
+
+        Args:
+            timeout_s: for the broker to see it.
+            with_will: the broker publishes the last will all the same (MQTT 5 §3.14.2.1, reason code 0x04).
+        """
         if not self._thread.is_alive():
             return
         self._is_given_up = True
-        self._client.disconnect()
+        self._client.disconnect(ReasonCode(PacketTypes.DISCONNECT, _WITH_WILL) if with_will else None)
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await asyncio.shield(self._ended)

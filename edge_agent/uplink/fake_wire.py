@@ -13,6 +13,10 @@ from edge_agent.errors import BrokerUnavailableError, ConnectionLostError
 from edge_agent.uplink.wire import Inbound, Outgoing, WireEvents, WireOptions
 
 
+async def _at_once() -> None:
+    """Nothing is waited for."""
+
+
 @dataclass
 class FakeBroker:
     """Tests set the attributes and look at what happened.
@@ -21,6 +25,7 @@ class FakeBroker:
         refusals: reasons why the next connections fail, one each.
         withhold: publications are taken but not acknowledged.
         denied: topics that the broker refuses.
+        subscribing: awaited before a subscription is granted.
         is_stranded: what connections say of the machine's address.
         is_down: every connection fails.
         transmit: awaited before a publication is taken; a line that takes its time.
@@ -33,6 +38,7 @@ class FakeBroker:
     denied: set[str] = field(default_factory=set)
     is_stranded: bool = False
     is_down: bool = False
+    subscribing: Callable[[], Awaitable[None]] = _at_once
     transmit: Callable[[Outgoing], Awaitable[None]] | None = None
     published: list[Outgoing] = field(default_factory=list)
     withheld: list[Outgoing] = field(default_factory=list)
@@ -107,6 +113,9 @@ class FakeWire:
     async def subscribe(self, topic: str) -> None:
         """See `Wire.subscribe`."""
         self._check()
+        if topic in self._broker.denied:
+            raise BrokerUnavailableError(f"subscription to {topic} refused")
+        await self._broker.subscribing()
         self._broker.subscriptions.append(topic)
 
     async def publish(self, message: Outgoing) -> bool:
@@ -137,8 +146,10 @@ class FakeWire:
         """See `Wire.is_stranded`."""
         return self._broker.is_stranded
 
-    async def close(self, timeout_s: float) -> None:
-        """See `Wire.close`; takes no time."""
+    async def close(self, timeout_s: float, *, said_farewell: bool) -> None:
+        """See `Wire.close`; takes no time, and the will has no delay."""
+        if self._broker.wire is self and not said_farewell:
+            self._broker.published.append(self.options.will)
         self.end(f"closed within {timeout_s:g} s")
 
     def deliver(self, topic: str, body: bytes) -> None:

@@ -68,9 +68,9 @@ class PahoWire:
         """See `Wire.is_stranded`."""
         return self._connection.is_stranded()
 
-    async def close(self, timeout_s: float) -> None:
+    async def close(self, timeout_s: float, *, said_farewell: bool) -> None:
         """See `Wire.close`."""
-        await self._connection.close(timeout_s)
+        await self._connection.close(timeout_s, with_will=not said_farewell)
 
 
 def _options_of(settings: MqttSettings, options: WireOptions) -> ConnectionOptions:

@@ -129,6 +129,7 @@ class Session:
             on_round_trip=lambda took_us: self._on_ping(number, took_us),
         )
         self._wire = self._factory(self._options, events, number)
+        said_farewell = False
         try:
             session_present = await self._wire.open()
             await self._begin(self._wire, listener, session_present)
@@ -137,11 +138,11 @@ class Session:
         except ConnectionLostError as error:
             self._report(str(error))
         except asyncio.CancelledError:
-            await self._say_farewell(self._wire)
+            said_farewell = await self._say_farewell(self._wire)
             raise
         finally:
             self._end()
-            await self._wire.close(CLOSE_TIMEOUT_S)
+            await self._wire.close(CLOSE_TIMEOUT_S, said_farewell=said_farewell)
 
     async def _stay(self, wire: Wire) -> None:
         """Until the connection is over, or has no address any more from which its packets could be answered."""
@@ -159,14 +160,18 @@ class Session:
             if self._witness is not None:
                 self._witness.ended()
 
-    async def _say_farewell(self, wire: Wire) -> None:
-        """An end in order has no last will: other words are published instead."""
+    async def _say_farewell(self, wire: Wire) -> bool:
+        """An end in order has no last will: other words are published instead; whether the broker took them.
+
+        A connection that has not begun says none: what an earlier one left behind there is for the will to put right.
+        """
         if not self._online.is_set():
-            return
+            return False
         with contextlib.suppress(ConnectionLostError, TimeoutError):
             async with asyncio.timeout(FAREWELL_TIMEOUT_S):
                 farewell = self._options.farewell
-                await wire.publish(self._options.will if farewell is None else farewell())
+                return await wire.publish(self._options.will if farewell is None else farewell())
+        return False
 
     async def _begin(self, wire: Wire, listener: SessionListener, session_present: bool) -> None:
         # Also when the session is there: it may have been cut between CONNACK and SUBSCRIBE.

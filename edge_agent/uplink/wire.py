@@ -114,8 +114,8 @@ class Wire(Protocol):
         """Whether this machine no longer has the address that the connection is made from."""
         ...
 
-    async def close(self, timeout_s: float) -> None:
-        """End the connection in order (no last will); by force after `timeout_s`."""
+    async def close(self, timeout_s: float, *, said_farewell: bool) -> None:
+        """End the connection; by force after `timeout_s`. Unless a farewell was said, the last will is published."""
         ...
 
 

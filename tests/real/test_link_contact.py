@@ -231,6 +231,26 @@ async def test_a_lookup_that_hangs_does_not_keep_the_session_from_ending(
     released.set()
 
 
+@pytest.mark.parametrize("said_farewell", [False, True])
+async def test_an_end_without_a_farewell_leaves_the_will_in_place(rig: LinkRig, said_farewell: bool) -> None:
+    """As of a unit that is told to end while a connection begins: its status of the last one says `online`."""
+    will = Outgoing("csu/v1/nomad-07/up/status", b'{"state":"offline"}', retain=True)
+    wire = PahoWire(
+        MqttSettings(url=rig.broker.url, username="nomad-07", password_file=rig.directory / "password"),
+        WireOptions("nomad-07", will),
+        WireEvents(),
+        1,
+    )
+    await wire.open()
+    await wire.publish(Outgoing(will.topic, b'{"state":"online"}', retain=True))
+    await wire.close(1.0, said_farewell=said_farewell)
+    if said_farewell:
+        await asyncio.sleep(WILL_DELAY_S + 2)
+        assert states(rig) == ["online"]
+    else:
+        await until(lambda: states(rig) == ["online", "offline"], what="the will", timeout_s=WILL_DELAY_S + 10)
+
+
 @pytest.fixture
 def spaces(processes: Processes) -> Iterator[Road]:
     require_name_spaces()

@@ -81,6 +81,41 @@ async def test_a_unit_that_goes_says_so_in_words_of_its_own() -> None:
     assert broker.published[-1] == farewell
 
 
+async def test_who_is_told_to_end_while_a_connection_begins_does_not_stay_online_at_the_centre() -> None:
+    broker = FakeBroker()
+    begins = asyncio.Event()
+
+    async def subscribing() -> None:
+        begins.set()
+        await asyncio.Event().wait()
+
+    async with running(broker) as session:
+        await until(lambda: session.is_online, what="online")
+        broker.subscribing = subscribing
+        broker.cut()
+        await until(begins.is_set, what="the next connection")
+    assert broker.published == [WILL]
+
+
+async def test_a_refused_subscription_does_not_leave_the_unit_online_at_the_centre() -> None:
+    broker = FakeBroker()
+    async with running(broker) as session:
+        await until(lambda: session.is_online, what="online")
+        broker.denied.add("csu/v1/nomad-07/down/#")
+        broker.cut()
+        await until(lambda: bool(broker.published), what="the will")
+    assert set(broker.published) == {WILL}
+
+
+async def test_a_farewell_that_nobody_acknowledged_leaves_the_will_in_place() -> None:
+    broker = FakeBroker()
+    farewell = Outgoing("csu/v1/nomad-07/up/status", b"goodbye", retain=True)
+    async with running(broker, farewell=lambda: farewell) as session:
+        await until(lambda: session.is_online, what="online")
+        broker.denied.add(farewell.topic)
+    assert broker.published == [WILL]
+
+
 async def test_messages_come_in_order_and_are_acknowledged_in_order() -> None:
     broker, seen = FakeBroker(), list[Inbound]()
     async with running(broker) as session:
