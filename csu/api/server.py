@@ -1,6 +1,7 @@
 """Serving the API on loopback: bounded in connections and in how long a request may take to come."""
 
 import asyncio
+import logging
 import socket
 from typing import cast
 
@@ -12,6 +13,8 @@ from csu.api.errors import answer_of_status, error_answer
 from csu.api.guard import SECURITY_HEADERS
 from csu.api.route import Handler
 from csu.ingest_connections import Connections
+
+_log = logging.getLogger(__name__)
 
 _MAX_CONNECTIONS = 200
 _KEEPALIVE_S = 75.0
@@ -35,6 +38,10 @@ class _Protocol(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """The answer; the connection is over after it."""
+        if isinstance(exc, ConnectionError):  # nobody is left to answer, and aiohttp would log a defect
+            level = logging.DEBUG if isinstance(exc, ConnectionResetError | BrokenPipeError) else logging.WARNING
+            _log.log(level, "an answer to %s breaks off: %s", request.path, exc)
+            raise exc
         if not isinstance(exc, HttpProcessingError):
             return super().handle_error(request, status, exc, message)
         if request.writer.output_size > 0:

@@ -83,7 +83,11 @@ async def test_who_is_far_behind_is_ended() -> None:
 
 
 async def test_a_page_that_reads_nothing_is_let_go(
-    registry: Registry, keys: KeyStore, feed: Feed, monkeypatch: pytest.MonkeyPatch
+    registry: Registry,
+    keys: KeyStore,
+    feed: Feed,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(stream, "_WRITE_TIMEOUT_S", 0.3)
     async with serving(make_parts(registry, keys, feed)) as client, asyncio.timeout(60):
@@ -97,6 +101,7 @@ async def test_a_page_that_reads_nothing_is_let_go(
             feed.publish({"kind": "command", "details": details})
             await asyncio.sleep(0.01)
         writer.transport.abort()
+    assert not [record for record in caplog.records if record.exc_info], "no defect of this service"
 
 
 async def test_silence_is_filled_with_pings(client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch) -> None:
