@@ -97,8 +97,8 @@ class PositionNotice(ContractModel):
 EARLIEST_GNSS_US = parse_utc("2026-01-01T00:00:00Z")
 """When this software was written: no receiver that is right says an earlier time."""
 LATEST_GNSS_US = EARLIEST_GNSS_US + 1024 * 7 * 86_400 * 1_000_000
-"""1,024 weeks on, after which the week number of GPS starts again (IS-GPS-200 §20.3.3.3.1.1). So a time that is off by
-whole roll-overs lies outside, unless gpsd has moved it (gpsd 3.22 adds roll-overs to what is before its release)."""
+"""1,024 weeks on, after which the week number of GPS starts again (IS-GPS-200 §20.3.3.3.1.1). So a time that is off
+by whole roll-overs lies outside, unless gpsd has moved it (3.22 adds roll-overs to what is before its release)."""
 
 
 class ClockOffer(ContractModel):

@@ -4,6 +4,7 @@
 along when it ends. Kernels without `netem` (tc-netem(8)) have no other way to be slow to answer.
 """
 
+import errno
 import fcntl
 import os
 import select
@@ -42,8 +43,9 @@ class Way:
                 packet = os.read(self.source, _MAX_PACKET_BYTES)
                 if len(self.waiting) < _MAX_PACKETS:
                     self.waiting.append((time.monotonic() + self.delay_s, packet))
-        except OSError:  # nothing more, or the device is down at the moment
-            return
+        except OSError as error:  # nothing more, or the device is down at the moment
+            if error.errno == errno.EBADFD:  # it went with its namespace: there is no line any more
+                sys.exit(f"the device of {self.source} is gone")
 
     def give(self) -> float | None:
         """Deliver what is due; seconds until the next packet is."""
@@ -59,7 +61,7 @@ class Way:
 
 
 def run(first: str, second: str, delay_s: float) -> None:
-    """Carry packets until killed."""
+    """Carry packets until killed, or until a device is gone."""
     left, right = open_device(first), open_device(second)
     ways = {left: Way(left, right, delay_s), right: Way(right, left, delay_s)}
     poll = select.epoll()

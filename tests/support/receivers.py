@@ -120,7 +120,9 @@ class MailServer:
 
     async def handle_DATA(self, _server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 -- aiosmtpd's
         if self.answer.startswith("250"):
-            message = message_from_bytes(bytes(envelope.content or b""), policy=default)
+            content = envelope.content or b""
+            assert isinstance(content, bytes)
+            message = message_from_bytes(content, policy=default)
             assert isinstance(message, EmailMessage)
             self.messages.append(message)
             self.was_encrypted.append(self.is_tls_at_once or session.ssl is not None)

@@ -6,6 +6,7 @@ from csu import stored_units
 from csu.alarm_book import AlarmBook
 from csu.feed import Feed
 from csu.fleet import Fleet
+from csu.records import StateTopic
 from csu.registry import Registry
 from csu.stored_said import keep_event, keep_state
 from csu.views import UnitSummary
@@ -87,7 +88,9 @@ class Watched:
         await self.alarms.load()
         await self.fleet.load()
 
-    async def hear(self, topic: str, model: ContractModel, retained: bool = False, unit_id: str = UNIT) -> None:
+    async def hear(
+        self, topic: StateTopic, model: ContractModel, retained: bool = False, unit_id: str = UNIT
+    ) -> None:
         now_us = self.clock.wall_us()
         kept = await self.registry.run(
             keep_state,
@@ -96,7 +99,7 @@ class Watched:
             model,
             model.to_object(),
             now_us,
-            retained,  # type: ignore[arg-type]  # of ours
+            retained,
         )
         self.fleet.hear(unit_id, model, is_retained=retained, is_new=kept.is_new, first_us=kept.heard_us)
         if kept.alarms is not None:
