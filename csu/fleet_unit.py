@@ -88,10 +88,8 @@ class Sight:
 
     def hear(self, model: ContractModel | None, heard: Heard) -> None:
         """Take over a message; None for one that only shows that the unit lives."""
-        if not heard.is_retained or heard.is_new:
-            self.heard_us = heard.wall_us
-        elif self.heard_us is None:
-            self.heard_us = heard.first_us
+        said_us = heard.wall_us - (heard.monotonic_us - heard.said_us(getattr(model, "at", None)))
+        self.heard_us = heard.wall_us if not heard.is_retained else max(said_us, self.heard_us or said_us)
         if isinstance(model, Status):
             self._hear_status(model, heard)
         elif isinstance(model, Health):

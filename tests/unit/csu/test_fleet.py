@@ -248,6 +248,7 @@ async def test_a_leftover_of_a_unit_that_was_let_in_again_makes_nothing_green(re
     await bench.hear("status", online(), retained=True)
     await bench.hear("health", health(), retained=True)
     assert await bench.codes() == ("unheard", ["not-heard-yet"])
+    assert (await bench.stands()).heard_us == NOW_US, "an hour ago, however new it is to the registry"
 
 
 async def test_a_leftover_that_a_kill_kept_out_of_the_registry_makes_nothing_green(registry: Registry) -> None:
