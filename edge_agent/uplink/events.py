@@ -23,6 +23,7 @@ from edge_agent.contract.event_names import EventName
 from edge_agent.contract.messages import Alarm, Event
 from edge_agent.contract.model import canonical_json
 from edge_agent.contract.names import Topics
+from edge_agent.contract.segment_format import ClockSource
 from edge_agent.contract.times import format_utc, parse_utc
 from edge_agent.errors import LedgerError
 from edge_agent.uplink.boot_clocks import BootClocks, Instant
@@ -50,6 +51,14 @@ class _Remembered:
     body: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Noted:
+    """When something was noted by this boot's monotonic clock, and who vouched for the wall clock then."""
+
+    monotonic_us: int
+    source: ClockSource
+
+
 class Events:
     """Source of the pump (`outbox.OutboxSource`), and the book of raised alarms."""
 
@@ -70,6 +79,7 @@ class Events:
         self._wake = wake
         self._hook = step_hook
         self._raised: dict[AlarmKey, Alarm] = {}
+        self._raised_at: dict[AlarmKey, _Noted] = {}  # of those that were raised in this life
         self._queue = StoredQueue(database, "events", stamper.clock, step_hook)
         self._memory: list[_Remembered] = []
         self._remembered = 0
@@ -90,7 +100,17 @@ class Events:
     @property
     def raised(self) -> tuple[Alarm, ...]:
         """What is wrong now, longest first."""
-        return tuple(sorted(self._raised.values(), key=lambda alarm: alarm.since_us))
+        alarms = (self._redated(key, alarm) for key, alarm in self._raised.items())
+        return tuple(sorted(alarms, key=lambda alarm: alarm.since_us))
+
+    def _redated(self, key: AlarmKey, alarm: Alarm) -> Alarm:
+        """With the instant that is believed now, where nobody vouched for the clock then."""
+        noted = self._raised_at.get(key)
+        if noted is None or noted.source != "unknown":
+            return alarm
+        said = Instant(alarm.since_us, noted.source)
+        instant = self._clocks.date(self._stamper.boot_id, noted.monotonic_us, said)
+        return alarm.model_copy(update={"since_us": instant.at_us})
 
     async def observe(self, seen: Mapping[AlarmKey, dict[str, Any] | None]) -> bool:
         """Take notice of what was looked at: details where something is wrong, None where all is well.
@@ -129,6 +149,7 @@ class Events:
     async def _raise(self, key: AlarmKey, details: dict[str, Any]) -> None:
         name, camera = key
         now_us = self._stamper.clock.wall_us()
+        self._raised_at[key] = _Noted(self._stamper.clock.monotonic_us(), self._stamper.belief.source)
         self._raised[key] = Alarm(name=name, camera=camera, since_us=now_us, details=details)
         logger.warning("alarm raised: %s%s %s", name, f" of {camera}" if camera else "", details)
         row = (name, camera or "", now_us, canonical_json(details).decode())
@@ -139,12 +160,20 @@ class Events:
 
     async def _clear(self, key: AlarmKey) -> None:
         name, camera = key
-        alarm = self._raised.pop(key)
-        lasted_s = (self._stamper.clock.wall_us() - alarm.since_us) / 1e6
+        lasted_s = self._lasted_s(key)
+        del self._raised[key]
+        self._raised_at.pop(key, None)
         logger.info("alarm cleared: %s%s after %.0f s", name, f" of {camera}" if camera else "", lasted_s)
         body = self._body(name, "cleared", camera, {"lasted_s": round(lasted_s, 1)})
         sql = "DELETE FROM alarms WHERE name = ? AND camera = ?"
         await self._keep(body, lambda connection: connection.execute(sql, (name, camera or "")))
+
+    def _lasted_s(self, key: AlarmKey) -> float:
+        """For how long it is raised; by the wall clock, which may have stepped, when that was in an earlier life."""
+        clock, noted = self._stamper.clock, self._raised_at.get(key)
+        if noted is not None:
+            return (clock.monotonic_us() - noted.monotonic_us) / 1e6
+        return max(clock.wall_us() - self._raised[key].since_us, 0) / 1e6
 
     def _body(self, name: str, state: EventState, camera: str | None, details: dict[str, Any]) -> str:
         """The event without its number, which it gets when it is sent."""

@@ -13,6 +13,7 @@ from edge_agent.clock import FakeClock
 from edge_agent.contract.event_names import EventName
 from edge_agent.contract.messages import Progress
 from edge_agent.contract.names import Topics
+from edge_agent.contract.times import parse_utc
 from edge_agent.errors import LedgerError
 from edge_agent.uplink import event_bound, outbox, stored_queue
 from edge_agent.uplink import events as events_module
@@ -182,6 +183,41 @@ async def test_alarms_are_raised_once_and_cleared_once_over_restarts(
     async with running(out, wake):
         await until(lambda: len(out.bodies("event")) == 2, what="two events")
     assert [body["state"] for body in out.bodies("event")] == ["raised", "cleared"]
+
+
+@pytest.mark.parametrize("step_s", [-7 * 86_400, 3600, 2 * 365 * 86_400])
+async def test_how_long_an_alarm_lasts_is_no_matter_of_the_wall_clock(
+    out: Out, stamper: Stamper, clock: FakeClock, wake: asyncio.Event, step_s: float
+) -> None:
+    key = (EventName.CAMERA_LOST.value, "main")
+    stamper.belief.source = "unknown"
+    await out.events.observe({key: {"cause": "camera-lost"}})
+    said_us = out.events.raised[0].since_us
+    clock.advance(90)
+    clock.step_wall(step_s)
+    stamper.belief.source = "chrony"
+    assert out.events.raised[0].since_us == said_us + step_s * 1_000_000
+    clock.advance(30)
+    await out.events.observe({key: None})
+    async with running(out, wake):
+        await until(lambda: len(out.bodies("event")) == 2, what="two events")
+    raised, cleared = out.bodies("event")
+    assert cleared["details"] == {"lasted_s": 120.0}
+    assert parse_utc(str(raised["at"])) == said_us + step_s * 1_000_000
+
+
+async def test_an_alarm_of_an_earlier_life_never_lasted_less_than_nothing(
+    out: Out, database: LinkDatabase, stamper: Stamper, topics: Topics, clock: FakeClock, wake: asyncio.Event
+) -> None:
+    key = (EventName.CAMERA_LOST.value, "main")
+    await out.events.observe({key: {"cause": "camera-lost"}})
+    clock.step_wall(-86_400)
+    out.events = Events(database, stamper, topics, wake)
+    await out.events.load()
+    await out.events.observe({key: None})
+    async with running(out, wake):
+        await until(lambda: len(out.bodies("event")) == 2, what="two events")
+    assert out.bodies("event")[-1]["details"] == {"lasted_s": 0.0}
 
 
 async def test_events_beyond_the_bound_are_counted(
