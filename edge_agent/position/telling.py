@@ -17,6 +17,10 @@ LEAST_INTERVAL_S = 10.0
 """Not more often than this, however fast the unit goes."""
 INTERVAL_S = 3600.0
 """And at least so often."""
+BURST = 10
+REFILL_S = 300.0
+"""A unit that stands tells of so many changes in a row, then one in so long: a receiver between high houses gains and
+loses its fix for ever, and an idle line has 30 MB a month."""
 
 SILENT_AFTER_S = 60.0
 LOST_AFTER_S = 300.0
@@ -80,6 +84,8 @@ class Telling:
         self._clock = clock
         self._told: Sight | None = None
         self._told_us = 0
+        self._spent = 0.0
+        self._spent_us = 0
 
     def is_due(self, sight: Sight) -> bool:
         """Whether this sight is to be told now; if so it counts as told."""
@@ -89,7 +95,17 @@ class Telling:
         is_news = told is None or (since_s >= LEAST_INTERVAL_S and _differs(told, sight))
         if not is_news and since_s < INTERVAL_S:
             return False
+        if not (sight.moving or since_s >= INTERVAL_S or self._may_speak(now_us)):
+            return False
         self._told, self._told_us = sight, now_us
+        return True
+
+    def _may_speak(self, now_us: int) -> bool:
+        """Whether one more change fits the budget; if so it counts as spent."""
+        spent = max(self._spent - (now_us - self._spent_us) / 1e6 / REFILL_S, 0.0)
+        if spent > BURST - 1:
+            return False
+        self._spent, self._spent_us = spent + 1, now_us
         return True
 
 

@@ -15,7 +15,15 @@ from edge_agent.position.fixes import Fix
 from edge_agent.position.last_known import INTERVAL_S, LastPlaceKeeper, load_last_place, starting_stamp
 from edge_agent.position.locator import FIX_HOLDS_S, Locator
 from edge_agent.position.reports import Devices, Gst, Sky, Tpv, Version
-from edge_agent.position.telling import LOST_AFTER_S, SILENT_AFTER_S, Telling, alarms_of, notice_of, position_body
+from edge_agent.position.telling import (
+    BURST,
+    LOST_AFTER_S,
+    SILENT_AFTER_S,
+    Telling,
+    alarms_of,
+    notice_of,
+    position_body,
+)
 from edge_agent.settings import PositionSettings
 from tests.unit.position.reports import LYON, moved, tpv
 
@@ -116,6 +124,18 @@ def test_a_fix_that_is_lost_is_told_with_the_last_place() -> None:
     bench.without(12, Tpv(1))
     bench.report(tpv(bench.second))
     assert told(bench.told[-1]) == ("3d", "gnss", None)
+
+
+def test_a_receiver_that_gains_and_loses_its_fix_for_ever_keeps_to_a_budget() -> None:
+    bench, hours = Bench(), 6
+    bench.stand(60)
+    before = len(bench.told)
+    for _ in range(hours * 3600 // 26):
+        bench.without(round(FIX_HOLDS_S) + 3, Tpv(1))
+        bench.stand(13)
+    assert before + hours * 12 <= len(bench.told) <= before + BURST + hours * 12 + hours
+    bench.drive(120)
+    assert len(bench.told) > before + BURST + hours * 13
 
 
 def test_a_tunnel_keeps_the_van_moving_and_the_place_ages() -> None:
