@@ -6,10 +6,11 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 TIMEOUT_MS = 30_000
 """Generous: the machine may be busy."""
+expect.set_options(timeout=TIMEOUT_MS)
 
 _POLL_S = 0.05
 _FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking")

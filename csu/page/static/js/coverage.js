@@ -33,22 +33,24 @@ export class Coverage {
 
   /** A command of this unit: perhaps the answer of a day that was asked for. */
   hear(command) {
-    for (const day of this.#days.values()) {
-      if (!day.question.hear(command)) continue;
-      if (command.state !== "done") return;
-      const { intervals = [], cursor } = command.reply?.result ?? {};
-      day.intervals.push(...intervals);
-      day.pages += 1;
-      day.whole = !cursor || day.pages >= MAX_PAGES;
-      if (!day.whole) void day.question.ask({ ...day.params, cursor });
-    }
+    for (const day of this.#days.values()) day.question.hear(command);
+  }
+
+  #answered(day, command) {
+    if (command.state !== "done") return;
+    const { intervals = [], cursor } = command.reply?.result ?? {};
+    day.intervals.push(...intervals);
+    day.pages += 1;
+    day.whole = !cursor || day.pages >= MAX_PAGES;
+    if (!day.whole) void day.question.ask({ ...day.params, cursor });
   }
 
   /** Asks the unit for a day, or, where `day` is `now`, for the last 24 hours. */
   #ask(camera, day) {
     const start = day === "now" ? now() - DAY_MS : Date.parse(`${day}T00:00:00Z`);
     const params = { camera, from: new Date(start).toISOString(), to: new Date(Math.min(start + DAY_MS, now())).toISOString() };
-    const asked = { params, intervals: [], pages: 0, whole: false, question: new Question(this.unitId, "coverage.query", 300) };
+    const asked = { params, intervals: [], pages: 0, whole: false, question: null };
+    asked.question = new Question(this.unitId, "coverage.query", 300, (command) => this.#answered(asked, command));
     this.#days.set(`${camera} ${day}`, asked);
     void asked.question.ask(params);
   }
