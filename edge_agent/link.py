@@ -190,7 +190,13 @@ class Link:
     feed: PositionFeed | None
 
     async def run(self) -> None:
-        """Run every part until cancelled; the session says goodbye to the broker."""
+        """Run every part until cancelled; the session says goodbye to the broker, what that did not hear is kept."""
+        try:
+            await self._run_parts()
+        finally:
+            await self.history.keep()
+
+    async def _run_parts(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(keep_clock(self.clock, self.belief, self.clocks, self.position.vouch), name="clock")
             group.create_task(self.transfers.run(), name="transfers")

@@ -136,7 +136,9 @@ class LinkDatabase:
 
     async def _run(self, work: Work[Result]) -> Result:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, work, self._connection)
+            running = asyncio.get_running_loop().run_in_executor(self._executor, work, self._connection)
+            # Whoever waits may be cancelled; what waits for the database's thread then is done all the same.
+            return await asyncio.shield(running)
         except sqlite3.Error as error:
             raise LedgerError(f"the link's database refused: {error}") from error
         except RuntimeError as error:

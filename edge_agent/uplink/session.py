@@ -169,8 +169,10 @@ class Session:
             return False
         with contextlib.suppress(ConnectionLostError, TimeoutError):
             async with asyncio.timeout(FAREWELL_TIMEOUT_S):
-                farewell = self._options.farewell
-                return await wire.publish(self._options.will if farewell is None else farewell())
+                began_us, farewell = self._clock.monotonic_us(), self._options.farewell
+                is_said = await wire.publish(self._options.will if farewell is None else farewell())
+                self._note_heard(began_us)
+                return is_said
         return False
 
     async def _begin(self, wire: Wire, listener: SessionListener, session_present: bool) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -340,6 +341,45 @@ async def test_what_the_database_refused_at_the_return_follows_when_it_takes_it(
         await until(lambda: numbers_at(broker) == [0, 1, 2], what="what waited in memory")
     running.cancel()
     await asyncio.wait({running})
+
+
+async def test_what_is_being_written_when_the_link_ends_is_written(
+    history: History, clock: FakeClock, database: LinkDatabase
+) -> None:
+    note_health(history, clock, range(3))
+    released = threading.Event()
+    busy = asyncio.create_task(database.read(lambda _connection: released.wait(30)))
+    keeping = asyncio.create_task(history.keep())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    keeping.cancel()
+    await asyncio.wait({keeping})
+    released.set()
+    await busy
+    assert await rows_of(database, "history") == 3
+
+
+@pytest.mark.parametrize(("is_half_open", "kept"), [(False, 0), (True, 1)])
+async def test_what_nobody_heard_at_the_links_end_is_kept(
+    history: History, database: LinkDatabase, clock: FakeClock, is_half_open: bool, kept: int
+) -> None:
+    broker = FakeBroker()
+    will = Outgoing("csu/v1/nomad-07/up/status", b"offline", retain=True)
+    session = Session(WireOptions("nomad-07", will), "#", broker.factory, clock, witness=history)
+
+    class Greeting:
+        async def on_online(self, session_present: bool) -> None:
+            history.reconnected()
+            history.note("health", health(1))
+
+    task = asyncio.create_task(session.run(Greeting()))
+    await until(lambda: session.is_online, what="online")
+    await asyncio.sleep(0)
+    broker.withhold = is_half_open
+    task.cancel()
+    await asyncio.wait({task})
+    await history.keep()
+    assert await rows_of(database, "history") == kept
 
 
 @pytest.mark.parametrize(
