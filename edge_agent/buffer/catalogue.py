@@ -126,7 +126,26 @@ class Catalogue:
         if stretches:
             self._segments += 1
             self.size_bytes += size_bytes
-        self._merged = self._ranges = None
+        self._ranges = None
+        if low + len(stretches) < len(self._sequence):
+            self._merged = None
+        else:
+            self._join_newest(low)
+
+    def _join_newest(self, low: int) -> None:
+        """Go on with what is merged by the rows from here on, which lie behind all others.
+
+        A full ring gets and gives up a segment every few seconds while the unit moves: merging all anew each time
+        would cost a tenth of a second.
+        """
+        if self._merged is None:
+            return
+        for index in range(low, len(self._sequence)):
+            if index and self._follows(index):
+                last = self._merged[-1]
+                self._merged[-1] = last._replace(end_us=max(last.end_us, self._end_us[index]))
+            else:
+                self._merged.append(self._joined(index, index + 1))
 
     def remove(self, sequence: int) -> None:
         """Forget a segment; one that is not there is fine."""
@@ -135,17 +154,41 @@ class Catalogue:
             return
         self._segments -= 1
         self.size_bytes -= self._size_bytes[low]
+        end_us = max(self._end_us[low:high])
         columns = (self._sequence, self._start_us, self._end_us, self._boot, self._run, self._cause, self._size_bytes)
         for column in columns:
             del column[low:high]
-        self._merged = self._ranges = None
+        self._ranges = None
+        if low:
+            self._merged = None
+        else:
+            self._leave_oldest(end_us)
+
+    def _leave_oldest(self, end_us: int) -> None:
+        """Take the rows that were first, up to this end, out of what is merged."""
+        if self._merged is None or not self._sequence:
+            self._merged = None
+            return
+        first = self._row(0)
+        begin = first.sequence, first.start_us
+        place = 0
+        while place + 1 < len(self._merged) and _begin(self._merged[place + 1]) <= begin:
+            place += 1
+        joined = self._merged[place]
+        if joined.end_us <= end_us:
+            self._merged = None
+            return
+        self._merged[: place + 1] = [first._replace(end_us=joined.end_us)]
 
     def doubt(self, sequence: int) -> None:
         """More may be missing before a segment than what its file's own word for the cause speaks of."""
         low, high = self._rows(sequence)
         if low < high:
             self._cause[low] = _CAUSES.index("unknown")
-            self._merged = None
+            start_us = self._start_us[low]
+            for place, row in enumerate(self._merged or ()):
+                if row.sequence == sequence and row.start_us == start_us and self._merged is not None:
+                    self._merged[place] = row._replace(cause="unknown")
 
     def oldest_first(self) -> Iterator[int]:
         """Every segment, without a copy; the catalogue must not change meanwhile."""
@@ -184,16 +227,19 @@ class Catalogue:
     def _continuous(self) -> Iterator[tuple[int, int]]:
         """Index ranges of rows that follow one another without a gap."""
         low = 0
-        previous = (-1, -1, 0)
-        rows = zip(self._boot, self._run, self._start_us, self._end_us, strict=True)
-        for index, (boot, run, start_us, end_us) in enumerate(rows):
-            follows = boot == previous[0] and run == previous[1]
-            if index and not (follows and 0 <= start_us - previous[2] + _OVERLAP_US <= _CONTINUES_US):
+        for index in range(1, len(self._sequence)):
+            if not self._follows(index):
                 yield low, index
                 low = index
-            previous = (boot, run, end_us)
         if len(self._sequence):
             yield low, len(self._sequence)
+
+    def _follows(self, index: int) -> bool:
+        """Whether a row goes on where the one before it ended."""
+        before = index - 1
+        if self._boot[index] != self._boot[before] or self._run[index] != self._run[before]:
+            return False
+        return 0 <= self._start_us[index] - self._end_us[before] + _OVERLAP_US <= _CONTINUES_US
 
     def neighbours(self, sequence: int) -> tuple[int | None, int | None]:
         """The held segments before and after a sequence number."""
@@ -204,7 +250,10 @@ class Catalogue:
 
     def bytes_before(self, sequence: int) -> int:
         """Bytes of all segments with lower numbers."""
-        return sum(self._size_bytes[: self._rows(sequence)[0]])
+        low, _ = self._rows(sequence)
+        if low > len(self._sequence) // 2:  # what is asked for is young, as a rule
+            return self.size_bytes - sum(self._size_bytes[low:])
+        return sum(self._size_bytes[:low])
 
     def recent_sums(self, rows: int) -> tuple[int, int]:
         """Bytes and microseconds of footage of the newest segments, at least so many rows of them."""
@@ -276,3 +325,7 @@ class Catalogue:
             number = self._numbers[name] = len(self._names)
             self._names.append(name)
         return number
+
+
+def _begin(row: Stretch) -> tuple[int, int]:
+    return row.sequence, row.start_us

@@ -1,8 +1,9 @@
 """The catalogue against the plain list that it stands for."""
 
+import random
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.buffer.catalogue import Catalogue, Stretch
@@ -87,6 +88,35 @@ def test_segments_may_come_in_any_order(segments: list[tuple[int, bool, list[tup
     forwards = filled(plain)
     assert backwards.merged() == forwards.merged()
     assert list(backwards.oldest_first()) == list(forwards.oldest_first())
+
+
+STEPS = st.lists(st.sampled_from(["newest", "newest", "oldest", "oldest", "some", "doubt", "again"]), max_size=60)
+
+
+@settings(deadline=None)
+@given(SEGMENTS, STEPS, st.randoms(use_true_random=False))
+def test_what_is_joined_step_by_step_is_what_is_joined_at_once(
+    segments: list[tuple[int, bool, list[tuple[int, int]], int]], steps: list[str], dice: random.Random
+) -> None:
+    """A ring at work: it gets segments, gives up its oldest, and now and then one in its midst."""
+    coming = list(plain_of(segments).items())
+    catalogue = Catalogue()
+    for step in steps:
+        held = list(catalogue.oldest_first())
+        if step == "newest" and coming:
+            sequence, (rows, size_bytes) = coming.pop(0)
+            catalogue.add(rows, sequence, size_bytes)
+        elif held and step == "again":
+            sequence = dice.choice(held)
+            catalogue.add(catalogue.rows_of(sequence), sequence, catalogue.size_of(sequence))
+        elif held and step == "doubt":
+            catalogue.doubt(held[min(1, len(held) - 1)])
+        elif held and step != "newest":
+            catalogue.remove(held[0] if step == "oldest" else dice.choice(held))
+        afresh = Catalogue()
+        for sequence in catalogue.oldest_first():
+            afresh.add(catalogue.rows_of(sequence), sequence, 1)
+        assert catalogue.merged() == afresh.merged()
 
 
 @given(SEGMENTS)
