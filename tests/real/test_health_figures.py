@@ -72,6 +72,6 @@ async def test_a_ping_of_the_keep_alive_tells_the_round_trip(tmp_path: Path) -> 
         await wire.open()
         await until(lambda: took_us, what="a ping's answer", timeout_s=30)
         assert 0 < took_us[0] < 5_000_000
-        await wire.close(5)
+        await wire.close(5, said_farewell=True)
     finally:
         await asyncio.to_thread(broker.stop)

@@ -75,7 +75,7 @@ async def test_both_ends_show_certificates(authority: Authority, tls_url: str) -
     assert await wire.open() is False
     await wire.subscribe("csu/v1/nomad-07/down/#")
     assert await wire.publish(Outgoing("csu/v1/nomad-07/up/status", b"x"))
-    await wire.close(5)
+    await wire.close(5, said_farewell=True)
 
 
 # paho 2.2 leaves a socket whose handshake failed to the garbage collector.
@@ -142,7 +142,7 @@ async def test_a_server_that_is_no_broker(answer: bytes, monkeypatch: pytest.Mon
         wire = make_wire(MqttSettings(url=url))
         with pytest.raises(BrokerUnavailableError):
             await wire.open()
-        await wire.close(1)
+        await wire.close(1, said_farewell=False)
 
 
 @pytest.fixture
