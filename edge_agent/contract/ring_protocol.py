@@ -29,6 +29,7 @@ from edge_agent.contract.segment_format import ClockSource, PositionStamp
 from edge_agent.contract.times import UtcMicros, parse_utc
 
 MAX_LINE_BYTES = 4_000_000
+_LARGEST_ERROR_M = 1e6
 
 
 class PlanRequest(ContractModel):
@@ -92,6 +93,18 @@ class PositionNotice(ContractModel):
     place is from the settings, or of an earlier boot."""
     moving: bool
     """Faster, or further from where it stood, than drift explains: segments are cut every few seconds."""
+
+    @field_validator("position")
+    @classmethod
+    def _check_stamp(cls, stamp: PositionStamp | None) -> PositionStamp | None:
+        """It goes into the header of every segment as it is: what cannot be written there would end the recording."""
+        if stamp is None:
+            return stamp
+        if stamp.source not in {"gnss", "settings"}:
+            raise ValueError("source: expected gnss or settings")
+        if not 0 <= (stamp.accuracy_m or 0.0) <= _LARGEST_ERROR_M or (stamp.age_s or 0.0) < 0:
+            raise ValueError(f"accuracy_m is 0 to {_LARGEST_ERROR_M:.0f}, age_s is not below 0")
+        return stamp
 
 
 EARLIEST_GNSS_US = parse_utc("2026-01-01T00:00:00Z")

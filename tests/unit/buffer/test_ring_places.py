@@ -1,11 +1,14 @@
 """A ring that is told where its unit is, and what time it is."""
 
+import json
+
 import pytest
 
 from edge_agent.buffer.clip.reader import read_plan
 from edge_agent.buffer.ring import Ring
 from edge_agent.contract.ring_protocol import ClockOffer, PositionNotice
 from edge_agent.contract.segment_format import PositionStamp
+from edge_agent.errors import ContractError
 from tests.support.polling import wait_until
 from tests.support.rings import RingBench, clip_id, held_segments
 
@@ -99,3 +102,12 @@ def test_satellites_date_footage_when_nobody_else_does(bench: RingBench, years: 
     assert state.clock.utc_us == bench.clock.wall_us() + ahead_us
     assert state.oldest_us is not None
     assert state.oldest_us > offer.utc_us - 60_000_000
+
+
+def test_a_place_that_no_header_can_hold_gets_no_further() -> None:
+    """Half of a surrogate pair, which JSON may spell and UTF-8 has no bytes for."""
+    told = json.loads(
+        '{"op":"position","moving":false,"position":{"longitude_deg":1,"latitude_deg":2,"source":"\\ud800"}}'
+    )
+    with pytest.raises(ContractError, match="source"):
+        PositionNotice.from_object(told)

@@ -141,10 +141,18 @@ async def test_places_and_times_are_handed_to_the_ring(client: RingClient, ring:
     assert ring.told == [notice, nowhere, offer]
 
 
+HERE = {"longitude_deg": 1.0, "latitude_deg": 1.0, "source": "gnss"}
+
+
 @pytest.mark.parametrize(
     "request_body",
     [
         {"op": "position", "moving": False, "position": {"longitude_deg": 181, "latitude_deg": 1, "source": "gnss"}},
+        {"op": "position", "moving": True, "position": HERE | {"source": "nowhere"}},
+        {"op": "position", "moving": True, "position": HERE | {"source": "x" * 60_000}},
+        {"op": "position", "moving": True, "position": HERE | {"accuracy_m": -1.0}},
+        {"op": "position", "moving": True, "position": HERE | {"accuracy_m": 1e308}},
+        {"op": "position", "moving": True, "position": HERE | {"age_s": -1.0}},
         {"op": "position", "moving": "perhaps"},
         {"op": "position", "moving": True, "monotonic_us": -1},
         {"op": "clock", "boot_id": "a" * 32, "monotonic_us": 1, "utc_us": "2007-04-08T00:00:00Z", "bound_us": 1},

@@ -3,7 +3,7 @@
 import json
 from contextlib import suppress
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.clock import FakeClock
@@ -53,6 +53,7 @@ OTHERS = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(FIXES | OFFSETS | OTHERS, st.floats(0, 400)), max_size=30))
 def test_what_is_told_follows_the_contract(said: list[tuple[bytes, float]]) -> None:
     clock = FakeClock()
@@ -73,6 +74,7 @@ def test_what_is_told_follows_the_contract(said: list[tuple[bytes, float]]) -> N
         assert offer is None or ClockOffer.from_object(offer.to_object()).bound_us < 60_000_000
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(TIMES, st.floats(0, 5)), min_size=9, max_size=40))
 def test_a_time_is_offered_only_when_it_went_on_with_ours(said: list[tuple[str, float]]) -> None:
     clock = FakeClock()
