@@ -8,7 +8,7 @@ from pathlib import Path
 from csu.verify.contents import Contents, FoundFragment, FoundSegment, name_places, read_contents
 from csu.verify.file_bytes import FileBytes
 from csu.verify.frames import decode_frames
-from csu.verify.places import is_dated_by_part, place_problems
+from csu.verify.places import place_problems
 from csu.verify.progress import Progress
 from csu.verify.tables import ListedChunk, Tables, read_tables
 from csu.verify.verdict import Findings, PartReport, Severity
@@ -216,13 +216,6 @@ class PartCheck:
             _ChunkCheck(tables, contents.fragments, place, self._name, self._findings).run()
             if self._claim is not None and contents.fragments and contents.fragments[0].problem is None:
                 self._check_date(tables, contents.fragments[0], self._claim.part)
-                self._check_places_date(tables, contents, self._claim.part)
-
-    def _check_places_date(self, tables: Tables, contents: Contents, part: ManifestPart) -> None:
-        preroll_us = (tables.media_time_90k - tables.pts_90k[0]) * 100 // 9
-        entry_us = contents.fragments[0].record.monotonic_us, part.interval.start_us - preroll_us
-        if not is_dated_by_part(part, [segment.header for segment in contents.segments], entry_us):
-            self._findings.error(f"{self._part}, positions", "their times are not those of the part's pictures")
 
     def _check_date(self, tables: Tables, entry: FoundFragment, part: ManifestPart) -> None:
         """The first picture is dated as it was when it was recorded, unless the clock became better known since."""

@@ -9,8 +9,6 @@ from edge_agent.contract.segment_format import PositionStamp, SegmentHeader
 _CLOCK_SLOPE = 0.001
 """By so much may a unit's UTC run faster or slower than its monotonic clock (edge_agent/buffer/clock_model.py)."""
 _ROUNDING_US = 2_000
-_CAPTURE_US = 500_000
-"""By so much may the instants at which pictures came differ from those that their media times give."""
 
 
 def place_problems(part: ManifestPart, headers: Sequence[SegmentHeader]) -> Iterator[tuple[int, str]]:
@@ -38,23 +36,6 @@ def place_problems(part: ManifestPart, headers: Sequence[SegmentHeader]) -> Iter
         yield sequence, "the manifest lists a position that begins here, and no header says it"
     both = [(expected[sequence], listed[sequence]) for sequence in sorted(listed.keys() & expected.keys())]
     yield from _differences(both)
-
-
-def is_dated_by_part(part: ManifestPart, headers: Sequence[SegmentHeader], entry_us: tuple[int, int]) -> bool:
-    """Whether the first listed position is dated as the part's pictures are.
-
-    Args:
-        part: as the manifest has it.
-        headers: of the segments in the part.
-        entry_us: an instant of the part, by the monotonic clock and in UTC by the manifest's dates, µs.
-    """
-    found = {header.sequence: header for header in headers}
-    if not part.positions or part.positions[0].sequence not in found:
-        return True
-    monotonic_us, utc_us = entry_us
-    said = part.positions[0]
-    run_us = found[said.sequence].monotonic_us - monotonic_us
-    return abs(said.at_us - utc_us - run_us) <= abs(run_us) * _CLOCK_SLOPE + _CAPTURE_US
 
 
 _Recorded = tuple[SegmentHeader, PositionStamp]
