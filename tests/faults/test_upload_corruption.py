@@ -26,7 +26,7 @@ from tests.support.recording import rotated
 from tests.support.saved_clips import asked_s, planned_clip
 from tests.support.uploads import Centre, Clip, make_clip, running_ingest, trusted, uploading
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.alone]
 
 KEY = SigningKey.generate()
 KEYS = trusted(KEY)

@@ -18,7 +18,7 @@ from tests.support.numbered import BITS, CELL_PX, number_of, numbered_units
 from tests.support.recording import rotated
 from tests.support.saved_clips import UNIT_KEYS, SavedClip, asked_s, saved_clip
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.alone]
 
 UNDECODABLE = "h264 with a B-pyramid and open groups"
 """Debian's GStreamer decodes H.264 by openh264, which stops at such streams, whoever wrote their file."""
@@ -103,7 +103,8 @@ def test_vlc_starts_as_much_earlier_as_the_manifest_says(tmp_path: Path, open_fo
     preroll_pictures = manifest.parts[0].preroll_90k * FPS // 90_000
     shown = vlc(saved.parts[0], open_folder)
     assert preroll_pictures == FIRST % FPS
-    assert shown[0] == FIRST - preroll_pictures
+    # On a machine that is busy VLC leaves out the very first picture.
+    assert shown[0] - (FIRST - preroll_pictures) in {0, 1}
     assert shown == sorted(shown)
     # A machine that is busy shows fewer; what is shown belongs to the clip, but for the last group's references.
     assert shown[-1] in range(FIRST + 45, FIRST + 50 + 4)

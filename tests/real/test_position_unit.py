@@ -11,19 +11,20 @@ import pytest
 
 from csu.verify import verify_clip
 from edge_agent.buffer.segment import SegmentInfo
+from edge_agent.buffer.segment_scan import scan_segment
 from edge_agent.clock import SystemClock
 from edge_agent.contract.clip import ManifestPart
 from edge_agent.contract.jws import TrustedKeys
 from edge_agent.contract.manifest import MANIFEST_FILE_NAME, read_manifest
 from edge_agent.evidence.keys import load_or_create_unit_key
-from edge_agent.paths import last_place_file
+from edge_agent.paths import last_place_file, ring_directory
 from tests.support.gpsd import Gpsd, Receiver
 from tests.support.nmea import Epoch
 from tests.support.polling import wait_until
 from tests.support.processes import Processes
 from tests.support.unit import Unit, running, small_camera
 
-pytestmark = [pytest.mark.real, pytest.mark.slow]
+pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.alone]
 
 SPEED_MPS = 12.0
 METRES_A_SECOND_DEG = SPEED_MPS / 77_590
@@ -68,8 +69,15 @@ def unit(request: pytest.FixtureRequest, tmp_path: Path, processes: Processes, g
     yield from running(made)
 
 
+def written(unit: Unit) -> list[SegmentInfo]:
+    """Every segment up to its last whole fragment: the unit may be writing the next one."""
+    root = ring_directory(unit.data_dir, "main")
+    found = [scan_segment(path, root).info for path in unit.segment_files()]
+    return [info for info in found if info is not None]
+
+
 def newest(unit: Unit) -> SegmentInfo | None:
-    infos = [info for info in unit.scanned() if info.fragments]
+    infos = [info for info in written(unit) if info.fragments]
     return infos[-1] if infos else None
 
 
@@ -104,7 +112,7 @@ def test_a_driving_unit_says_in_its_footage_where_it_was(unit: Unit, van: Van, g
     before = len(unit.segment_files())
     wait_until(lambda: len(unit.segment_files()) >= before + 3, what="segments of the drive", timeout_s=120)
 
-    infos = [info for info in unit.scanned() if info.closed or info.sequence < len(unit.segment_files())]
+    infos = [info for info in written(unit) if info.closed or info.sequence < len(unit.segment_files())]
     driving = [info for info in infos if stamped(info, "3d") and place_deg(info) > begun_deg + 1e-5][:-1]
     assert driving
     for info in driving:
@@ -163,7 +171,7 @@ def test_what_is_known_outlives_link_gpsd_and_unit(unit: Unit, van: Van, gpsd: G
     assert known_deg > Epoch().longitude_deg
     before = len(unit.segment_files())
     unit.start()
-    again = wait_until(lambda: unit.scanned()[before:], what="footage of the next life", timeout_s=60)[0]
+    again = wait_until(lambda: written(unit)[before:], what="footage of the next life", timeout_s=60)[0]
     stamp = again.header.position
     assert stamp is not None
     assert (stamp.fix, stamp.source, stamp.longitude_deg) == ("none", "gnss", known_deg)
