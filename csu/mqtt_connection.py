@@ -1,6 +1,7 @@
 """The centre's connection to a broker, over `PahoConnection`."""
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,13 +9,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from csu.errors import BrokerError
-from edge_agent.paho_connection import (
-    ConnectionErrors,
-    ConnectionOptions,
-    PahoConnection,
-    make_properties,
-    topic_of,
-)
+from edge_agent.mqtt_options import ConnectionOptions
+from edge_agent.mqtt_packets import make_properties, topic_of
+from edge_agent.paho_connection import ConnectionErrors, PahoConnection
+
+_log = logging.getLogger(__name__)
 
 RECEIVE_MAXIMUM = 64
 _MAX_PACKET_BYTES = 262_144
@@ -86,6 +85,15 @@ class Connection:
         """
         if not await self._connection.subscribe(topic, SubscribeOptions(qos=qos)):
             raise BrokerError(f"{self._url}: subscription to {topic} refused; check the access rules")
+
+    async def wish(self, topic: str) -> None:
+        """Subscribe at QoS 0 to what a broker need not give.
+
+        Raises:
+            BrokerError: the connection ended.
+        """
+        if not await self._connection.subscribe(topic, SubscribeOptions(qos=0)):
+            _log.info("%s: subscription to %s refused; the service does without", self._url, topic)
 
     async def publish(self, topic: str, payload: bytes, expiry_s: int) -> None:
         """Publish at QoS 1 and wait for the acknowledgement.

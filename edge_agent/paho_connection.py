@@ -18,13 +18,10 @@ uses a connection takes messages while it awaits one.
 import asyncio
 import errno
 import socket
-import ssl
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import urlsplit
 
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
@@ -36,14 +33,14 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from edge_agent.byte_inbox import ByteInbox
 from edge_agent.clock import Clock, SystemClock
 from edge_agent.connection_faults import connection_fault
+from edge_agent.mqtt_options import ConnectionOptions, connect_properties, set_will, tls_context
+from edge_agent.mqtt_packets import size_of
 
 _CONNECT_TIMEOUT_S = 10.0
 _LOOP_TIMEOUT_S = 1.0
 _HELD_TURN_S = 0.05
 _MAX_INBOX_BYTES = 16 * 1024 * 1024
 """A thousand units' retained states; one packet more, and one for each publication under way, may be held."""
-_MESSAGE_BYTES = 2048
-"""What paho's objects of a message take besides its body, topic and properties."""
 _LOST = "connection lost"
 _CLOSED = "the broker closed the connection without a word"
 _FAILURES = ("failed to receive on socket: ", "timeout on socket: ")
@@ -51,52 +48,6 @@ _FAILURES = ("failed to receive on socket: ", "timeout on socket: ")
 _WITH_WILL = "Disconnect with will message"
 _PING_SENT, _PING_ANSWERED = "Sending PINGREQ", "Received PINGRESP"
 """What paho logs, and tells nobody else, of the keep-alive's two packets (MQTT 5 §3.12, §3.13)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Will:
-    """What the broker publishes, at QoS 1, when we fall silent."""
-
-    topic: str
-    payload: bytes
-    retain: bool
-    delay_s: int
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionOptions:
-    """Who connects where, and what the two agree on.
-
-    Attributes:
-        url: `mqtt://host[:port]` or `mqtts://host[:port]`.
-        client_id: also names the session that the broker keeps for us; it is never begun anew.
-        keepalive_s: a silent line is asked after so long.
-        session_expiry_s: so long does the broker keep the session.
-        receive_maximum: unacknowledged QoS 1 messages that the broker may have under way to us (mosquitto exceeds
-            it).
-        max_packet_bytes: larger messages are not delivered by the broker; None for all.
-        username: None connects without credentials.
-        read_password: called in the network thread; may read a file.
-        ca_file: authorities that vouch for the broker; None takes the system's.
-        certificate_file: certificate that we show, for brokers that ask for one.
-        key_file: its key.
-        will: None for none.
-        answer_timeout_s: an acknowledgement that takes longer, while we read, ends the connection.
-    """
-
-    url: str
-    client_id: str
-    keepalive_s: int
-    session_expiry_s: int
-    receive_maximum: int
-    max_packet_bytes: int | None = None
-    username: str | None = None
-    read_password: Callable[[], str | None] = lambda: None
-    ca_file: Path | None = None
-    certificate_file: Path | None = None
-    key_file: Path | None = None
-    will: Will | None = None
-    answer_timeout_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +231,7 @@ class PahoConnection:
             while self._turn() == MQTTErrorCode.MQTT_ERR_SUCCESS:
                 continue
         except (OSError, ValueError) as error:
-            self._reason = connection_fault(error, *_address_of(self._options.url))
+            self._reason = connection_fault(error, *self._options.address)
         finally:
             self._post(self._settle_ended, self._reason)
 
@@ -299,15 +250,15 @@ class PahoConnection:
 
     def _connect(self) -> None:
         options = self._options
-        if urlsplit(options.url).scheme == "mqtts":
-            self._client.tls_set_context(_tls_context(options))
+        if options.is_tls:
+            self._client.tls_set_context(tls_context(options))
         if options.username is not None:
             self._client.username_pw_set(options.username, options.read_password())
         self._client.connect(
-            *_address_of(options.url),
+            *options.address,
             keepalive=options.keepalive_s,
             clean_start=False,
-            properties=_connect_properties(options),
+            properties=connect_properties(options),
         )
 
     def _make_client(self) -> mqtt.Client:
@@ -320,7 +271,7 @@ class PahoConnection:
         )
         client.connect_timeout = _CONNECT_TIMEOUT_S
         if self._options.will is not None:
-            _set_will(client, self._options.will)
+            set_will(client, self._options.will)
         client.on_socket_register_write = _nothing
         client.on_socket_open = self._on_socket_open
         client.on_connect = self._on_connect
@@ -383,7 +334,7 @@ class PahoConnection:
             self._ping_sent_us = None
 
     def _on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
-        self._inbox.put(message, _size_of(message))
+        self._inbox.put(message, size_of(message))
         self._post(self._on_inbox)
 
     def _on_publish(
@@ -395,54 +346,6 @@ class PahoConnection:
         self, _client: mqtt.Client, _data: object, packet_id: int, reasons: list[ReasonCode], _properties: object
     ) -> None:
         self._post(self._resolve, packet_id, not any(reason.is_failure for reason in reasons))
-
-
-def make_properties(packet_type: int) -> Properties:
-    """MQTT 5 properties of a packet of this type (`PacketTypes`), none set yet."""
-    return Properties(packet_type)  # type: ignore[no-untyped-call]  # -- paho leaves its constructor untyped
-
-
-def topic_of(message: mqtt.MQTTMessage) -> str:
-    """A message's topic; empty, which is nobody's, when it is not UTF-8."""
-    try:
-        return message.topic
-    except UnicodeDecodeError:
-        return ""
-
-
-def _size_of(message: mqtt.MQTTMessage) -> int:
-    """Roughly what a message takes in memory; topic and properties may be as long as a packet."""
-    properties = message.properties
-    described_bytes = 0 if properties is None else len(properties.pack())  # type: ignore[no-untyped-call]  # -- paho
-    return _MESSAGE_BYTES + len(message.payload) + len(topic_of(message)) + described_bytes
-
-
-def _address_of(url: str) -> tuple[str, int]:
-    parts = urlsplit(url)
-    return parts.hostname or "", parts.port or (8883 if parts.scheme == "mqtts" else 1883)
-
-
-def _connect_properties(options: ConnectionOptions) -> Properties:
-    properties = make_properties(PacketTypes.CONNECT)
-    properties.SessionExpiryInterval = options.session_expiry_s
-    properties.ReceiveMaximum = options.receive_maximum
-    if options.max_packet_bytes is not None:
-        properties.MaximumPacketSize = options.max_packet_bytes
-    return properties
-
-
-def _set_will(client: mqtt.Client, will: Will) -> None:
-    properties = make_properties(PacketTypes.WILLMESSAGE)
-    properties.WillDelayInterval = will.delay_s
-    client.will_set(will.topic, will.payload, 1, will.retain, properties)
-
-
-def _tls_context(options: ConnectionOptions) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=options.ca_file and str(options.ca_file))
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if options.certificate_file is not None:
-        context.load_cert_chain(options.certificate_file, options.key_file)
-    return context
 
 
 def _nothing(*_arguments: object) -> None:

@@ -8,14 +8,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_agent.errors import BrokerUnavailableError, ConnectionLostError
-from edge_agent.paho_connection import (
-    ConnectionErrors,
-    ConnectionOptions,
-    PahoConnection,
-    Will,
-    make_properties,
-    topic_of,
-)
+from edge_agent.mqtt_options import ConnectionOptions, Will
+from edge_agent.mqtt_packets import make_properties, topic_of
+from edge_agent.paho_connection import ConnectionErrors, PahoConnection
 from edge_agent.settings import MqttSettings
 from edge_agent.uplink.wire import Inbound, Outgoing, WireEvents, WireOptions
 

@@ -16,7 +16,7 @@ from edge_agent import paho_connection
 from edge_agent.clock import SystemClock
 from edge_agent.errors import BrokerUnavailableError, ConnectionLostError
 from edge_agent.link import run_link
-from edge_agent.paho_connection import ConnectionOptions
+from edge_agent.mqtt_options import ConnectionOptions
 from edge_agent.settings import MqttSettings
 from edge_agent.settings_file import load_settings
 from edge_agent.uplink import paho_wire

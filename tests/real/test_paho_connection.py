@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 import pytest
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from edge_agent import paho_connection
+from edge_agent import mqtt_packets, paho_connection
 from edge_agent.errors import BrokerUnavailableError, ConnectionLostError
-from edge_agent.paho_connection import ConnectionErrors, ConnectionOptions, PahoConnection
+from edge_agent.mqtt_options import ConnectionOptions
+from edge_agent.paho_connection import ConnectionErrors, PahoConnection
 from tests.support.polling import until
 
 pytestmark = pytest.mark.real
@@ -106,7 +107,7 @@ async def test_an_attempt_that_was_given_up_takes_no_session_over(monkeypatch: p
 def small_inbox(monkeypatch: pytest.MonkeyPatch) -> int:
     """Messages of 100 bytes that fill the inbox."""
     monkeypatch.setattr(paho_connection, "_MAX_INBOX_BYTES", 50_000)
-    return 50_000 // (paho_connection._MESSAGE_BYTES + 100) + 1
+    return 50_000 // (mqtt_packets.MESSAGE_BYTES + 100) + 1
 
 
 def flood() -> bytes:

@@ -41,6 +41,8 @@ SHARED_WITH_CSU = (
     "edge_agent.cli_output",
     "edge_agent.clock",
     "edge_agent.durable",
+    "edge_agent.mqtt_options",
+    "edge_agent.mqtt_packets",
     "edge_agent.paho_connection",
     "edge_agent.retry",
 )
