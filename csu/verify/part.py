@@ -8,7 +8,7 @@ from pathlib import Path
 from csu.verify.contents import Contents, FoundFragment, FoundSegment, name_places, read_contents
 from csu.verify.file_bytes import FileBytes
 from csu.verify.frames import decode_frames
-from csu.verify.places import place_problems
+from csu.verify.places import fragment_of_first_picture, is_dated_by_part, place_problems
 from csu.verify.progress import Progress
 from csu.verify.tables import ListedChunk, Tables, read_tables
 from csu.verify.verdict import Findings, PartReport, Severity
@@ -203,7 +203,7 @@ class PartCheck:
             self._findings.error(self._name(fragment.offset), "the manifest does not list it")
 
     def _check_tables(self, tables: Tables, contents: Contents) -> None:
-        place = f"{self._part}, header of the file"
+        place, before = f"{self._part}, header of the file", self._findings.errors
         if any(segment.stsd != tables.stsd for segment in contents.segments):
             self._findings.error(place, "its codec parameters are not those of the segments")
         if tables.movie_90k != tables.shown_90k:
@@ -216,6 +216,15 @@ class PartCheck:
             _ChunkCheck(tables, contents.fragments, place, self._name, self._findings).run()
             if self._claim is not None and contents.fragments and contents.fragments[0].problem is None:
                 self._check_date(tables, contents.fragments[0], self._claim.part)
+            is_good = all(fragment.problem is None for fragment in contents.fragments)
+            if self._claim is not None and is_good and self._findings.errors == before:
+                self._check_places_date(tables, contents, self._claim.part)
+
+    def _check_places_date(self, tables: Tables, contents: Contents, part: ManifestPart) -> None:
+        dated = fragment_of_first_picture(tables, contents.fragments, part.interval.start_us)
+        headers = [segment.header for segment in contents.segments]
+        if dated is not None and not is_dated_by_part(part, headers, dated):
+            self._findings.error(f"{self._part}, positions", "their times are not those of the part's pictures")
 
     def _check_date(self, tables: Tables, entry: FoundFragment, part: ManifestPart) -> None:
         """The first picture is dated as it was when it was recorded, unless the clock became better known since."""

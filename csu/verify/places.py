@@ -1,7 +1,10 @@
 """Where the unit stood: what the manifest says against the segment headers that lie in the clip."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
+from csu.verify.contents import FoundFragment
+from csu.verify.tables import Tables
 from edge_agent.contract.clip import ManifestPart, PositionAt
 from edge_agent.contract.places import headers_with_new_place
 from edge_agent.contract.segment_format import PositionStamp, SegmentHeader
@@ -36,6 +39,57 @@ def place_problems(part: ManifestPart, headers: Sequence[SegmentHeader]) -> Iter
         yield sequence, "the manifest lists a position that begins here, and no header says it"
     both = [(expected[sequence], listed[sequence]) for sequence in sorted(listed.keys() & expected.keys())]
     yield from _differences(both)
+
+
+@dataclass(frozen=True, slots=True)
+class DatedFragment:
+    """A fragment's first sample, by the unit's monotonic clock and in UTC as the manifest dates the part, µs."""
+
+    monotonic_us: int
+    utc_us: int
+
+
+def fragment_of_first_picture(
+    tables: Tables, fragments: Sequence[FoundFragment], start_us: int
+) -> DatedFragment | None:
+    """The fragment that the part's beginning is dated by: that of the first picture which is shown.
+
+    Other fragments may have reached the unit sooner or later than their media times say: cameras send in bursts.
+
+    Args:
+        tables: of the part; its edit list begins with a picture.
+        fragments: of the part, good ones, in order.
+        start_us: when the first picture was taken, by the manifest.
+
+    Returns:
+        None when the tables list no fragment's first sample, as no unit writes them.
+    """
+    heads = {chunk.offset: tables.pts_90k[chunk.first] for chunk in tables.chunks}
+    known = next((fragment for fragment in fragments if fragment.payload_offset in heads), None)
+    if known is None:
+        return None
+    run_90k = known.record.first_pts_90k - heads[known.payload_offset]
+    shown_in = _fragment_of(tables, fragments, tables.pts_90k.index(tables.media_time_90k))
+    before_90k = run_90k + tables.media_time_90k - shown_in.record.first_pts_90k
+    return DatedFragment(shown_in.record.monotonic_us, start_us - before_90k * 100 // 9)
+
+
+def _fragment_of(tables: Tables, fragments: Sequence[FoundFragment], sample: int) -> FoundFragment:
+    offset = next(chunk.offset for chunk in reversed(tables.chunks) if chunk.first <= sample)
+    return next(fragment for fragment in reversed(fragments) if fragment.payload_offset <= offset)
+
+
+def is_dated_by_part(part: ManifestPart, headers: Sequence[SegmentHeader], dated: DatedFragment) -> bool:
+    """Whether the first listed position is dated as the part's first picture is; others lie from it as they should.
+
+    Both are what one clock said of two instants of the monotonic clock, so that nothing but the clock's rate is owed.
+    """
+    found = {header.sequence: header for header in headers}
+    if not part.positions or part.positions[0].sequence not in found:
+        return True
+    said = part.positions[0]
+    run_us = found[said.sequence].monotonic_us - dated.monotonic_us
+    return abs(said.at_us - dated.utc_us - run_us) <= abs(run_us) * _CLOCK_SLOPE + _ROUNDING_US
 
 
 _Recorded = tuple[SegmentHeader, PositionStamp]

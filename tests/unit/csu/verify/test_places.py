@@ -1,6 +1,7 @@
 """The manifest's positions against the segment headers that lie in the clip."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from csu.verify import verify_clip
 from edge_agent.contract.manifest import read_manifest
 from edge_agent.contract.segment_format import PositionStamp
+from edge_agent.contract.times import format_utc, parse_utc
 from tests.builders import Stream, make_units
 from tests.support.recording import record
 from tests.support.saved_clips import UNIT_KEY, UNIT_KEYS, SavedClip, asked_s, saved_clip
@@ -106,6 +108,44 @@ def test_a_manifest_whose_positions_disagree_fails(tmp_path: Path, lie: Callable
     verdict = verify_clip(clip.folder, UNIT_KEYS)
     assert not verdict.ok
     assert all("header of segment" in finding.place for finding in verdict.findings)
+
+
+@pytest.mark.parametrize("shift_us", [3_600_000_000, 3_000, -3_000])
+def test_positions_of_another_time_than_the_pictures_fail(tmp_path: Path, shift_us: int) -> None:
+    clip = make_clip(tmp_path, [HERE, THERE])
+    document = read_manifest(clip.manifest.read_text(), UNIT_KEYS).to_object()
+    for one in document["parts"][0]["positions"]:
+        one["at"] = format_utc(parse_utc(one["at"]) + shift_us)
+    clip.manifest.write_text(UNIT_KEY.sign("manifest", document))
+    verdict = verify_clip(clip.folder, UNIT_KEYS)
+    assert not verdict.ok
+    assert [finding.place for finding in verdict.findings] == ["part 1, positions"]
+
+
+@pytest.mark.parametrize("b_frames", [0, 2])
+@pytest.mark.parametrize("late_us", [900_000, -900_000])
+@pytest.mark.parametrize("from_s", [0.5, 1.5, 2.5])
+def test_pictures_that_come_in_bursts_are_no_fault(
+    tmp_path: Path, from_s: float, late_us: int, b_frames: int
+) -> None:
+    """From the second on, fragments reached the unit later, or sooner, than their media times say."""
+    stream = make_units(4.0, gop=50, b_frames=b_frames)
+    late = [replace(unit, capture_us=unit.capture_us + late_us) for unit in stream.units[25:]]
+    units = (*stream.units[:25], *late)
+    segments = [
+        record(
+            tmp_path,
+            Stream(stream.config, units[50 * place : 50 * place + 50]),
+            place + 1,
+            opened_cause="rotation" if place else "start",
+            position=(HERE, THERE)[place],
+        )
+        for place in range(2)
+    ]
+    clip = saved_clip(tmp_path, segments, asked_s(from_s, 4.5), tmp_path / "out")
+    (part,) = read_manifest(clip.manifest.read_text(), UNIT_KEYS).parts
+    assert part.positions
+    assert verify_clip(clip.folder, UNIT_KEYS).ok
 
 
 def test_a_manifest_of_a_unit_that_did_not_list_positions_still_passes(tmp_path: Path) -> None:
