@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -68,18 +68,26 @@ def one_bit_at(position: int) -> bytes:
 async def upload(
     centre: Centre, recorded: tuple[Path, Clip], *, up: int | None = None, down: int | None = None
 ) -> str:
-    """Send with one bit changed; `verified`, `failed` (what arrived does not verify) or `refused`."""
+    """Send with one bit changed; `verified`, `failed` (what arrived does not verify, or never did) or `refused`."""
     data_dir, clip = recorded
     async with through_proxy(centre) as (proxy, url):
         proxy.corrupt_to_server = b"" if up is None else one_bit_at(up)
         proxy.corrupt_to_client = b"" if down is None else one_bit_at(down)
         async with uploading(data_dir, KEY, clip, url, stall_s=1.0) as heard:
             await until(lambda: heard.ends, what="end", timeout_s=60)
+    if heard.ends[0][0] == "delivered":
+        await arrival(centre)
     await asyncio.to_thread((data_dir / "link" / "transfers" / f"{clip.clip_id}.json").unlink)
     await asyncio.to_thread((data_dir / "link" / "transfers" / f"{clip.clip_id}.jws").unlink, missing_ok=True)
     if heard.ends[0][0] == "refused":
         return "refused"
     return await asyncio.to_thread(verdict, centre, clip)
+
+
+async def arrival(centre: Centre) -> None:
+    """The last byte is answered before the clip is put together; one whose names were changed never is."""
+    with suppress(AssertionError):
+        await until(lambda: centre.arrived, what="arrival", timeout_s=10)
 
 
 def verdict(centre: Centre, clip: Clip) -> str:
@@ -100,6 +108,7 @@ async def test_a_bit_of_the_footage_fails_the_verification(
     centre: Centre, recorded: tuple[Path, Clip], position: int
 ) -> None:
     assert await upload(centre, recorded, up=position) == "failed"
+    assert centre.arrived
 
 
 @pytest.mark.parametrize("position", [4, 60, 200, 400, 700, 900, 1_100, 1_300, 14_000, 15_000])
