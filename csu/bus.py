@@ -30,6 +30,7 @@ class Bus:
         clock: Clock,
         retained_topics: tuple[str, ...] = (),
         on_link: Callable[[bool], None] = lambda _is_up: None,
+        wished_topics: tuple[str, ...] = (),
     ) -> None:
         """Prepare; `run` connects.
 
@@ -42,6 +43,7 @@ class Bus:
             retained_topics: subscriptions to what the broker retains: the newest comes with each connection, so that
                 nothing has to wait (QoS 0). What matches `topics` too is theirs.
             on_link: called on the event loop: True before a connection's first message, False at its end.
+            wished_topics: subscriptions at QoS 0 that a broker may refuse.
         """
         self._settings = settings
         self._topics = topics
@@ -50,6 +52,7 @@ class Bus:
         self._on_connected = on_connected
         self._clock = clock
         self._on_link = on_link
+        self._wished_topics = wished_topics
         self._connection: Connection | None = None
         self._problem = ""
         self._reported_us = 0
@@ -118,6 +121,8 @@ class Bus:
     async def _begin(self, connection: Connection) -> None:
         for topic, qos in self._subscriptions:
             await connection.subscribe(topic, qos)
+        for topic in self._wished_topics:
+            await connection.wish(topic)
         self._connection = connection
         _log.info("MQTT: connected to %s", self._settings.url)
         self._on_connected()

@@ -73,7 +73,7 @@ class Fleet:
             feed: watchers are told there.
             clock: ages are reckoned by its monotonic time.
             is_connected: whether the centre can publish now.
-            broker_began_us: when the own broker was started last, monotonic clock; None for one that is not ours.
+            broker_began_us: when the broker was started last, monotonic clock; None when that is not known.
         """
         self._registry = registry
         self._alarms = alarms
@@ -123,6 +123,10 @@ class Fleet:
             return  # an attempt that failed
         self.hearing.link(is_up, self._clock.monotonic_us())
         self._feed.publish({"kind": "service", "broker_connected": is_up})
+        self._mark_all()
+
+    def broker_began(self) -> None:
+        """It became known when the broker was started, or that it was started anew."""
         self._mark_all()
 
     def hear(

@@ -5,7 +5,8 @@ Times are of the monotonic clock, µs: a step of the centre's wall clock changes
 A word on being online counts on the connection to the broker on which it was heard. When the centre connects anew,
 the broker repeats every unit's retained status, so that what is not repeated is not known any more. A broker that
 was itself restarted may repeat the status of a unit that has gone meanwhile and whose will went down with the broker:
-with an own broker, of which the start is known, only units that have connected to it since are heard.
+where the broker's start is known (`csu.broker`, `csu.broker_uptime`), only units that have connected to it since are
+heard.
 """
 
 from collections.abc import Callable
@@ -25,7 +26,7 @@ class Hearing:
         """Prepare.
 
         Args:
-            broker_began_us: when the own broker was started last; None for one that is not ours.
+            broker_began_us: when the broker was started last; None when that is not known.
             now_us: the present.
         """
         self._broker_began_us = broker_began_us

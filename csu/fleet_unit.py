@@ -143,9 +143,11 @@ class Sight:
 def _proof_us(status: Status, heard: Heard) -> int | None:
     """When a unit has certainly said its status; None when that cannot be known.
 
-    A repeated one that the registry does not have may be a leftover all the same: of a unit that was shut out and let
-    in again, or from just before a kill of the centre. Only its own date tells.
+    A repeated one may be a leftover: of a unit that was shut out and let in again, of one whose will went down with
+    the broker, or from just before a kill of the centre. Only its date tells: the registry's, or else its own.
     """
     if not heard.is_retained:
         return heard.monotonic_us
-    return heard.said_us(status.at) + CLOCK_BEHIND_US if heard.is_new and status.at is not None else None
+    if status.at is None:
+        return None
+    return heard.said_us(status.at) + (CLOCK_BEHIND_US if heard.is_new else 0)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from csu import stored_said, stored_units
+from csu import broker_uptime, stored_said, stored_units
 from csu.api import Api, Enrolment, EnrolRequest, Expulsion, PageInfo, Parts
 from csu.api.server import ApiServer
 from csu.broker import Broker
@@ -29,7 +29,7 @@ from csu.inbound import Inbound
 from csu.ingest import Ingest
 from csu.ingest_server import IngestServer
 from csu.keys import KeyStore
-from csu.mqtt_connection import BusSettings
+from csu.mqtt_connection import BusSettings, Message
 from csu.registry import Registry
 from csu.serve_settings import LOOPBACK, ServeSettings
 from csu.service_info import ServiceInfo, remove_info, token_file, write_info
@@ -98,7 +98,8 @@ class Service:
         commander = Commander(
             registry, self._keys.signing_key, self._settings.prefix, self._publish, self._feed, self._clock
         )
-        watching = await self._watch(registry)
+        uptime = broker_uptime.BrokerUptime(self._clock)
+        watching = await self._watch(registry, uptime)
         inbound = Inbound(
             registry,
             commander,
@@ -111,15 +112,24 @@ class Service:
         )
         ups = f"{self._settings.prefix}/+/up"
         bus_settings = await asyncio.to_thread(self._bus_settings)
+
+        async def handle(message: Message) -> None:
+            if message.topic == broker_uptime.TOPIC:
+                if uptime.hear(message):
+                    watching.fleet.broker_began()
+            else:
+                await inbound.handle(message)
+
         self._bus = Bus(
             bus_settings,
             (f"{ups}/event", f"{ups}/reply"),
-            inbound.handle,
+            handle,
             commander.wake,
             self._clock,
             # All others: states, and what no unit should say, which is counted.
             retained_topics=(f"{ups}/#",),
             on_link=watching.fleet.link,
+            wished_topics=(broker_uptime.TOPIC,) if self._broker is None else (),
         )
         verifier = Verifier(registry, commander, self._keys, self._feed, self._clock, watching.alarms.take)
         ingest = self._make_ingest(verifier)
@@ -147,7 +157,7 @@ class Service:
         stack.push_async_callback(asyncio.to_thread, remove_info, self._directory)
         await self._run_tasks((self._bus.run, commander.run, verifier.run, watching.run), on_ready)
 
-    async def _watch(self, registry: Registry) -> Watching:
+    async def _watch(self, registry: Registry, uptime: broker_uptime.BrokerUptime) -> Watching:
         broker = self._broker
         watching = Watching(
             registry,
@@ -156,7 +166,7 @@ class Service:
             await asyncio.to_thread(load_zone, self._settings.zone),
             self._directory,
             lambda: self._bus.is_connected,
-            lambda: None if broker is None else broker.began_us,
+            lambda: uptime.began_us if broker is None else broker.began_us,
         )
         await watching.load()
         if self._settings.notify is not None:

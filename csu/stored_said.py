@@ -57,7 +57,8 @@ def keep_state(
     is_retained: bool,
 ) -> KeptState:
     """Keep the body of a retained topic, its place in the unit's history, and what it means for alarms."""
-    kept = stored_units.keep_state(connection, unit_id, topic, body, now_us, is_retained)
+    said_us = min(now_us, getattr(model, "at", None) or now_us) if is_retained else now_us
+    kept = stored_units.keep_state(connection, unit_id, topic, body, said_us, is_retained)
     alarms = None
     if isinstance(model, Alarms):
         alarms = stored_alarms.hear_list(connection, unit_id, model, now_us)

@@ -54,10 +54,19 @@ def keep_state(
     unit_id: str,
     topic: StateTopic,
     body: dict[str, Any],
-    now_us: int,
+    heard_us: int,
     is_retained: bool = False,
 ) -> KeptState:
-    """Keep the last body of a retained topic; one that the broker merely repeats grows no younger by it."""
+    """Keep the last body of a retained topic; one that the broker merely repeats grows no younger by it.
+
+    Args:
+        connection: the registry's.
+        unit_id: whose it is.
+        topic: its last word, such as `status`.
+        body: what was said.
+        heard_us: when it was; of one that the broker repeats, no later than it says itself.
+        is_retained: the broker repeats it.
+    """
     text = json.dumps(body, sort_keys=True)
     before = connection.execute(
         "SELECT body, heard_us FROM states WHERE unit_id = ? AND topic = ?", (unit_id, topic)
@@ -67,9 +76,9 @@ def keep_state(
     connection.execute(
         "INSERT INTO states (unit_id, topic, body, heard_us) VALUES (?, ?, ?, ?)"
         " ON CONFLICT DO UPDATE SET body = excluded.body, heard_us = excluded.heard_us",
-        (unit_id, topic, text, now_us),
+        (unit_id, topic, text, heard_us),
     )
-    return KeptState(before is None or before["body"] != text, now_us)
+    return KeptState(before is None or before["body"] != text, heard_us)
 
 
 def load_state(connection: sqlite3.Connection, unit_id: str, topic: StateTopic) -> dict[str, Any] | None:

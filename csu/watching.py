@@ -46,7 +46,7 @@ class Watching:
             zone: of days and of the hour of their summary.
             directory: of which the free space is watched.
             is_connected: whether the centre can publish now.
-            broker_began_us: when the own broker was started last, monotonic clock; None for one that is not ours.
+            broker_began_us: when the broker was started last, monotonic clock; None when that is not known.
         """
         self._registry = registry
         self._feed = feed

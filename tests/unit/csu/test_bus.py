@@ -46,6 +46,9 @@ class FakeConnection:
             raise BrokerError("refused")
         await self._acknowledged.wait()
 
+    async def wish(self, _topic: str) -> None:
+        return
+
     async def receive(self) -> Message:
         if not self._left:
             await asyncio.Event().wait()
