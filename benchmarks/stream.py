@@ -18,13 +18,12 @@ from benchmarks.measure import median, percentile
 from benchmarks.row import Row
 from benchmarks.workspace import Workspace
 from csu import stored_clips, stored_commands, stored_units
-from csu.broker_files import BrokerPaths
-from csu.broker_passwords import Passwords
 from csu.registry_schema import STEPS
 from edge_agent.contract.messages import PointGeometry, Position, PositionProperties
 from edge_agent.contract.names import Topics
 from tests.real.csu_service import CsuService
 from tests.real.fake_unit import FakeUnit
+from tests.support.foreign_broker import ForeignBroker
 
 _UNITS = 100
 _TIMES = 200
@@ -38,8 +37,11 @@ _PAGE_BAR_MS = 10.0
 def run(workspace: Workspace) -> Iterator[Row]:
     """One position at a time, and a page of a hundred out of 100,000 rows."""
     times = _QUICK_TIMES if workspace.quick else _TIMES
-    service = CsuService(workspace.directory("stream"), workspace.processes)
-    service.start()
+    directory = workspace.directory("stream")
+    broker = ForeignBroker(directory / "broker", workspace.processes)
+    broker.start()
+    service = CsuService(directory, workspace.processes)
+    service.start("--broker", broker.url)
     units = [service.unit(lambda *_: None, service.enrol(f"nomad-{number:03}")) for number in range(_UNITS)]
     events_ms, peer_ms = _measure(service, units, times)
     service.stop_units()
@@ -104,11 +106,9 @@ def _listen(answer: http.client.HTTPResponse, heard: _Heard) -> None:
 
 
 def _subscribe(unit: FakeUnit, heard: _Heard) -> mqtt.Client:
-    """The peer: the units' own client library, told of nothing but positions, with the centre's credentials."""
-    password = Passwords(BrokerPaths(unit.directory.parent / "csu" / "broker")).of_service("csu")
+    """The peer: the units' own client library, told of nothing but positions."""
     parts = urlsplit(unit.identity.mqtt_url)
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="peer", protocol=mqtt.MQTTv5)
-    client.username_pw_set("csu", password)
     descriptor = os.open(unit.directory.parent / "peer", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def keep(_client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:

@@ -1,17 +1,15 @@
 """A mosquitto that is not the centre's own, restarted beside it: who is gone with it is not shown as being there."""
 
-import getpass
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from csu.mosquitto_program import find_mosquitto, free_port
 from csu.views import UnitSummary
 from edge_agent.clock import SystemClock
 from tests.real.csu_service import UNIT_ID, CsuService
+from tests.support.foreign_broker import ForeignBroker
 from tests.support.polling import wait_until
 from tests.support.processes import Processes
 from tests.unit.csu.watched import health
@@ -20,24 +18,6 @@ pytestmark = [pytest.mark.real, pytest.mark.faults]
 
 ROUGHLY_US = 5_000_000
 """Within `csu.broker_uptime._SLACK_US` of the start nothing can be told."""
-
-
-class ForeignBroker:
-    """Everybody may do everything there; what is retained outlives a kill."""
-
-    def __init__(self, directory: Path, processes: Processes, access: str = "") -> None:
-        directory.mkdir()
-        self.port = free_port("127.0.0.1")
-        self._processes = processes
-        self._config = directory / "mosquitto.conf"
-        self._config.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\nsys_interval 1\nuser {getpass.getuser()}\n"
-            f"persistence true\npersistence_location {directory}/\nautosave_interval 1\nautosave_on_changes true\n"
-            + access
-        )
-
-    def start(self) -> "subprocess.Popen[bytes]":
-        return self._processes.start([find_mosquitto(), "-c", self._config])
 
 
 @pytest.fixture
@@ -64,7 +44,7 @@ def test_a_unit_that_went_down_with_the_broker_is_not_green(
 ) -> None:
     broker = ForeignBroker(tmp_path / "broker", processes)
     process = broker.start()
-    service.start("--broker", f"mqtt://127.0.0.1:{broker.port}")
+    service.start("--broker", broker.url)
     gone = service.unit(lambda *_: None)
     gone.publish("health", health(SystemClock().wall_us()), retain=True)
     wait_standing(service, "ok")
@@ -88,7 +68,7 @@ def test_a_broker_that_keeps_its_uptime_to_itself_serves_all_the_same(
     access.chmod(0o600)
     broker = ForeignBroker(tmp_path / "broker", processes, f"acl_file {access}\n")
     broker.start()
-    service.start("--broker", f"mqtt://127.0.0.1:{broker.port}")
+    service.start("--broker", broker.url)
     unit = service.unit(lambda *_: None)
     unit.publish("health", health(SystemClock().wall_us()), retain=True)
     wait_standing(service, "ok")
