@@ -54,7 +54,11 @@ def test_a_unit_that_went_down_with_the_broker_is_not_green(
     silent_us = SystemClock().monotonic_us() + ROUGHLY_US
     wait_until(lambda: SystemClock().monotonic_us() > silent_us, what="longer than what the uptime leaves open")
     broker.start()
-    assert [reason.code for reason in wait_standing(service, "unheard").reasons] == ["not-heard-yet"]
+    wait_until(
+        lambda: [reason.code for reason in standing(service).reasons] == ["not-heard-yet"],
+        what="heard no more",
+        timeout_s=60,
+    )
     service.stop_units()
     service.unit(lambda *_: None, gone.identity)
     wait_standing(service, "ok")
