@@ -27,7 +27,7 @@ Callers catch by layer: `CaptureError` for anything a camera can do, `RingError`
     │   ├── ConnectionLostError      the connection ended before an answer came
     │   ├── LedgerError              the link's database cannot be read or written
     │   ├── LinkBusyError            another process is this unit's link
-    │   ├── TransferRefusedError     the ingest said no for good
+    │   ├── TransferRefusedError     the ingest said no: final when repeated
     │   └── TransferInterruptedError the ingest or the network failed: retried
     │       └── TransferLostError        the ingest forgot the upload: created anew
     ├── PositionError
@@ -159,7 +159,7 @@ class LinkBusyError(UplinkError):
 
 
 class TransferRefusedError(UplinkError):
-    """The ingest refused an upload for good; the message holds its words."""
+    """The ingest refused an upload, for good if it does so again; the message holds its words."""
 
 
 class TransferTooLargeError(TransferRefusedError):

@@ -222,7 +222,7 @@ class ClipSender:
 
     async def _offset(self, item: _Item, location: str) -> int:
         try:
-            return await self._tus.offset(location)
+            return await self._tus.offset(location, item.source.length_bytes)
         except TransferLostError:
             await self.save(item.put_back(ItemState()))
             raise

@@ -3,6 +3,9 @@
 An interruption never ends it. Waits double, are jittered and capped, and become short again only when the ingest held
 more than ever before (net progress) or the network is known to be back (`kick`): an ingest that loses what it was
 given is asked ever more rarely.
+
+A refusal ends it when it stands: one alone may be the answer to a request that the line corrupted, or that of a proxy
+whose ingest is just being started. Each attempt begins by asking what the ingest holds.
 """
 
 import asyncio
@@ -23,6 +26,8 @@ from edge_agent.uplink.tus import TusClient
 from edge_agent.uplink.upload_token import UploadTokens
 
 _BACKOFF = jittered(1.0, 60.0)
+REFUSALS = 4
+"""So many refused attempts without a byte more at the ingest, some seconds in all, are a refusal for good."""
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +48,7 @@ class ClipTransfer:
         self._tus = TusClient(session, tokens, tools.clock, tools.timeouts, pacing)
         self._sender = ClipSender(state, tools, self._tus, report)
         self._kicked = asyncio.Event()
+        self._refusals = 0
         self.trouble: str | None = None
         """Why it does not go on at the moment."""
 
@@ -79,12 +85,16 @@ class ClipTransfer:
             await self._tus.terminate(location)
 
     async def _send(self) -> Outcome:
+        before_bytes = self._sender.most_held_bytes
         try:
             async with self._tools.slots.turn(self.state.priority) as turn:
                 await self._sender.attempt(turn)
         except FormatError as error:
             return Outcome(kind="damaged", code=ErrorCode.FOOTAGE_DAMAGED, message=str(error))
         except TransferRefusedError as error:
+            self._refusals = 1 if self._sender.most_held_bytes > before_bytes else self._refusals + 1
+            if self._refusals < REFUSALS:
+                raise TransferInterruptedError(str(error)) from error
             return Outcome(kind="refused", code=ErrorCode.UPLOAD_REFUSED, message=str(error))
         return Outcome(kind="delivered")
 

@@ -5,7 +5,7 @@ https://tus.io/protocols/resumable-upload. What is retried and what is not is de
 | answer | error |
 |---|---|
 | transport error, time-out, 408, 409, 423, 425, 429, 5xx, an answer that makes no sense | TransferInterruptedError |
-| 404, 410 of an upload that was created | TransferLostError |
+| 404, 410 of an upload that was created; one of another length than was declared | TransferLostError |
 | 401: the first in a row (the clock may be wrong: see upload_token) | TransferInterruptedError |
 | 413: the request is too large, or all of the upload | TransferTooLargeError |
 | any other 4xx, 3xx, a `Location` on another origin | TransferRefusedError, with the server's words |
@@ -93,14 +93,21 @@ class TusClient:
         location = _location(url, answer.headers.get("Location"))
         return location, _offset(answer) if "Upload-Offset" in answer.headers else 0
 
-    async def offset(self, location: str) -> int:
+    async def offset(self, location: str, length_bytes: int) -> int:
         """How many bytes the ingest holds.
+
+        Args:
+            location: the upload's URL.
+            length_bytes: that it was created with.
 
         Raises:
             TransferLostError, TransferRefusedError, TransferInterruptedError: see the module.
         """
         answer = await self._ask("HEAD", location, {})
         self._check(answer, {200, 204})
+        declared = answer.headers.get("Upload-Length", str(length_bytes))
+        if declared != str(length_bytes):
+            raise TransferLostError(f"the ingest expects {declared:.20} bytes of a file of {length_bytes}")
         return _offset(answer)
 
     async def append(self, location: str, offset: int, body: ChunkBody) -> int:
@@ -181,17 +188,17 @@ class TusClient:
         if answer.status in _LOST:
             raise TransferLostError(told)
         if answer.status == 401:
-            self._note_unauthorised(answer, told)
+            self._tokens.note_refusal(answer.headers.get("Date"))
+            self._note_unauthorised(told)
         if answer.status in _RETRIED or answer.status >= 500 or answer.status < 300:
             raise TransferInterruptedError(told, self._retry_after_s(answer.headers.get("Retry-After")))
         if answer.status == 413:
             raise TransferTooLargeError(told)
         raise TransferRefusedError(told)
 
-    def _note_unauthorised(self, answer: Answer, told: str) -> None:
+    def _note_unauthorised(self, told: str) -> None:
         self._unauthorised += 1
         if self._unauthorised == 1:
-            self._tokens.note_refusal(answer.headers.get("Date"))
             raise TransferInterruptedError(f"{told}; tried once more with a fresh token")
 
     def _retry_after_s(self, value: str | None) -> float | None:

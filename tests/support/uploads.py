@@ -123,10 +123,12 @@ async def running_ingest(
     port: int = 0,
     kept_keys: dict[str, TrustedKeys] | None = None,
     max_body_bytes: int | None = None,
+    middleware: Middleware | None = None,
 ) -> AsyncIterator[Centre]:
     """An ingest on a port of its own; `kept_keys` verify manifests, `keys` too unless given.
 
-    With `max_body_bytes` it refuses larger requests before it reads their body, as proxies do.
+    With `max_body_bytes` it refuses larger requests before it reads their body, as proxies do; `middleware` stands
+    before it, as a line or a proxy does.
     """
     arrived: list[tuple[str, str, Path]] = []
 
@@ -146,6 +148,8 @@ async def running_ingest(
     centre = Centre(directory, "", ingest, keys, arrived)
     if max_body_bytes is not None:
         ingest.app.middlewares.append(refusing_beyond(max_body_bytes))
+    if middleware is not None:
+        ingest.app.middlewares.insert(0, middleware)
     server = IngestServer(ingest, port=port)
     centre.url = await server.start()
     try:

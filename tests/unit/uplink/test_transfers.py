@@ -2,19 +2,24 @@
 
 import asyncio
 import errno
+import itertools
 import os
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+from multidict import CIMultiDict
 
 from edge_agent.clock import SystemClock
 from edge_agent.contract.jws import SigningKey
 from edge_agent.contract.manifest import read_manifest
 from edge_agent.errors import SettingsError
 from edge_agent.settings import UploadSettings
+from edge_agent.uplink.transfer import REFUSALS
 from edge_agent.uplink.transfer_state import TransferState, TransferStore
 from edge_agent.uplink.transfers import Transfers
 from tests.support.polling import until
@@ -29,6 +34,7 @@ from tests.support.uploads import (
     troubles,
     trusted,
     upload_settings,
+    uploading,
 )
 
 KEY = SigningKey.generate()
@@ -236,12 +242,89 @@ async def test_an_allowed_origin_beside_the_own_is_taken(tmp_path: Path, centre:
 async def test_a_unit_that_is_not_enrolled_hears_the_words_of_the_ingest(tmp_path: Path, centre: Centre) -> None:
     centre.keys.clear()
     clip = await new_clip(tmp_path, 1000)
-    clock = HeldClock(short=5)
+    clock = HeldClock(short=2 * REFUSALS)
     async with running_transfers(tmp_path / "unit", upload_settings(centre.url), clock) as (transfers, heard):
         await submit(transfers, clip, centre.url)
         await until(lambda: heard.ends, what="refusal")
     assert heard.ends[0][:3] == ("refused", clip.clip_id, "upload-refused")
     assert "not enrolled" in heard.ends[0][3]
+
+
+def refusing(status: int, is_refused: Callable[[int], bool]) -> Middleware:
+    """Refuses the requests of these numbers, as if the line had corrupted them."""
+    numbers = itertools.count()
+
+    @web.middleware
+    async def refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if is_refused(next(numbers)):
+            return web.Response(status=status, text="that makes no sense")
+        return await handler(request)
+
+    return refuse
+
+
+REFUSED: dict[str, Callable[[int], bool]] = {
+    "the first": lambda number: number < REFUSALS - 1,
+    "every third from the first on": lambda number: number % 3 == 0,
+    "every third from the second on": lambda number: number % 3 == 1,
+    "every third from the third on": lambda number: number % 3 == 2,
+}
+
+
+@pytest.mark.parametrize("which", REFUSED)
+@pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 405, 410, 411, 412, 413, 415, 417])
+async def test_refusals_that_do_not_stand_end_no_transfer(tmp_path: Path, status: int, which: str) -> None:
+    clip = await new_clip(tmp_path, 3 * CHUNK_BYTES, 1000)
+    keys, middleware = {UNIT_ID: trusted(KEY)}, refusing(status, REFUSED[which])
+    async with (
+        running_ingest(tmp_path / "csu", keys, middleware=middleware) as centre,
+        uploading(tmp_path / "unit", KEY, clip, centre.url) as heard,
+    ):
+        await until(lambda: heard.ends and centre.arrived, what="delivery")
+    assert heard.ends[0][0] == "delivered"
+
+
+async def test_a_refusal_that_stands_ends_the_transfer_with_its_words(tmp_path: Path) -> None:
+    clip = await new_clip(tmp_path, 1000)
+    asked: list[int] = []
+
+    def note(number: int) -> bool:
+        asked.append(number)
+        return True
+
+    middleware = refusing(403, note)
+    async with (
+        running_ingest(tmp_path / "csu", {UNIT_ID: trusted(KEY)}, middleware=middleware) as centre,
+        uploading(tmp_path / "unit", KEY, clip, centre.url) as heard,
+    ):
+        await until(lambda: heard.ends, what="refusal")
+    assert heard.ends[0][:3] == ("refused", clip.clip_id, "upload-refused")
+    assert "403: that makes no sense" in heard.ends[0][3]
+    assert len(asked) == REFUSALS
+
+
+async def test_an_upload_that_was_declared_too_long_is_made_anew(tmp_path: Path) -> None:
+    """A changed digit of `Upload-Length`: the ingest would wait for the rest for ever."""
+    clip = await new_clip(tmp_path, 2 * CHUNK_BYTES, 1000)
+    declared: list[str] = []
+
+    @web.middleware
+    async def corrupt(request: web.Request, handler: Handler) -> web.StreamResponse:
+        length = request.headers.get("Upload-Length")
+        if length is not None and not declared:
+            declared.append(length)
+            headers = CIMultiDict(request.headers)
+            headers["Upload-Length"] = f"9{length}"
+            request = request.clone(headers=headers)
+        return await handler(request)
+
+    keys = {UNIT_ID: trusted(KEY)}
+    async with (
+        running_ingest(tmp_path / "csu", keys, middleware=corrupt) as centre,
+        uploading(tmp_path / "unit", KEY, clip, centre.url) as heard,
+    ):
+        await until(lambda: heard.ends and centre.arrived, what="delivery")
+    assert declared
 
 
 async def test_footage_that_is_gone_is_damaged(tmp_path: Path, centre: Centre) -> None:
@@ -321,9 +404,8 @@ async def test_a_proxy_that_takes_no_request_at_all_is_told_of(tmp_path: Path) -
     clip = await new_clip(tmp_path, 4 * CHUNK_BYTES)
     async with (
         running_ingest(tmp_path / "csu", {UNIT_ID: trusted(KEY)}, max_body_bytes=CHUNK_BYTES - 1) as centre,
-        running_transfers(tmp_path / "unit", upload_settings(centre.url)) as (transfers, heard),
+        uploading(tmp_path / "unit", KEY, clip, centre.url) as heard,
     ):
-        await submit(transfers, clip, centre.url)
         await until(lambda: heard.ends, what="refusal")
     assert heard.ends[0][0] == "refused"
     assert "413: too large" in heard.ends[0][3]

@@ -70,7 +70,7 @@ async def create(tus: TusClient, url: str) -> object:
 
 
 async def offset(tus: TusClient, url: str) -> object:
-    return await tus.offset(url + "1")
+    return await tus.offset(url + "1", 10)
 
 
 async def append(tus: TusClient, url: str) -> object:
@@ -116,6 +116,13 @@ async def test_an_unknown_upload_is_lost(ingest: Scripted, tus: TusClient, ask: 
     ingest.answers = [web.Response(status=status)]
     with pytest.raises(TransferLostError):
         await ask(tus, ingest.url)
+
+
+async def test_an_upload_of_another_length_is_not_the_one_that_was_created(ingest: Scripted, tus: TusClient) -> None:
+    """A line that corrupts a creation's `Upload-Length` leaves one behind that can never be filled."""
+    ingest.answers = [web.Response(status=200, headers={"Upload-Offset": "3", "Upload-Length": "18"})]
+    with pytest.raises(TransferLostError, match="18 bytes of a file of 10"):
+        await offset(tus, ingest.url)
 
 
 async def test_a_missing_ingest_refuses(ingest: Scripted, tus: TusClient) -> None:
