@@ -36,6 +36,7 @@ class Row:
         raised_us: the same by a time that can be; see `times_of_centre`.
         cleared_us: None while it is open.
         is_clear_known: False when the end was inferred: a word on it may still come.
+        event_id: of the event that raised it, where that is known.
     """
 
     number: int
@@ -44,6 +45,7 @@ class Row:
     raised_us: int
     cleared_us: int | None
     is_clear_known: bool
+    event_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +59,22 @@ class NewAlarm:
     details: dict[str, Any]
     cleared_us: int | None = None
     is_clear_known: bool = False
+    event_id: str | None = None
 
 
 def rows_of_key(connection: sqlite3.Connection, key: Key) -> list[Row]:
     """The last alarms of a key, newest first."""
     sql = "SELECT * FROM alarms WHERE unit_id = ? AND name = ? AND camera = ? ORDER BY said_us DESC LIMIT 200"
     return [as_row(row) for row in connection.execute(sql, key)]
+
+
+def row_of_event(connection: sqlite3.Connection, key: Key, event_id: str | None) -> Row | None:
+    """The alarm of a key that this event raised; None when none is known by it."""
+    if event_id is None:
+        return None
+    sql = "SELECT * FROM alarms WHERE unit_id = ? AND event_id = ? AND name = ? AND camera = ?"
+    row = connection.execute(sql, (key[0], event_id, *key[1:])).fetchone()
+    return None if row is None else as_row(row)
 
 
 def open_rows(connection: sqlite3.Connection, unit_id: str, origin: Origin) -> list[Row]:
@@ -85,7 +97,7 @@ def insert(connection: sqlite3.Connection, new: NewAlarm, now_us: int) -> AlarmR
     unit_id, name, camera = new.key
     number = connection.execute(
         "INSERT INTO alarms (alarm_id, unit_id, name, camera, origin, severity, said_us, raised_us, cleared_us,"
-        " clear_known, details) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " clear_known, details, event_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             make_uuid7(now_us),
             unit_id,
@@ -98,6 +110,7 @@ def insert(connection: sqlite3.Connection, new: NewAlarm, now_us: int) -> AlarmR
             new.cleared_us,
             new.is_clear_known,
             _details_of(new),
+            new.event_id,
         ),
     ).lastrowid
     record = record_of(connection, int(number or 0))
@@ -176,4 +189,5 @@ def as_row(row: sqlite3.Row) -> Row:
         raised_us=row["raised_us"],
         cleared_us=row["cleared_us"],
         is_clear_known=bool(row["clear_known"]),
+        event_id=row["event_id"],
     )

@@ -1,10 +1,10 @@
 """The registry's tables, and what makes an older registry the present one, a step a version.
 
 Version 3 has an index for every order in which the API pages; lists of 100,000 rows are read a page at a time.
-Version 4 has what is kept of watching over the fleet.
+Version 4 has what is kept of watching over the fleet, version 5 the event that raised each alarm.
 """
 
-from csu.registry_watch import WATCH_TABLES
+from csu.registry_watch import ALARM_EVENTS, WATCH_TABLES
 
 _SCHEMA = """
 CREATE TABLE units (
@@ -104,6 +104,7 @@ STEPS = (
     _CLIPS_ASIDE + _CLIPS + _CLIPS_OVER,
     _PAGES,
     WATCH_TABLES,
+    ALARM_EVENTS,
 )
 """`STEPS[n]` makes version n + 1 of version n; a new registry goes through all of them."""
 

@@ -1,6 +1,7 @@
 """The registry's tables for watching over the fleet (version 4).
 
-- `alarms`: a record from its raising to its acknowledgement, `alarm_book.MAX_ALARMS` at most
+- `alarms`: a record from its raising to its acknowledgement, `alarm_rows.MAX_ALARMS` at most; version 5 adds the id
+  of the event that raised it
 - `history`, `history_batches`: bodies of `up/health` and `up/position` by time, and which batches of them were taken
 - `coverage_days`: seconds that each camera held and lost, by UTC day in quarters of an hour
 - `notices`, `notify_channels`, `summary_days`: what people are to be told, how far each channel is with it, and of
@@ -77,4 +78,9 @@ CREATE TABLE summary_days (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     day TEXT NOT NULL UNIQUE
 ) STRICT;
+"""
+
+ALARM_EVENTS = """
+ALTER TABLE alarms ADD COLUMN event_id TEXT;
+CREATE INDEX alarms_event ON alarms (unit_id, event_id) WHERE event_id IS NOT NULL;
 """

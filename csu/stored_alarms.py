@@ -2,8 +2,10 @@
 
 `up/event` and `up/alarms` say the same twice, in any order, late, or one of them not at all. Rules:
 
-- One alarm is known by unit, name, camera and the time of its raising (to `SAME_US`): however often it is reported,
-  it is one record, and one raised anew is another.
+- One alarm is known by the id of the event that raised it, where both reports name one; else by unit, name, camera
+  and the time of its raising (to `SAME_US`): however often it is reported, it is one record, and one raised anew is
+  another.
+- A unit that learns the time tells the same alarm with another time: the record is dated anew.
 - The list is the truth about now: what it lacks is over, what it has is open, also when the event was lost.
 - An event that is older than what is known belongs to the past: its record is over, at the latest when the next one
   of its kind began or the list no longer had it. Its own `cleared` event, when that comes, tells it exactly.
@@ -75,8 +77,11 @@ def hear_event(connection: sqlite3.Connection, event: Event, listed: Alarms | No
 def _raise(
     connection: sqlite3.Connection, key: Key, event: Event, listed: Alarms | None, now_us: int
 ) -> list[AlarmRecord]:
+    known = alarm_rows.row_of_event(connection, key, event.event_id)
+    if known is not None:
+        return [] if event.clock_source == "unknown" else _date_anew(connection, known, event.at, now_us)
     rows = alarm_rows.rows_of_key(connection, key)
-    if any(_is_same(row.said_us, event.at) for row in rows):
+    if any(_is_same(row, event.at, event.event_id) for row in rows):
         return []
     raised_us = times_of_centre(event.at, now_us)
     for row in rows:
@@ -89,7 +94,7 @@ def _raise(
     changed: list[AlarmRecord] = []
     if over_us is None:
         changed = _close_open(connection, rows, raised_us, now_us) + _make_room(connection, event.unit_id, now_us)
-    new = NewAlarm(key, "unit", event.at, raised_us, event.details, over_us)
+    new = NewAlarm(key, "unit", event.at, raised_us, event.details, over_us, event_id=event.event_id)
     return [*changed, alarm_rows.insert(connection, new, now_us)]
 
 
@@ -123,7 +128,11 @@ def _make_room(connection: sqlite3.Connection, unit_id: str, now_us: int) -> lis
 
 def _clear(connection: sqlite3.Connection, key: Key, event: Event, now_us: int) -> list[AlarmRecord]:
     cleared_us = times_of_centre(event.at, now_us)
-    rows = [row for row in alarm_rows.rows_of_key(connection, key) if row.said_us <= event.at + SAME_US]
+    known = alarm_rows.row_of_event(connection, key, event.raised_id)
+    if known is not None:
+        return _end(connection, known, event, now_us)
+    before = [row for row in alarm_rows.rows_of_key(connection, key) if row.said_us <= event.at + SAME_US]
+    rows = [row for row in before if row.event_id is None or event.raised_id is None]
     if rows and (rows[0].cleared_us is None or not rows[0].is_clear_known):
         return [alarm_rows.close(connection, rows[0], cleared_us, True, now_us)]
     if rows and rows[0].cleared_us is not None and rows[0].cleared_us >= cleared_us - SAME_US:
@@ -131,8 +140,26 @@ def _clear(connection: sqlite3.Connection, key: Key, event: Event, now_us: int) 
     # Its raising was lost: what remains is how long it lasted.
     said_us = event.at - _lasted_us(event)
     raised_us = min(cleared_us, times_of_centre(said_us, now_us))
-    new = NewAlarm(key, "unit", said_us, raised_us, event.details, cleared_us, is_clear_known=True)
+    new = NewAlarm(key, "unit", said_us, raised_us, event.details, cleared_us, True, event.raised_id)
     return [alarm_rows.insert(connection, new, now_us)]
+
+
+def _end(connection: sqlite3.Connection, row: Row, event: Event, now_us: int) -> list[AlarmRecord]:
+    """The end of an alarm that the event names; how long it lasted tells better when it began."""
+    if row.cleared_us is not None and row.is_clear_known:
+        return []
+    lasted_us = _lasted_us(event)
+    if event.clock_source != "unknown" and lasted_us:
+        _date_anew(connection, row, event.at - lasted_us, now_us)
+        row = alarm_rows.row_of_event(connection, row.key, row.event_id) or row
+    return [alarm_rows.close(connection, row, times_of_centre(event.at, now_us), True, now_us)]
+
+
+def _date_anew(connection: sqlite3.Connection, row: Row, said_us: int, now_us: int) -> list[AlarmRecord]:
+    """The unit knows better now when it was; nothing where that is the same."""
+    if abs(row.said_us - said_us) <= SAME_US:
+        return []
+    return [alarm_rows.date_anew(connection, row, said_us, times_of_centre(said_us, now_us))]
 
 
 def _lasted_us(event: Event) -> int:
@@ -149,8 +176,10 @@ def hear_list(connection: sqlite3.Connection, unit_id: str, listed: Alarms, now_
     records: list[AlarmRecord] = []
     for row in alarm_rows.open_rows(connection, unit_id, "unit"):
         alarm = wanted.get(row.key)
-        if alarm is not None and alarm.since_us <= row.said_us + SAME_US:
+        if alarm is not None and _is_listed(row, alarm):
             del wanted[row.key]
+            if row.event_id is not None and row.event_id == alarm.event_id:
+                records += _date_anew(connection, row, alarm.since_us, now_us)
         else:
             over_us = at_us if alarm is None else times_of_centre(alarm.since_us, now_us)
             records.append(alarm_rows.close(connection, row, over_us, False, now_us))
@@ -162,12 +191,17 @@ def hear_list(connection: sqlite3.Connection, unit_id: str, listed: Alarms, now_
 def _open_listed(
     connection: sqlite3.Connection, key: Key, alarm: Alarm, at_us: int, now_us: int
 ) -> list[AlarmRecord]:
+    known = alarm_rows.row_of_event(connection, key, alarm.event_id)
+    if (
+        known is not None
+    ):  # raised anew it would have another id: a list that has what is known to be over is an old one
+        return [] if known.is_clear_known else [alarm_rows.reopen(connection, known, now_us)]
     for row in alarm_rows.rows_of_key(connection, key):
-        if _is_same(row.said_us, alarm.since_us):
+        if _is_same(row, alarm.since_us, alarm.event_id):
             is_older = row.is_clear_known and row.cleared_us is not None and at_us <= row.cleared_us
             return [] if is_older else [alarm_rows.reopen(connection, row, now_us)]
     raised_us = times_of_centre(alarm.since_us, now_us)
-    new = NewAlarm(key, "unit", alarm.since_us, raised_us, alarm.details)
+    new = NewAlarm(key, "unit", alarm.since_us, raised_us, alarm.details, event_id=alarm.event_id)
     return [*_make_room(connection, key[0], now_us), alarm_rows.insert(connection, new, now_us)]
 
 
@@ -257,8 +291,16 @@ def count_unacknowledged(connection: sqlite3.Connection) -> dict[str, int]:
     )
 
 
-def _is_same(one_us: int, other_us: int) -> bool:
-    return abs(one_us - other_us) <= SAME_US
+def _is_same(row: Row, said_us: int, event_id: str | None) -> bool:
+    """Whether a report is of this record, by its time; never where both name an event, and not the same one."""
+    return abs(row.said_us - said_us) <= SAME_US and (None in {row.event_id, event_id} or row.event_id == event_id)
+
+
+def _is_listed(row: Row, alarm: Alarm) -> bool:
+    """Whether a list has this open alarm; by time, one that began before it is told of late."""
+    if row.event_id is not None and alarm.event_id is not None:
+        return row.event_id == alarm.event_id
+    return alarm.since_us <= row.said_us + SAME_US
 
 
 def _changes(connection: sqlite3.Connection, unit_id: str, records: list[AlarmRecord]) -> AlarmChanges:

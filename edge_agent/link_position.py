@@ -24,9 +24,10 @@ from edge_agent.position.last_known import LastPlaceKeeper, load_last_place
 from edge_agent.position.locator import Locator
 from edge_agent.position.telling import Telling, alarms_of, notice_of, offer_of, position_body
 from edge_agent.settings import PositionSettings, Settings
-from edge_agent.uplink.events import AlarmKey, Events
+from edge_agent.uplink.events import Events
 from edge_agent.uplink.history import History
 from edge_agent.uplink.publisher import Publisher
+from edge_agent.uplink.raised_alarms import AlarmKey
 
 logger = logging.getLogger(__name__)
 

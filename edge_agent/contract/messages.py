@@ -173,6 +173,9 @@ class Alarm(ContractModel):
     name: str
     camera: CameraName | None = None
     since_us: UtcMicros = Field(alias="since")
+    """As it is believed now: it may change when the unit learns the time."""
+    event_id: Uuid | None = None
+    """Of the event that raised it: lists and events that name the same one speak of one alarm."""
     details: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -207,6 +210,8 @@ class Event(Stamp):
     details: dict[str, Any] = Field(default_factory=dict)
     monotonic_us: Amount | None = None
     """When it was, since the boot of `boot_id`; `at` is made of it when the clock became known only later."""
+    raised_id: Uuid | None = None
+    """Of a `cleared` event: the `event_id` of the one that raised the alarm."""
 
 
 class ReplyError(ContractModel):

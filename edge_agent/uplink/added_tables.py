@@ -36,5 +36,16 @@ CREATE TABLE IF NOT EXISTS boots (
     offset_us INTEGER NOT NULL,
     source TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS alarm_origins (
+    name TEXT NOT NULL,
+    camera TEXT NOT NULL,
+    since_us INTEGER NOT NULL,
+    event_id TEXT NOT NULL,
+    boot_id TEXT NOT NULL,
+    monotonic_us INTEGER NOT NULL,
+    clock_source TEXT NOT NULL,
+    PRIMARY KEY (name, camera)
+) WITHOUT ROWID;
 """
-"""`damaged`: rows that could not be read (`damage`); `history…`: see `stored_history`; `boots`: see `boot_clocks`."""
+"""`damaged`: rows that could not be read (`damage`); `history…`: see `stored_history`; `boots`: see `boot_clocks`;
+`alarm_origins`: see `raised_alarms`."""

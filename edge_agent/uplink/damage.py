@@ -68,6 +68,7 @@ _KEYS = {
     "history_left_out": ("kind",),
     "history_batches": ("number",),
     "boots": ("number",),
+    "alarm_origins": ("name", "camera"),
 }
 
 
@@ -149,6 +150,13 @@ def _check_alarm(row: Row) -> None:
     Alarm(name=row["name"], camera=row["camera"] or None, since_us=row["since_us"], details=details).to_json()
 
 
+def _check_origin(row: Row) -> None:
+    _check_whole(row, "since_us", "monotonic_us")
+    check_source(row["clock_source"])
+    Alarm(name=row["name"], since_us=row["since_us"], event_id=row["event_id"]).to_json()
+    bytes.fromhex(row["boot_id"])
+
+
 def _check_event(row: Row) -> None:
     Event.from_json(row["body"], max_bytes=len(row["body"]))
 
@@ -174,6 +182,7 @@ _CHECKS: dict[str, Callable[[Row], object]] = {
     "history_left_out": check_left_out,
     "history_batches": lambda row: Batch.from_json(row["body"], max_bytes=len(row["body"])),
     "boots": _check_boot,
+    "alarm_origins": _check_origin,
 }
 
 

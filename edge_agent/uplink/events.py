@@ -23,13 +23,14 @@ from edge_agent.contract.event_names import EventName
 from edge_agent.contract.messages import Alarm, Event
 from edge_agent.contract.model import canonical_json
 from edge_agent.contract.names import Topics
-from edge_agent.contract.segment_format import ClockSource
 from edge_agent.contract.times import format_utc, parse_utc
 from edge_agent.errors import LedgerError
+from edge_agent.uplink import raised_alarms
 from edge_agent.uplink.boot_clocks import BootClocks, Instant
 from edge_agent.uplink.database import LinkDatabase
 from edge_agent.uplink.event_bound import drop_surplus
 from edge_agent.uplink.outbox import Item
+from edge_agent.uplink.raised_alarms import AlarmKey, Raised
 from edge_agent.uplink.stamps import Stamper
 from edge_agent.uplink.stored_queue import Row, StoredQueue
 from edge_agent.uplink.wire import Outgoing
@@ -39,8 +40,6 @@ logger = logging.getLogger(__name__)
 _MAX_IN_MEMORY = 64
 
 EventState = Literal["raised", "cleared", "occurred"]
-AlarmKey = tuple[str, str | None]
-"""Name and camera."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +48,6 @@ class _Remembered:
 
     place: int
     body: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Noted:
-    """When something was noted by this boot's monotonic clock, and who vouched for the wall clock then."""
-
-    monotonic_us: int
-    source: ClockSource
 
 
 class Events:
@@ -78,8 +69,7 @@ class Events:
         self._topic = topics.up("event")
         self._wake = wake
         self._hook = step_hook
-        self._raised: dict[AlarmKey, Alarm] = {}
-        self._raised_at: dict[AlarmKey, _Noted] = {}  # of those that were raised in this life
+        self._raised: dict[AlarmKey, Raised] = {}
         self._queue = StoredQueue(database, "events", stamper.clock, step_hook)
         self._memory: list[_Remembered] = []
         self._remembered = 0
@@ -90,27 +80,13 @@ class Events:
         Raises:
             LedgerError: the database cannot be read.
         """
-        rows = await self._database.read(
-            lambda connection: connection.execute("SELECT name, camera, since_us, details FROM alarms").fetchall()
-        )
-        for name, camera, since_us, details in rows:
-            alarm = Alarm(name=name, camera=camera or None, since_us=since_us, details=json.loads(details))
-            self._raised[alarm.name, alarm.camera] = alarm
+        self._raised = {raised.key: raised for raised in await self._database.read(raised_alarms.load)}
 
     @property
     def raised(self) -> tuple[Alarm, ...]:
         """What is wrong now, longest first."""
-        alarms = (self._redated(key, alarm) for key, alarm in self._raised.items())
+        alarms = (raised.dated(self._clocks).alarm for raised in self._raised.values())
         return tuple(sorted(alarms, key=lambda alarm: alarm.since_us))
-
-    def _redated(self, key: AlarmKey, alarm: Alarm) -> Alarm:
-        """With the instant that is believed now, where nobody vouched for the clock then."""
-        noted = self._raised_at.get(key)
-        if noted is None or noted.source != "unknown":
-            return alarm
-        said = Instant(alarm.since_us, noted.source)
-        instant = self._clocks.date(self._stamper.boot_id, noted.monotonic_us, said)
-        return alarm.model_copy(update={"since_us": instant.at_us})
 
     async def observe(self, seen: Mapping[AlarmKey, dict[str, Any] | None]) -> bool:
         """Take notice of what was looked at: details where something is wrong, None where all is well.
@@ -118,9 +94,9 @@ class Events:
         Alarms that were not looked at stay as they are.
 
         Returns:
-            Whether an alarm was raised or cleared.
+            Whether an alarm was raised or cleared, or is known to have begun at another instant.
         """
-        changed = False
+        changed = self._date_anew()
         for key, details in seen.items():
             if details is not None and key not in self._raised:
                 await self._raise(key, details)
@@ -132,8 +108,7 @@ class Events:
 
     async def occurred(self, name: EventName, details: dict[str, Any], camera: str | None = None) -> None:
         """Say that something happened."""
-        body = self._body(name, "occurred", camera, details)
-        await self._keep(body, None)
+        await self._keep(self._event(name, "occurred", camera, details), None)
 
     async def store(
         self, name: EventName, details: dict[str, Any], also: Callable[[sqlite3.Connection], object]
@@ -143,52 +118,59 @@ class Events:
         Raises:
             LedgerError: the database refused.
         """
-        await self._insert(self._body(name, "occurred", None, details), also)
+        await self._insert(self._event(name, "occurred", None, details).to_json().decode(), also)
         self._wake.set()
+
+    def _date_anew(self) -> bool:
+        dated = {key: raised.dated(self._clocks) for key, raised in self._raised.items()}
+        changed = dated != self._raised
+        self._raised = dated
+        return changed
 
     async def _raise(self, key: AlarmKey, details: dict[str, Any]) -> None:
         name, camera = key
-        now_us = self._stamper.clock.wall_us()
-        self._raised_at[key] = _Noted(self._stamper.clock.monotonic_us(), self._stamper.belief.source)
-        self._raised[key] = Alarm(name=name, camera=camera, since_us=now_us, details=details)
+        event = self._event(name, "raised", camera, details)
+        raised = self._raised[key] = Raised.by(event, event.monotonic_us or 0)
         logger.warning("alarm raised: %s%s %s", name, f" of {camera}" if camera else "", details)
-        row = (name, camera or "", now_us, canonical_json(details).decode())
-        body = self._body(name, "raised", camera, details)
-        await self._keep(
-            body, lambda connection: connection.execute("INSERT OR REPLACE INTO alarms VALUES (?,?,?,?)", row)
-        )
+        await self._keep(event, lambda connection: raised_alarms.store(connection, raised))
 
     async def _clear(self, key: AlarmKey) -> None:
         name, camera = key
-        lasted_s = self._lasted_s(key)
-        del self._raised[key]
-        self._raised_at.pop(key, None)
+        raised = self._raised.pop(key).dated(self._clocks)
+        lasted_s = self._lasted_s(raised)
         logger.info("alarm cleared: %s%s after %.0f s", name, f" of {camera}" if camera else "", lasted_s)
-        body = self._body(name, "cleared", camera, {"lasted_s": round(lasted_s, 1)})
-        sql = "DELETE FROM alarms WHERE name = ? AND camera = ?"
-        await self._keep(body, lambda connection: connection.execute(sql, (name, camera or "")))
+        event = self._event(name, "cleared", camera, {"lasted_s": round(lasted_s, 1)}, raised.alarm.event_id)
+        await self._keep(event, lambda connection: raised_alarms.remove(connection, key))
 
-    def _lasted_s(self, key: AlarmKey) -> float:
-        """For how long it is raised; by the wall clock, which may have stepped, when that was in an earlier life."""
-        clock, noted = self._stamper.clock, self._raised_at.get(key)
-        if noted is not None:
-            return (clock.monotonic_us() - noted.monotonic_us) / 1e6
-        return max(clock.wall_us() - self._raised[key].since_us, 0) / 1e6
+    def _lasted_s(self, raised: Raised) -> float:
+        """For how long it is raised; by the wall clock, which may have stepped, when that was in an earlier boot."""
+        clock, origin = self._stamper.clock, raised.origin
+        if origin is not None and origin.boot_id == self._stamper.boot_id:
+            return (clock.monotonic_us() - origin.monotonic_us) / 1e6
+        return max(clock.wall_us() - raised.alarm.since_us, 0) / 1e6
 
-    def _body(self, name: str, state: EventState, camera: str | None, details: dict[str, Any]) -> str:
+    def _event(
+        self,
+        name: str,
+        state: EventState,
+        camera: str | None,
+        details: dict[str, Any],
+        raised_id: str | None = None,
+    ) -> Event:
         """The event without its number, which it gets when it is sent."""
-        event = Event(
+        return Event(
             event_id=str(uuid.uuid4()),
             name=name,
             state=state,
             camera=camera,
             details=details,
             monotonic_us=self._stamper.clock.monotonic_us(),
+            raised_id=raised_id,
             **(self._stamper.fields_without_number() | {"seq": 0}),
         )
-        return event.to_json().decode()
 
-    async def _keep(self, body: str, also: Callable[[sqlite3.Connection], object] | None) -> None:
+    async def _keep(self, event: Event, also: Callable[[sqlite3.Connection], object] | None) -> None:
+        body = event.to_json().decode()
         try:
             await self._insert(body, also)
         except LedgerError as error:

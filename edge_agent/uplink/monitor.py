@@ -9,9 +9,10 @@ from edge_agent.clock import Clock
 from edge_agent.contract.messages import CameraCoverage, Health, HistoryKind, Position
 from edge_agent.contract.ring_protocol import RecorderState
 from edge_agent.errors import RingError
-from edge_agent.uplink.events import AlarmKey, Events
+from edge_agent.uplink.events import Events
 from edge_agent.uplink.ports import RingPort
 from edge_agent.uplink.publisher import Publisher
+from edge_agent.uplink.raised_alarms import AlarmKey
 from edge_agent.uplink.telling import COVERAGE_POLICY, HEALTH_POLICY, CoverageShape, Teller, meaning_of
 
 logger = logging.getLogger(__name__)

@@ -18,13 +18,14 @@ from edge_agent.contract.ring_protocol import RecorderState
 from edge_agent.errors import RingError
 from edge_agent.uplink.boot_clocks import BootClocks
 from edge_agent.uplink.database import LinkDatabase
-from edge_agent.uplink.events import AlarmKey, Events
+from edge_agent.uplink.events import Events
 from edge_agent.uplink.fake_wire import FakeBroker
 from edge_agent.uplink.history import History
 from edge_agent.uplink.ledger import Ledger
 from edge_agent.uplink.monitor import Monitor
 from edge_agent.uplink.outbox import Pump, RetainedTopics, in_order
 from edge_agent.uplink.publisher import Publisher
+from edge_agent.uplink.raised_alarms import AlarmKey
 from edge_agent.uplink.replies import LooseReply, Replies
 from edge_agent.uplink.session import Session
 from edge_agent.uplink.stamps import ClockBelief, SequenceCounter, Stamper

@@ -167,6 +167,10 @@ async def test_a_command_whose_claims_are_gone_leaves_the_ledger(start: Start, v
         "INSERT INTO history_batches (body) VALUES ('{}')",
         "INSERT INTO boots (boot_id, offset_us, source) VALUES ('b', 'xx', 'chrony')",
         "INSERT INTO boots (boot_id, offset_us, source) VALUES ('b', 1, 'sundial')",
+        "INSERT INTO alarm_origins VALUES ('x', 'main', 1, 'no id', 'b0', 1, 'chrony')",
+        "INSERT INTO alarm_origins VALUES ('x', '', 1, '019ab000-0000-7000-8000-000000000000', 'b0', 'y', 'chrony')",
+        "INSERT INTO alarm_origins VALUES ('x', '', 1, '019ab000-0000-7000-8000-000000000000', 'b0', 1, 'sundial')",
+        "INSERT INTO alarm_origins VALUES ('x', '', 1, '019ab000-0000-7000-8000-000000000000', 'boot', 1, 'ntp')",
     ],
 )
 async def test_a_bad_row_of_another_table_is_moved(start: Start, sql: str) -> None:

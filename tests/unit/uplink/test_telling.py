@@ -10,9 +10,10 @@ import pytest
 from edge_agent.clock import FakeClock
 from edge_agent.contract.messages import CameraCoverage, CoverageInterval, Health, Position, Probe, ProbeState
 from edge_agent.contract.model import MAX_MESSAGE_BYTES
-from edge_agent.uplink.events import AlarmKey, Events
+from edge_agent.uplink.events import Events
 from edge_agent.uplink.monitor import HISTORY_INTERVAL_S, POLL_INTERVAL_S, RENEW_AFTER_S, Monitor
 from edge_agent.uplink.publisher import Publisher
+from edge_agent.uplink.raised_alarms import AlarmKey
 from edge_agent.uplink.telling import COVERAGE_POLICY, HEALTH_POLICY, CoverageShape, Policy, Teller, meaning_of
 
 SECOND_US = 1_000_000
