@@ -298,6 +298,7 @@ class Ingest:
             "Upload-Length": str(upload.info.length_bytes),
             "Upload-Metadata": upload.info.metadata.to_header(),
             "Cache-Control": "no-store",
+            "Content-Length": "0",  # else clients take the connection's end for that of the answer
         }
         return web.Response(status=200, headers=headers | await self._expires(upload, offset))
 

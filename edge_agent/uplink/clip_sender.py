@@ -3,6 +3,8 @@
 Every step is safe to repeat after a kill: an upload is created before its URL is written (the ingest answers a second
 creation with the same upload), a part is noted as done after the ingest has all of it and written with the next
 upload's URL, the manifest is signed once and written before its upload is created.
+
+Over plain HTTP nobody vouches for what was created: the ingest is asked for its length and name before it is filled.
 """
 
 import asyncio
@@ -209,11 +211,11 @@ class ClipSender:
 
     async def _begin(self, item: _Item) -> tuple[str, int]:
         """Where the upload is and how far; created when it is not there."""
-        if item.state.location is None:
+        location, offset = item.state.location, -1
+        if location is None:
             location, offset = await self._tus.create(self.state.url, item.source.length_bytes, item.metadata)
             await self.save(item.put_back(ItemState(location=location)))
-        else:
-            location = item.state.location
+        if offset < 0 or not location.startswith("https:"):  # see the module
             offset = await self._offset(item, location)
         if offset > item.source.length_bytes:
             raise TransferRefusedError(f"the ingest holds {offset} bytes of a {item.source.length_bytes}-byte file")
@@ -222,7 +224,7 @@ class ClipSender:
 
     async def _offset(self, item: _Item, location: str) -> int:
         try:
-            return await self._tus.offset(location, item.source.length_bytes)
+            return await self._tus.offset(location, item.source.length_bytes, item.metadata)
         except TransferLostError:
             await self.save(item.put_back(ItemState()))
             raise

@@ -5,7 +5,7 @@ https://tus.io/protocols/resumable-upload. What is retried and what is not is de
 | answer | error |
 |---|---|
 | transport error, time-out, 408, 409, 423, 425, 429, 5xx, an answer that makes no sense | TransferInterruptedError |
-| 404, 410 of an upload that was created; one of another length than was declared | TransferLostError |
+| 404, 410 of an upload that was created; one whose length or name is not what was declared | TransferLostError |
 | 401: the first in a row (the clock may be wrong: see upload_token) | TransferInterruptedError |
 | 413: the request is too large, or all of the upload | TransferTooLargeError |
 | any other 4xx, 3xx, a `Location` on another origin | TransferRefusedError, with the server's words |
@@ -93,12 +93,13 @@ class TusClient:
         location = _location(url, answer.headers.get("Location"))
         return location, _offset(answer) if "Upload-Offset" in answer.headers else 0
 
-    async def offset(self, location: str, length_bytes: int) -> int:
+    async def offset(self, location: str, length_bytes: int, metadata: UploadMetadata) -> int:
         """How many bytes the ingest holds.
 
         Args:
             location: the upload's URL.
-            length_bytes: that it was created with.
+            length_bytes: that it was created with, which the ingest repeats (tus 1.0.0, HEAD).
+            metadata: as above.
 
         Raises:
             TransferLostError, TransferRefusedError, TransferInterruptedError: see the module.
@@ -108,6 +109,8 @@ class TusClient:
         declared = answer.headers.get("Upload-Length", str(length_bytes))
         if declared != str(length_bytes):
             raise TransferLostError(f"the ingest expects {declared:.20} bytes of a file of {length_bytes}")
+        if _metadata(answer) not in {None, metadata}:
+            raise TransferLostError("the ingest calls the upload something else")
         return _offset(answer)
 
     async def append(self, location: str, offset: int, body: ChunkBody) -> int:
@@ -249,6 +252,14 @@ def _offset(answer: Answer) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 15):
         raise TransferInterruptedError(f"the ingest answered {answer.status} without an Upload-Offset")
     return int(text)
+
+
+def _metadata(answer: Answer) -> UploadMetadata | None:
+    """None when the ingest does not repeat it, or not in a form that can be compared."""
+    try:
+        return UploadMetadata.from_header(answer.headers.get("Upload-Metadata", ""))
+    except ContractError:
+        return None
 
 
 def _location(url: str, location: str | None) -> str:

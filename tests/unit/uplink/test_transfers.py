@@ -23,6 +23,7 @@ from edge_agent.uplink.transfer import REFUSALS
 from edge_agent.uplink.transfer_state import TransferState, TransferStore
 from edge_agent.uplink.transfers import Transfers
 from tests.support.polling import until
+from tests.support.tus_requests import metadata as tus_metadata
 from tests.support.uploads import (
     CHUNK_BYTES,
     UNIT_ID,
@@ -303,18 +304,35 @@ async def test_a_refusal_that_stands_ends_the_transfer_with_its_words(tmp_path: 
     assert len(asked) == REFUSALS
 
 
-async def test_an_upload_that_was_declared_too_long_is_made_anew(tmp_path: Path) -> None:
-    """A changed digit of `Upload-Length`: the ingest would wait for the rest for ever."""
+OTHER_ID = "00000000-0000-4000-8000-000000000000"
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("Upload-Length", lambda length, _clip: f"9{length}"),
+        ("Upload-Length", lambda length, _clip: length[1:]),
+        (
+            "Upload-Metadata",
+            lambda _metadata, clip: tus_metadata(clip_id=clip.clip_id, filename="part3.mp4").to_header(),
+        ),
+        ("Upload-Metadata", lambda _metadata, _clip: tus_metadata(clip_id=OTHER_ID).to_header()),
+    ],
+    ids=["longer", "shorter", "another name", "another clip"],
+)
+async def test_an_upload_that_was_created_wrongly_is_made_anew(
+    tmp_path: Path, name: str, changed: Callable[[str, Clip], str]
+) -> None:
+    """The line changed a header; the ingest takes it for what the unit wants."""
     clip = await new_clip(tmp_path, 2 * CHUNK_BYTES, 1000)
-    declared: list[str] = []
+    said: list[str] = []
 
     @web.middleware
     async def corrupt(request: web.Request, handler: Handler) -> web.StreamResponse:
-        length = request.headers.get("Upload-Length")
-        if length is not None and not declared:
-            declared.append(length)
+        if request.method == "POST" and not said:
             headers = CIMultiDict(request.headers)
-            headers["Upload-Length"] = f"9{length}"
+            said.append(headers[name])
+            headers[name] = changed(headers[name], clip)
             request = request.clone(headers=headers)
         return await handler(request)
 
@@ -324,7 +342,10 @@ async def test_an_upload_that_was_declared_too_long_is_made_anew(tmp_path: Path)
         uploading(tmp_path / "unit", KEY, clip, centre.url) as heard,
     ):
         await until(lambda: heard.ends and centre.arrived, what="delivery")
-    assert declared
+        folder = centre.arrived[0][2]
+    files = await asyncio.to_thread(contents, folder)
+    del files["manifest.jws"]
+    assert files == clip.files
 
 
 async def test_footage_that_is_gone_is_damaged(tmp_path: Path, centre: Centre) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import nullcontext
 from email.utils import formatdate
 
 import aiohttp
@@ -11,7 +12,7 @@ from aiohttp.test_utils import TestServer
 
 from edge_agent.clock import FakeClock
 from edge_agent.contract.jws import SigningKey, TrustedKeys
-from edge_agent.contract.upload import UploadClaims, origin_of
+from edge_agent.contract.upload import UploadClaims, UploadMetadata, origin_of
 from edge_agent.errors import TransferInterruptedError, TransferLostError, TransferRefusedError, UplinkError
 from edge_agent.uplink.blocks import ChunkBody, TextSource
 from edge_agent.uplink.http_session import open_session
@@ -70,7 +71,7 @@ async def create(tus: TusClient, url: str) -> object:
 
 
 async def offset(tus: TusClient, url: str) -> object:
-    return await tus.offset(url + "1", 10)
+    return await tus.offset(url + "1", 10, metadata())
 
 
 async def append(tus: TusClient, url: str) -> object:
@@ -123,6 +124,24 @@ async def test_an_upload_of_another_length_is_not_the_one_that_was_created(inges
     ingest.answers = [web.Response(status=200, headers={"Upload-Offset": "3", "Upload-Length": "18"})]
     with pytest.raises(TransferLostError, match="18 bytes of a file of 10"):
         await offset(tus, ingest.url)
+
+
+@pytest.mark.parametrize(
+    ("said", "is_lost"),
+    [
+        (metadata(), False),
+        (metadata(index=2), True),
+        (metadata(clip_id="00000000-0000-4000-8000-000000000000"), True),
+        (None, False),
+    ],
+)
+async def test_an_upload_of_another_name_is_not_the_one_that_was_created(
+    ingest: Scripted, tus: TusClient, said: UploadMetadata | None, is_lost: bool
+) -> None:
+    header = "filename cGFydDEubXA0,is_confidential" if said is None else said.to_header()
+    ingest.answers = [web.Response(status=200, headers={"Upload-Offset": "3", "Upload-Metadata": header})]
+    with pytest.raises(TransferLostError) if is_lost else nullcontext():
+        assert await offset(tus, ingest.url) == 3
 
 
 async def test_a_missing_ingest_refuses(ingest: Scripted, tus: TusClient) -> None:
