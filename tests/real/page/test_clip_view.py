@@ -68,6 +68,25 @@ async def test_parts_play_one_after_the_other(browser: Browser, centre: FakeCent
         assert await page.eval_on_selector("video", "video => video.playbackRate") == 4
 
 
+async def test_a_place_that_was_not_known_any_more_is_marked(
+    browser: Browser, centre: FakeCentre, part: Path
+) -> None:
+    offer(centre, fake_fleet.clip_files([("one.mp4", SIZE_BYTES)]), one=part)
+    known = {"longitude_deg": 2.3522, "latitude_deg": 48.8566, "accuracy_m": 6.0, "source": "gnss"}
+    tunnel = known | {"at": "2026-11-22T12:00:30.000Z", "fix": "none", "age_s": 21.5}
+    beyond = known | {"at": "2026-11-22T12:00:40.000Z", "fix": "3d", "age_s": 0.5, "longitude_deg": 2.36}
+    centre.clip = centre.clip.model_copy(update={"positions": (tunnel, beyond)})
+    async with new_page(browser) as page:
+        await open_view(page, centre, "clip")
+        main = page.locator("main")
+        for word in ["48.85660° N, 2.35220° E ± 6 m", "last known position · Measured: ", ":00:08.500"]:
+            await expect(main).to_contain_text(word)
+        await page.click("text=2 places in this clip")
+        second = main.locator("ol > li").nth(1)
+        await expect(second).to_contain_text("2.36000° E")
+        await expect(second).not_to_contain_text("last known")
+
+
 async def test_everything_that_is_known_is_shown(browser: Browser, centre: FakeCentre, part: Path) -> None:
     files = fake_fleet.clip_files([("one.mp4", SIZE_BYTES)])
     offer(centre, [files[0].model_copy(update={"sha256": "ab" * 32}), files[1]], one=part)

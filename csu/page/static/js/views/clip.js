@@ -80,9 +80,19 @@ function statement(clip) {
 function places(positions) {
   const usable = positions.filter((one) => Number.isFinite(one.latitude_deg) && Number.isFinite(one.longitude_deg));
   if (!usable.length) return t("clip.no-place");
-  const [first] = usable;
-  const accuracy = Number.isFinite(first.accuracy_m) ? ` ± ${quantity(first.accuracy_m, "meter", 0)}` : "";
-  return html`<span class="figure">${coordinate(first.latitude_deg, first.longitude_deg)}${accuracy}</span>${usable.length > 1 ? html`<br><span class="small">${t("clip.places", { count: usable.length })}</span>` : nothing}`;
+  if (usable.length === 1) return placeWords(usable[0]);
+  return html`${placeWords(usable[0])}<details><summary>${t("clip.places", { count: usable.length })}</summary>
+    <ol class="small">${usable.map((one) => html`<li>${evidenceTime(one.at)}<br>${placeWords(one)}</li>`)}</ol></details>`;
+}
+
+/** A place, and where the receiver had no fix, that it is the last known one and from when. */
+function placeWords(one) {
+  const accuracy = Number.isFinite(one.accuracy_m) ? ` ± ${quantity(one.accuracy_m, "meter", 0)}` : "";
+  const figure = html`<span class="figure">${coordinate(one.latitude_deg, one.longitude_deg)}${accuracy}</span>`;
+  if (one.fix !== "none") return figure;
+  const fixed = Number.isFinite(one.age_s) ? Date.parse(one.at) - one.age_s * 1000 : NaN;
+  const when = Number.isFinite(fixed) ? ` · ${t("place.measured")}: ${evidenceTime(new Date(fixed).toISOString())}` : "";
+  return html`${figure}<br><span class="small">${t("place.last_known")}${when}</span>`;
 }
 
 function gaps(found) {
