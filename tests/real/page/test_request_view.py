@@ -185,7 +185,7 @@ async def test_a_refusal_of_the_unit_is_told_in_words(browser: Browser, centre: 
     )
     async with new_page(browser, language="fr-FR") as page:
         await page.goto(centre.url + COMMAND)
-        await expect(page.locator("main")).to_contain_text("Ces images ont été écrasées.")
+        await expect(page.locator("main")).to_contain_text("Tout est plus ancien que ce que l’unité conserve.")
         await expect(page.locator("main")).to_contain_text("oldest footage is of yesterday")
         await page.click("text=Redemander")
         await expect(page.locator("#from")).not_to_have_value("")

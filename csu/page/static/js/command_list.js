@@ -44,5 +44,5 @@ function row(command) {
   return html`<tr><td class="nowrap"><time datetime=${command.issued_at}>${nearTime(command.issued_at, now())}</time></td>
     <td>${command.cmd === "clip.request" ? html`<a href=${link("units", command.unit_id, "commands", command.command_id)}>${what}</a>` : what}<br><span class="small">${spanWords(command.params)}${command.reference ? ` · ${command.reference}` : ""}</span></td>
     <td>${stateBadge(command.state)} ${progress ? html`<span class="small">${percent(progress.total_bytes ? progress.sent_bytes / progress.total_bytes : 0)} · ${bytes(progress.total_bytes)}</span>` : nothing} ${errorWords(command)}</td>
-    <td>${command.operator}</td></tr>`;
+    <td data-label=${t("operator")}>${command.operator}</td></tr>`;
 }

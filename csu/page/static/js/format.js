@@ -63,7 +63,9 @@ export function rate(kbps) {
 const STEPS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 
 function brief(count, unit) {
-  const options = { style: "unit", unit, unitDisplay: "narrow", maximumFractionDigits: 1 };
+  // French wants a space before a unit, which its narrow form leaves out.
+  const unitDisplay = languageTag().startsWith("fr") ? "short" : "narrow";
+  const options = { style: "unit", unit, unitDisplay, maximumFractionDigits: 1 };
   return numbers(options).format(count);
 }
 

@@ -52,8 +52,9 @@ export const Graticule = L.LayerGroup.extend({
   _label(point, value, step, axis) {
     const { x, y } = this._map.latLngToContainerPoint(point);
     const size = this._map.getSize();
-    // Where both meet, or beside the controls, they could not be read.
-    if (axis === "lng" ? x > size.x - CORNER_PX || x < CORNER_PX : y > size.y - CORNER_PX || y < 12) return;
+    // Where both meet, or under the scale, they could not be read.
+    const scalePx = this._map.getContainer().querySelector(".leaflet-control-scale")?.offsetWidth ?? 0;
+    if (axis === "lng" ? x > size.x - CORNER_PX || x < CORNER_PX + scalePx : y > size.y - CORNER_PX || y < 12) return;
     const element = document.createElement("span");
     element.textContent = coordinateLabel(value, step, axis);
     const icon = L.divIcon({ className: `graticule-label graticule-${axis}`, html: element, iconSize: null });

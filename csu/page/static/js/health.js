@@ -65,7 +65,7 @@ function named(list, words) {
 function sentence(name, probe) {
   const values = Object.fromEntries(Object.entries(probe).filter(([, value]) => typeof value !== "object").map(([key, value]) => [key, figureText(key, value)]));
   const needs = { storage: "days_that_fit", network: "round_trip_ms", clock: "clock_bound_ms", system: "uptime_s" }[name];
-  if (probe.state === "unknown") return t("health.unknown");
+  if (probe.state === "unknown") return t(name === "clock" ? "health.unknown.clock" : "health.unknown");
   return needs && needs in probe ? t(`health.${name}`, values) : nothing;
 }
 

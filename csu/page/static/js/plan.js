@@ -10,6 +10,7 @@ import { t } from "./words.js";
 
 const L = globalThis.L;
 const NEAR_PX = 30;
+const CONTROLS_PX = 56;
 const MAX_ZOOM = 19;
 const FRANCE = [[42.3, -4.8], [51.1, 8.2]];
 
@@ -41,7 +42,8 @@ export class Plan {
   #moved = false;
   #circle = null;
   #resize;
-  #nearPx = NEAR_PX;
+  /** How much larger signs and controls are than with text of 16 px. */
+  #scale = 1;
 
   /** `onPick(units, element)` is told which sign was chosen; without it signs are not for choosing. */
   constructor(element, { onPick = null, label = "" } = {}) {
@@ -56,7 +58,7 @@ export class Plan {
     this.#map.fitBounds(FRANCE);
     this.#ground();
     this.#controls();
-    this.#map.on("zoomend", () => this.#place());
+    this.#map.on("moveend", () => this.#place()); // comes after a change of scale too
     for (const kind of ["pointerdown", "wheel", "keydown"]) element.addEventListener(kind, () => (this.#moved = true), { passive: true, capture: true });
     this.#resize = new ResizeObserver(() => this.#resized());
     this.#resize.observe(element);
@@ -69,11 +71,12 @@ export class Plan {
       const plain = document.createElement("span");
       plain.textContent = words ?? "";
       if (words) L.control.attribution({ prefix: false }).addTo(this.#map).addAttribution(plain.innerHTML);
-    } else {
+    }
+    L.control.scale({ imperial: false, maxWidth: 160 }).addTo(this.#map); // the graticule leaves room for it
+    if (!tiles) {
       this.#graticule = new Graticule();
       this.#graticule.addTo(this.#map);
     }
-    L.control.scale({ imperial: false, maxWidth: 160 }).addTo(this.#map);
   }
 
   #controls() {
@@ -93,9 +96,13 @@ export class Plan {
 
   #resized() {
     this.#map.invalidateSize({ animate: false });
-    this.#nearPx = NEAR_PX * Math.max(1, parseFloat(getComputedStyle(document.documentElement).fontSize) / 16);
+    this.#scale = Math.max(1, parseFloat(getComputedStyle(document.documentElement).fontSize) / 16);
     this.#graticule?.redraw();
     if (!this.#moved) this.fit();
+  }
+
+  get #nearPx() {
+    return NEAR_PX * this.#scale;
   }
 
   /** Shows these units; those without a place are left out. */
@@ -109,7 +116,8 @@ export class Plan {
   fit() {
     if (!this.#units.length || !this.#map.getSize().x) return;
     const bounds = L.latLngBounds(this.#units.map(({ place }) => [place.latitude_deg, place.longitude_deg]));
-    this.#map.fitBounds(bounds, { padding: [36, 30], maxZoom: 16, animate: false });
+    const room = (left, above) => [left * this.#scale, above * this.#scale]; // those at the left and below are the controls'
+    this.#map.fitBounds(bounds, { paddingTopLeft: room(CONTROLS_PX + 20, 30), paddingBottomRight: room(36, 56), maxZoom: 16, animate: false });
     this.#fitted = true;
     this.#place();
   }
@@ -138,7 +146,8 @@ export class Plan {
     const pointOf = ({ place }) => this.#map.project([place.latitude_deg, place.longitude_deg]);
     const groups = groupsOf(this.#units, pointOf, this.#nearPx);
     const shown = new Set();
-    nameGroups(groups, this.#nearPx);
+    const { min, max } = this.#map.getPixelBounds();
+    nameGroups(groups, this.#nearPx, { left: min.x + CONTROLS_PX * this.#scale, right: max.x });
     for (const group of groups) {
       const key = group.units.map((unit) => unit.unit_id).sort().join(" ");
       shown.add(key);

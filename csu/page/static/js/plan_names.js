@@ -23,16 +23,17 @@ function meet(a, b) {
   return a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
 }
 
-/** Gives each group its `name`, or an empty one, and its `side`; the worst are served first. */
-export function nameGroups(groups, near) {
+/** Gives each group its `name`, or an empty one, and its `side` within the view; the worst are served first. */
+export function nameGroups(groups, near, view) {
   const boxes = new Map(groups.map((group) => [group, boxesOf(group, near)]));
   const taken = [...boxes.values()].map(({ sign }) => sign);
   for (const group of [...groups].sort((a, b) => RANK.indexOf(a.units[0].standing) - RANK.indexOf(b.units[0].standing))) {
     const [worst] = group.units;
     const box = boxes.get(group);
-    const side = ["right", "left"].find((one) => !taken.some((other) => other !== box.sign && meet(other, box[one])));
+    const inside = ["right", "left"].filter((one) => box[one].left * near >= view.left && box[one].right * near <= view.right);
+    const side = inside.find((one) => !taken.some((other) => other !== box.sign && meet(other, box[one])));
     const named = LOUD.has(worst.standing) || (side && group.units.length === 1);
-    Object.assign(group, { name: named ? worst.unit_id : "", side: side ?? "right" });
+    Object.assign(group, { name: named ? worst.unit_id : "", side: side ?? inside[0] ?? "right" });
     if (named) taken.push(box[group.side]);
   }
 }

@@ -3,7 +3,7 @@
 import { html, nothing } from "../../packages/lit-html/lit-html.js";
 import { repeat } from "../../packages/lit-html/directives/repeat.js";
 import { get } from "../api.js";
-import { currentZone, dayName, duration, number, percent } from "../format.js";
+import { currentZone, dateTime, dayName, duration, number, percent } from "../format.js";
 import { icon, sign } from "../icons.js";
 import { Loader } from "../loader.js";
 import { failureNote, viewHead, waiting } from "../parts.js";
@@ -20,6 +20,8 @@ export function openSummary(_, query) {
 
 class SummaryView {
   name = "summary";
+  #value = null;
+  #at = null;
 
   constructor(day) {
     this.day = /^\d{4}-\d\d-\d\d$/.test(day ?? "") ? day : dayOf(now(), currentZone());
@@ -61,12 +63,13 @@ class SummaryView {
       <button type="button" class="button button-small" ?disabled=${this.day >= today} @click=${() => this.#step(1)}>${t("summary.after")}${icon("forward")}</button>
       <button type="button" class="button" @click=${() => globalThis.print()}>${icon("printer")}${t("summary.print")}</button>`;
     const { value, error } = this.loader;
+    if (value !== this.#value) [this.#value, this.#at] = [value, now()];
     return html`${viewHead(t("summary.of", { day: dayName(this.day, { weekday: "long", day: "numeric", month: "long", year: "numeric" }) }), { actions })}
-      ${value ? report(value) : error ? failureNote(error, () => this.loader.load()) : waiting()}`;
+      ${value ? report(value, this.#at) : error ? failureNote(error, () => this.loader.load()) : waiting()}`;
   }
 }
 
-function report(day) {
+function report(day, at) {
   const tiles = [
     [t("summary.recorded"), Number.isFinite(day.recorded_share) ? percent(day.recorded_share, 2) : t("unknown")],
     [t("summary.lost"), duration(day.lost_s)],
@@ -78,7 +81,7 @@ function report(day) {
   ];
   return html`<p class="small">${t("summary.zone", { zone: day.zone, count: day.units })}</p>
     <dl class="tiles">${tiles.map(([name, value]) => html`<div><dt>${name}</dt><dd class="big">${value}</dd></div>`)}</dl>
-    <section class="panel" aria-labelledby="now-title"><h2 id="now-title">${t("summary.now")}</h2><ul class="standings">${RANK.map((standing) => html`<li>${sign(isCurrent() ? standing : "stale")} <b>${day.standing_now[standing] ?? 0}</b> ${coded("standing.many", standing)}</li>`)}</ul></section>
+    <section class="panel" aria-labelledby="now-title"><h2 id="now-title">${t("summary.now")}</h2><p class="as-of">${t("as-of.time", { time: dateTime(at) })}</p><ul class="standings">${RANK.map((standing) => html`<li>${sign(isCurrent() ? standing : "stale")} <b>${day.standing_now[standing] ?? 0}</b> ${coded("standing.many", standing)}</li>`)}</ul></section>
     <div class="summary-lists">${namedUnits("summary.not-recording", day.not_recording)}${namedUnits("summary.not-heard", day.not_heard)}</div>${table(day)}`;
 }
 
@@ -93,6 +96,6 @@ function table(day) {
     <tbody>${repeat(day.rows, (row) => row.unit_id, (row) => {
       const expected = (row.held_s ?? 0) + (row.lost_s ?? 0);
       return html`<tr><th scope="row"><a href=${link("units", row.unit_id)}>${row.unit_id}</a></th><td><span class="badge" data-standing=${isCurrent() ? row.standing : "stale"}>${sign(isCurrent() ? row.standing : "stale")}<span>${coded("standing", row.standing)}</span></span></td>
-        <td class="figure">${expected ? percent(row.held_s / expected, 2) : "–"}</td><td class="figure">${duration(row.lost_s)}</td><td class="figure">${Number.isFinite(row.offline_s) ? duration(row.offline_s) : "–"}</td><td class="figure">${number(row.alarms, 0)}</td><td class="figure">${number(row.clips, 0)}</td></tr>`;
+        <td class="figure" data-label=${t("summary.recorded")}>${expected ? percent(row.held_s / expected, 2) : "–"}</td><td class="figure" data-label=${t("summary.lost.short")}>${duration(row.lost_s)}</td><td class="figure" data-label=${t("summary.offline")}>${Number.isFinite(row.offline_s) ? duration(row.offline_s) : "–"}</td><td class="figure" data-label=${t("summary.alarms.short")}>${number(row.alarms, 0)}</td><td class="figure" data-label=${t("summary.clips.short")}>${number(row.clips, 0)}</td></tr>`;
     })}</tbody></table></div></section>`;
 }

@@ -96,7 +96,7 @@ class UnitPage {
         <div class="column">
         <section class="panel" aria-labelledby="alarms-title"><h2 id="alarms-title">${t("alarms")}</h2>${this.#listed(this.alarms, (value) => alarmList(value.filter((alarm) => !isClosed(alarm)), { named: false, none: t("alarms.none"), taken: (alarm) => this.hear("alarm", alarm) }))}</section>
         <section class="panel" aria-labelledby="place-title"><h2 id="place-title">${t("place")}</h2><div class="plan plan-small" ?hidden=${!summary.place} ${ref(this.#mount)}></div>${placeFacts(summary.place, this.view.value?.position)}</section>
-        <section class="panel" aria-labelledby="clips-title"><h2 id="clips-title">${t("clips")}</h2>${this.#listed(this.clips, clipList)}</section>
+        <section class="panel" aria-labelledby="clips-title"><h2 id="clips-title">${t("clips")}</h2>${this.#listed(this.clips, (value) => clipList(value, this.commands.value ?? []))}</section>
         </div>
         <div class="column"><section class="panel" aria-labelledby="health-title"><h2 id="health-title">${t("health")}</h2>${this.view.value ? this.#health() : waiting()}</section></div>
         <section class="panel panel-wide" aria-labelledby="commands-title"><h2 id="commands-title">${t("commands")}</h2>${this.#listed(this.commands, commandList)}</section>
