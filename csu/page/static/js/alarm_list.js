@@ -11,18 +11,27 @@ import { keep, settings } from "./settings.js";
 import { now } from "./store.js";
 import { coded, t } from "./words.js";
 
+const MOST_OPEN = 1000;
+const MOST = 1500;
+
 /** Open alarms, and the newest closed ones, of one unit or of all. */
 export async function allAlarms(unitId, limit) {
-  const query = unitId ? { unit_id: unitId, limit } : { limit };
-  const [open, closed] = await Promise.all([get("/v1/alarms", { ...query, open: true }), get("/v1/alarms", { ...query, open: false })]);
+  const query = unitId ? { unit_id: unitId } : {};
+  const [open, closed] = await Promise.all([get("/v1/alarms", { ...query, limit: MOST_OPEN, open: true }), get("/v1/alarms", { ...query, limit, open: false })]);
   const found = new Map([...open.items, ...closed.items].map((alarm) => [alarm.alarm_id, alarm]));
   return [...found.values()];
 }
 
-/** A list with a newer record in it. */
-export function takeAlarm(list, alarm) {
+const weight = (alarm) => (alarm.cleared_at ? 0 : 2) + (alarm.acknowledged_at ? 0 : 1);
+
+/** A list with a newer record in it; of one that has grown long, what matters least goes, the oldest first. */
+export function takeAlarm(list, alarm, most = MOST) {
   const index = list.findIndex((one) => one.alarm_id === alarm.alarm_id);
-  return index < 0 ? [alarm, ...list] : list.with(index, alarm);
+  if (index >= 0) return list.with(index, alarm);
+  const longer = [alarm, ...list];
+  if (longer.length <= most) return longer;
+  const least = Math.min(...longer.map(weight));
+  return longer.toSpliced(longer.findLastIndex((one) => weight(one) === least), 1);
 }
 
 /** Which of the three lists an alarm belongs to. */

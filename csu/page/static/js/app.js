@@ -6,6 +6,7 @@ import { announceTroubles } from "./announce.js";
 import { tellAll } from "./elements.js";
 import { useZone } from "./format.js";
 import { fetchLater, later } from "./later.js";
+import { failureNote } from "./parts.js";
 import { shell } from "./shell.js";
 import { Router } from "./router.js";
 import { listen } from "./shortcuts.js";
@@ -120,14 +121,24 @@ export class App {
     if (event === "hello") {
       store.takeFleet(body);
       void this.countAlarms();
-    } else if (event === "alarm") store.takeAlarm(body);
+    } else if (event === "alarm") this.#hearAlarm(body);
     else if (event === "unit") {
       announceTroubles(store.state.units.get(body.unit_id), body);
       store.takeUnit(body);
     } else if (event === "unit-removed") store.dropUnit(body.unit_id);
     else if (event === "service") store.takeService(body);
-    this.#view?.hear?.(event, body);
+    try {
+      this.#view?.hear?.(event, body);
+    } catch (error) {
+      console.warn("view:", error.message); // one event that a view cannot read ends no stream
+    }
     this.nameWindow();
+  }
+
+  /** Alarms that nobody acknowledges are many in time: then those that are open are counted anew. */
+  #hearAlarm(alarm) {
+    store.takeAlarm(alarm);
+    if (store.state.alarms?.size > MOST_ALARMS * 2) void this.countAlarms();
   }
 
   async countAlarms() {
@@ -156,13 +167,21 @@ export class App {
     if (name !== this.#named) document.title = this.#named = name;
   }
 
+  #render(view) {
+    const route = this.#view?.name ?? "";
+    render(shell({ app: this, route, view: html`${view}`, dialog: (name) => this.#dialog(name) }), this.#root);
+  }
+
   draw() {
     if (!this.#started) return;
     const focused = document.activeElement;
-    const view = this.#view?.template() ?? nothing;
-    const route = this.#view?.name ?? "";
-    render(shell({ app: this, route, view: html`${view}`, dialog: (name) => this.#dialog(name) }), this.#root);
-    this.#view?.drawn?.();
+    try {
+      this.#render(this.#view?.template() ?? nothing);
+      this.#view?.drawn?.();
+    } catch (error) { // a view that cannot be drawn must not stand there as it was, as if it were true
+      console.warn("draw:", error.message);
+      this.#render(failureNote({ code: "view", message: error.message }));
+    }
     this.nameWindow();
     // A row that moved took the focus with it into nowhere.
     if (focused !== document.activeElement && focused?.isConnected && focused !== document.body) {

@@ -4,7 +4,7 @@ import { html, nothing } from "../packages/lit-html/lit-html.js";
 import { Question } from "./ask.js";
 import { gapTable, stretchesIn, timeBar } from "./bar.js";
 import { bytes, dateTime, dayName, duration, nearTime, percent, shortDuration } from "./format.js";
-import { empty, failureNote, heard } from "./parts.js";
+import { empty, failureNote, heard, saidAt } from "./parts.js";
 import { changed, now } from "./store.js";
 import { coded, t } from "./words.js";
 
@@ -38,8 +38,8 @@ export class Coverage {
 
   #answered(day, command) {
     if (command.state !== "done") return;
-    const { intervals = [], cursor } = command.reply?.result ?? {};
-    day.intervals.push(...intervals);
+    const { intervals, cursor } = command.reply?.result ?? {};
+    if (Array.isArray(intervals)) day.intervals.push(...intervals);
     day.pages += 1;
     day.whole = !cursor || day.pages >= MAX_PAGES;
     if (!day.whole) void day.question.ask({ ...day.params, cursor });
@@ -64,7 +64,7 @@ export class Coverage {
   template(said) {
     const cameras = said?.body?.cameras ?? [];
     if (!cameras.length) return empty(t("coverage.none"));
-    return html`<p class="as-of">${t("as-of")} ${heard(said.body.at ?? said.heard_at)}</p>${cameras.map((one) => this.#camera(one, Date.parse(said.body.at ?? said.heard_at)))}`;
+    return html`<p class="as-of">${t("as-of")} ${heard(saidAt(said))}</p>${cameras.map((one) => this.#camera(one, Date.parse(said.body.at ?? said.heard_at)))}`;
   }
 
   #camera(one, atMs) {

@@ -91,12 +91,14 @@ export function shortDuration(seconds) {
   return brief(Math.round(seconds / length), unit);
 }
 
-/** How long ago, in one unit. */
+const AHEAD_S = 60;
+
+/** How long ago, in one unit; what lies ahead by more than two clocks may differ is not taken for the present. */
 export function ago(seconds) {
-  if (seconds < 2) return t("time.now");
-  const [unit, length] = STEPS.find(([, size]) => seconds >= size) ?? STEPS.at(-1);
+  if (seconds < 2 && seconds > -AHEAD_S) return t("time.now");
+  const [unit, length] = STEPS.find(([, size]) => Math.abs(seconds) >= size) ?? STEPS.at(-1);
   const words = cached("ago", {}, () => new Intl.RelativeTimeFormat(languageTag(), { style: "short" }));
-  return words.format(-Math.floor(seconds / length), unit);
+  return words.format(-Math.trunc(seconds / length), unit);
 }
 
 const asDate = (instant) => (instant instanceof Date ? instant : new Date(instant));

@@ -2,11 +2,18 @@
 
 import { html, nothing } from "../packages/lit-html/lit-html.js";
 import { bytes, clockTime, duration, number, percent, quantity, rate } from "./format.js";
-import { causeWords, empty, heard, probeBadge } from "./parts.js";
+import { causeWords, empty, heard, probeBadge, saidAt } from "./parts.js";
 import { coded, has, t } from "./words.js";
 
 const PROBES = ["camera", "storage", "network", "clock", "system", "power"];
 const APART = new Set(["state", "judged", "cameras", "interfaces", "processes", "warnings", "detail", "cause", "recording", "storage_ok", "read_only"]);
+
+// A figure may be anything: the contract lets units add some, and what has another kind is left out.
+const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
+const objectOf = (value) => (isObject(value) ? value : {});
+const listOf = (value) => (Array.isArray(value) ? value : []);
+const textsOf = (value) => listOf(value).filter((one) => typeof one === "string");
+const judgedOf = ({ judged }) => new Map(Object.entries(objectOf(judged)).filter(([, state]) => typeof state === "string"));
 
 /** By the end of a figure's name, which says its unit. */
 const UNITS = [
@@ -37,16 +44,16 @@ export const figureName = (name) => (has(`figure.${name}`) ? t(`figure.${name}`)
 
 /** All of a probe's plain figures; those beyond a limit say so. */
 function figures(probe) {
-  const judged = probe.judged ?? {};
+  const judged = judgedOf(probe);
   const rows = Object.entries(probe).filter(([name, value]) => !APART.has(name) && ["number", "boolean", "string"].includes(typeof value));
   if (!rows.length) return nothing;
-  return html`<table class="figures"><tbody>${rows.map(([name, value]) => html`<tr data-state=${judged[name] ?? "ok"}><th scope="row">${figureName(name)}</th><td class="figure">${figureText(name, value)}</td><td>${judged[name] ? probeBadge(judged[name]) : nothing}</td></tr>`)}</tbody></table>`;
+  return html`<table class="figures"><tbody>${rows.map(([name, value]) => html`<tr data-state=${judged.get(name) ?? "ok"}><th scope="row">${figureName(name)}</th><td class="figure">${figureText(name, value)}</td><td>${judged.has(name) ? probeBadge(judged.get(name)) : nothing}</td></tr>`)}</tbody></table>`;
 }
 
 function cameras(probe) {
-  return Object.entries(probe.cameras ?? {}).map(([name, one]) => html`<div class="sub-probe"><h4>${name}</h4> ${probeBadge(one.state)}
-    <p>${recordingWords(one)}</p>${one.detail ? html`<p class="small">${one.detail}</p>` : nothing}
-    ${(one.warnings ?? []).map((warning) => html`<p class="small">${coded("camera.warning", warning)}</p>`)}
+  return Object.entries(objectOf(probe.cameras)).map(([name, said]) => [name, objectOf(said)]).map(([name, one]) => html`<div class="sub-probe"><h4>${name}</h4> ${probeBadge(one.state)}
+    <p>${recordingWords(one)}</p>${typeof one.detail === "string" ? html`<p class="small">${one.detail}</p>` : nothing}
+    ${textsOf(one.warnings).map((warning) => html`<p class="small">${coded("camera.warning", warning)}</p>`)}
     <details><summary>${t("health.figures")}</summary>${figures(one)}</details></div>`);
 }
 
@@ -57,8 +64,9 @@ function recordingWords(camera) {
 }
 
 function named(list, words) {
-  if (!Array.isArray(list) || !list.length) return nothing;
-  return html`<details><summary>${words}</summary>${list.map((one) => html`<div class="sub-probe"><h4>${one.name}</h4>${figures({ ...one, name: undefined, state: undefined })}</div>`)}</details>`;
+  const found = listOf(list).filter(isObject);
+  if (!found.length) return nothing;
+  return html`<details><summary>${words}</summary>${found.map((one) => html`<div class="sub-probe"><h4>${typeof one.name === "string" ? one.name : "–"}</h4>${figures({ ...one, name: undefined, state: undefined })}</div>`)}</details>`;
 }
 
 /** One sentence on what a probe found. */
@@ -73,13 +81,13 @@ function probeSection(name, probe) {
   const found = figures(probe);
   return html`<section class="probe" aria-label=${t(`probe.${name}`)}><div class="probe-head"><h3>${t(`probe.${name}`)}</h3>${probeBadge(probe.state)}</div>
     <p>${sentence(name, probe)}</p>${cameras(probe)}
-    ${found === nothing ? nothing : html`<details ?open=${Object.keys(probe.judged ?? {}).length > 0}><summary>${t("health.figures")}</summary>${found}</details>`}
+    ${found === nothing ? nothing : html`<details ?open=${judgedOf(probe).size > 0}><summary>${t("health.figures")}</summary>${found}</details>`}
     ${named(probe.interfaces, t("health.interfaces"))}${named(probe.processes, t("health.processes"))}</section>`;
 }
 
 /** What the unit said last of its health. */
 export function healthSection(said, actions = nothing) {
-  if (!said) return html`${empty(t("health.none"))}${actions}`;
-  return html`<p class="as-of">${t("as-of")} ${heard(said.body.at ?? said.heard_at)} ${actions}</p>
-    ${PROBES.filter((name) => said.body[name]).map((name) => probeSection(name, said.body[name]))}`;
+  if (!isObject(said?.body)) return html`${empty(t("health.none"))}${actions}`;
+  return html`<p class="as-of">${t("as-of")} ${heard(saidAt(said))} ${actions}</p>
+    ${PROBES.filter((name) => isObject(said.body[name])).map((name) => probeSection(name, said.body[name]))}`;
 }

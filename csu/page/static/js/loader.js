@@ -41,6 +41,7 @@ export class Loader {
       this.error = null;
     } catch (error) {
       this.error = error;
+      if (error.status === 404) this.value = null; // it is gone: what was known of it is true no more
     }
     this.#running = false;
     if (this.#closed) return;

@@ -29,6 +29,15 @@ export function heard(instant) {
   return html`<span class="heard"><time-ago at=${instant}></time-ago> <time class="exact" datetime=${instant} title=${zonedTime(instant)}>${nearTime(instant, now())}</time></span>`;
 }
 
+const EARLIEST_MS = Date.UTC(2020);
+const AHEAD_MS = 60_000;
+
+/** When a unit said something: by its own clock where that can be right, else when it was heard. */
+export function saidAt({ body, heard_at: heardAt }) {
+  const at = Date.parse(body?.at ?? "");
+  return at >= EARLIEST_MS && at <= Date.parse(heardAt) + AHEAD_MS ? body.at : heardAt;
+}
+
 /** Values of a reason's or an alarm's details, as words can hold them. */
 function detailValues(details) {
   const values = {};
@@ -41,7 +50,7 @@ function detailValues(details) {
 
 /** A cause of the contract in words. */
 export function causeWords(cause) {
-  return cause ? coded("cause", cause) : t("cause.unknown");
+  return cause && typeof cause === "string" ? coded("cause", cause) : t("cause.unknown");
 }
 
 /** Why a unit does not stand well, in words. */
@@ -90,8 +99,9 @@ const PROBE_STANDING = { ok: "ok", warning: "warning", critical: "trouble", unkn
 
 /** Sign and words of a probe's state. */
 export function probeBadge(probeState) {
-  const standing = isCurrent() ? (PROBE_STANDING[probeState] ?? "unheard") : "stale";
-  const words = coded("probe.state", probeState ?? "unknown");
+  const known = Object.hasOwn(PROBE_STANDING, probeState) ? probeState : "unknown";
+  const standing = isCurrent() ? PROBE_STANDING[known] : "stale";
+  const words = coded("probe.state", known);
   return html`<span class="badge" data-standing=${standing}>${sign(standing)}<span>${isCurrent() ? words : t("standing.stale", { last: words })}</span></span>`;
 }
 

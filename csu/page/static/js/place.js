@@ -9,7 +9,8 @@ import { coded, t } from "./words.js";
 /** Facts of a place, and of the position message that it came with. */
 export function placeFacts(place, said) {
   const more = said?.body?.properties ?? {};
-  if (!isPlace(place)) return html`${empty(t("place.unknown"))}${more.detail ? html`<p class="small">${more.detail}</p>` : nothing}`;
+  const detail = typeof more.detail === "string" ? html`<p class="small">${more.detail}</p>` : nothing;
+  if (!isPlace(place)) return html`${empty(t("place.unknown"))}${detail}`;
   const rows = [
     [t("place.coordinates"), html`<span class="figure">${coordinate(place.latitude_deg, place.longitude_deg)}</span>`],
     [t("place.accuracy"), Number.isFinite(place.accuracy_m) ? t("place.within", { distance: quantity(place.accuracy_m, "meter", 0) }) : t("unknown")],
@@ -22,5 +23,5 @@ export function placeFacts(place, said) {
   if (Number.isFinite(more.speed_mps)) rows.push([t("place.speed"), quantity(more.speed_mps, "meter-per-second", 1)]);
   return html`${place.last_known ? html`<p class="note-line">${t("place.last_known.words", { age: Number.isFinite(more.age_s) ? duration(more.age_s) : "–" })}</p>` : nothing}
     <dl class="facts">${rows.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
-    ${more.detail ? html`<p class="small">${more.detail}</p>` : nothing}`;
+    ${detail}`;
 }

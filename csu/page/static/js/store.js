@@ -114,8 +114,10 @@ export function takeAlarms(alarms) {
   changed();
 }
 
+/** One that changed; what is over and acknowledged is counted nowhere. */
 export function takeAlarm(alarm) {
-  state.alarms?.set(alarm.alarm_id, alarm);
+  if (alarm.cleared_at && alarm.acknowledged_at) state.alarms?.delete(alarm.alarm_id);
+  else state.alarms?.set(alarm.alarm_id, alarm);
   changed();
 }
 

@@ -4,6 +4,8 @@
 const SILENCE_MS = 35_000;
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 10_000;
+const LOOK_MS = 1000;
+const STEP_MS = 5000;
 
 /** Cuts a stream's text into events; hands each on as `(event, data)`. */
 export class EventParser {
@@ -43,6 +45,7 @@ export class Stream {
   #retry = 0;
   #abort = null;
   #heardAt = 0;
+  #ahead = 0;
 
   constructor(path, { onEvent, onState }) {
     this.path = path;
@@ -53,13 +56,21 @@ export class Stream {
   start() {
     globalThis.addEventListener("online", () => this.#again());
     document.addEventListener("visibilitychange", () => this.#awake());
+    setInterval(() => this.#look(), LOOK_MS);
     void this.#run();
   }
 
   #awake() {
     if (document.visibilityState !== "visible") return;
-    if (this.#heardAt && Date.now() - this.#heardAt > SILENCE_MS) this.#abort?.abort(); // timers slept with the tab
-    else this.#again();
+    if (!this.#look()) this.#again();
+  }
+
+  /** Begins anew after a sleep of the machine, in which timers slept too, or a step of its clock, by which ages are told. */
+  #look() {
+    const ahead = Date.now() - performance.now();
+    const isOld = this.#heardAt && (Date.now() - this.#heardAt > SILENCE_MS || Math.abs(ahead - this.#ahead) > STEP_MS);
+    if (isOld) this.#abort?.abort();
+    return isOld;
   }
 
   #again() {
@@ -117,6 +128,7 @@ export class Stream {
 
   #alive() {
     this.#heardAt = Date.now();
+    this.#ahead = this.#heardAt - performance.now();
     clearTimeout(this.#watchdog);
     this.#watchdog = setTimeout(() => this.#abort?.abort(), SILENCE_MS);
   }

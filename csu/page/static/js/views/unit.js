@@ -59,6 +59,7 @@ class UnitPage {
     if (event === "hello") for (const loader of this.#loaders) loader.load();
     if (body.unit_id !== this.unitId) return;
     if (event === "unit") this.view.load();
+    if (event === "unit-removed") this.#forget();
     if (event === "alarm" && this.alarms.value) this.alarms.value = takeAlarm(this.alarms.value, body);
     if (event === "command") {
       take(this.commands.value, body, "command_id");
@@ -67,6 +68,12 @@ class UnitPage {
     }
     if (event === "clip") take(this.clips.value, body, "clip_id");
     changed();
+  }
+
+  /** It was shut out: nothing that was heard of it holds any more. */
+  #forget() {
+    this.view.value = null;
+    this.view.load();
   }
 
   /** What the stream said last of it; the loaded view may be a second behind. */
@@ -141,4 +148,5 @@ function take(list, record, key) {
   const index = list.findIndex((one) => one[key] === record[key]);
   if (index < 0) list.unshift(record);
   else list[index] = record;
+  list.length = Math.min(list.length, LISTED);
 }
