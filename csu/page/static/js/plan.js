@@ -67,16 +67,21 @@ export class Plan {
   #ground() {
     const { tile_url: tiles, tile_attribution: words } = state.page;
     if (tiles) {
-      L.tileLayer(tiles, { maxZoom: MAX_ZOOM, crossOrigin: null }).addTo(this.#map);
+      const layer = L.tileLayer(tiles, { maxZoom: MAX_ZOOM, crossOrigin: null }).addTo(this.#map);
+      layer.on("tileload tileerror load", () => this.#chooseGround(layer.getContainer()));
       const plain = document.createElement("span");
       plain.textContent = words ?? "";
       if (words) L.control.attribution({ prefix: false }).addTo(this.#map).addAttribution(plain.innerHTML);
     }
     L.control.scale({ imperial: false, maxWidth: 160 }).addTo(this.#map); // the graticule leaves room for it
-    if (!tiles) {
-      this.#graticule = new Graticule();
-      this.#graticule.addTo(this.#map);
-    }
+    this.#graticule = new Graticule();
+    this.#graticule.addTo(this.#map);
+  }
+
+  /** Degrees where no tile is shown: none is configured, or none comes. */
+  #chooseGround(tiles) {
+    const some = [...tiles.querySelectorAll("img")].some((tile) => tile.complete && tile.naturalWidth > 0);
+    if (some === this.#map.hasLayer(this.#graticule)) this.#map[some ? "removeLayer" : "addLayer"](this.#graticule);
   }
 
   #controls() {
@@ -97,7 +102,7 @@ export class Plan {
   #resized() {
     this.#map.invalidateSize({ animate: false });
     this.#scale = Math.max(1, parseFloat(getComputedStyle(document.documentElement).fontSize) / 16);
-    this.#graticule?.redraw();
+    this.#graticule.redraw();
     if (!this.#moved) this.fit();
   }
 
@@ -133,7 +138,7 @@ export class Plan {
 
   /** What a change of language or of currency changes. */
   redraw() {
-    this.#graticule?.redraw();
+    this.#graticule.redraw();
     this.#place();
   }
 
