@@ -29,7 +29,7 @@ FAILING_AFTER_US = 3_600_000_000
 GIVE_UP_US = 48 * 3_600_000_000
 _MAX_IDLE_S = 60.0
 _READ = 1000
-_SKIP = 500
+_SKIP = 50
 """Notices that are not a channel's before it notes that it is past them."""
 
 
@@ -124,11 +124,9 @@ class ChannelRunner:
         """Send a batch until it is taken, or given up."""
         wanted = self._wanted(notices)
         end = place.batch_end or place.done_number
-        if not wanted or await self._send(place, wanted):
-            await self._registry.run(stored_notices.end_batch, self.name, end)
-        else:
-            count = len(wanted) + place.left_out
-            await self._registry.run(stored_notices.give_up_batch, self.name, end, count)
+        is_told = bool(wanted) and await self._send(place, wanted)
+        left_out = place.left_out if is_told else -len(wanted)
+        await self._registry.run(stored_notices.end_batch, self.name, end, left_out)
         self._timing.sent(self._clock.monotonic_us(), end)
 
     async def _send(self, place: ChannelPlace, notices: Sequence[Notice]) -> bool:

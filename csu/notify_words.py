@@ -96,32 +96,36 @@ class Words:
 
     def text_of(self, notices: Sequence[Notice], left_out: int) -> Text:
         """A message that tells of notices, and of `left_out` ones that nobody can be told of any more."""
-        lines = self.lines_of(notices)
-        body = lines[:MAX_LINES]
+        lines = self._lines(notices)
+        body = [words for _, words in _fair(lines, MAX_LINES)]
         if len(lines) > MAX_LINES:
             body.append(self._say("further", count=len(lines) - MAX_LINES))
         if left_out:
             body.append(self._say("left-out", count=left_out))
-        return Text(self._subject(notices, lines), "\n".join([*body, "", "-- ", self._say("footer"), ""]))
+        return Text(self._subject(notices, len(lines)), "\n".join([*body, "", "-- ", self._say("footer"), ""]))
 
     def lines_of(self, notices: Sequence[Notice]) -> list[str]:
         """A line an alarm's change, a line an alarm that changed often, and summaries as they are."""
+        return [words for _, words in self._lines(notices)]
+
+    def _lines(self, notices: Sequence[Notice]) -> list[tuple[object, str]]:
+        """Each with its unit."""
         counts = Counter(_key_of(notice) for notice in notices)
         last = {_key_of(notice): notice for notice in notices}
-        lines: list[str] = []
+        lines: list[tuple[object, str]] = []
         for notice in notices:
-            key = _key_of(notice)
+            key, unit_id = _key_of(notice), notice.body.get("unit_id")
             if notice.kind == "summary":
-                lines += self._summary(notice.body)
+                lines += [(None, words) for words in self._summary(notice.body)]
             elif counts[key] <= MAX_ALIKE:
-                lines.append(self._alarm(notice))
+                lines.append((unit_id, self._alarm(notice)))
             elif last[key] is notice:
-                state = self._say(notice.kind)
-                lines.append(f"{self._alarm(notice)} — {self._say('times', count=counts[key], state=state)}")
+                times = self._say("times", count=counts[key], state=self._say(notice.kind))
+                lines.append((unit_id, f"{self._alarm(notice)} — {times}"))
         return lines
 
-    def _subject(self, notices: Sequence[Notice], lines: Sequence[str]) -> str:
-        if len(lines) == 1:
+    def _subject(self, notices: Sequence[Notice], lines: int) -> str:
+        if lines == 1:
             notice = notices[-1]
             return f"[CSU] {self._who(notice.body)} : {self._what(notice.body)} ({self._say(notice.kind)})"
         if len(notices) == 1:
@@ -183,6 +187,16 @@ class Words:
 def known_alarms() -> frozenset[str]:
     """Names of alarms that have words of their own."""
     return frozenset(_ALARMS)
+
+
+def _fair(lines: Sequence[tuple[object, str]], most: int) -> list[tuple[object, str]]:
+    """At most so many lines, in order: of every unit the first, then of every unit the second, and so on."""
+    earlier: Counter[object] = Counter()
+    turns = []
+    for place, (unit_id, _) in enumerate(lines):
+        turns.append((earlier[unit_id], place))
+        earlier[unit_id] += 1
+    return [lines[place] for place in sorted(place for _, place in sorted(turns)[:most])]
 
 
 def _key_of(notice: Notice) -> tuple[object, ...]:

@@ -1,10 +1,11 @@
 """The registry's tables, and what makes an older registry the present one, a step a version.
 
 Version 3 has an index for every order in which the API pages; lists of 100,000 rows are read a page at a time.
-Version 4 has what is kept of watching over the fleet, version 5 the event that raised each alarm.
+Version 4 has what is kept of watching over the fleet, version 5 the event that raised each alarm, version
+6 the notices of each unit.
 """
 
-from csu.registry_watch import ALARM_EVENTS, WATCH_TABLES
+from csu.registry_watch import ALARM_EVENTS, NOTICE_UNITS, WATCH_TABLES
 
 _SCHEMA = """
 CREATE TABLE units (
@@ -105,6 +106,7 @@ STEPS = (
     _PAGES,
     WATCH_TABLES,
     ALARM_EVENTS,
+    NOTICE_UNITS,
 )
 """`STEPS[n]` makes version n + 1 of version n; a new registry goes through all of them."""
 

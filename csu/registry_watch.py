@@ -84,3 +84,7 @@ ALARM_EVENTS = """
 ALTER TABLE alarms ADD COLUMN event_id TEXT;
 CREATE INDEX alarms_event ON alarms (unit_id, event_id) WHERE event_id IS NOT NULL;
 """
+
+NOTICE_UNITS = """
+CREATE INDEX notices_unit ON notices (json_extract(body, '$.unit_id'), number);
+"""

@@ -2,8 +2,9 @@
 
 Each channel reads the notices in order and remembers how far it is. What it is about to send is a *batch* with an id
 that is stored before the first attempt: a repetition, also one after a kill, is the same batch under the same id. A
-channel that is new begins with what happens from then on. At most `MAX_NOTICES` are kept; what a channel missed of
-older ones is counted.
+channel that is new begins with what happens from then on. At most `MAX_NOTICES` are kept, and `MAX_OF_UNIT` of each
+unit, so that one that raises alarms without end neither pushes out nor holds up what others have to tell; what a
+channel missed of older ones is counted.
 """
 
 import json
@@ -17,7 +18,9 @@ from edge_agent.contract.ids import make_uuid7
 NoticeKind = Literal["alarm-raised", "alarm-cleared", "summary"]
 
 MAX_NOTICES = 10_000
+MAX_OF_UNIT = 200
 _TRIM_EVERY = 100
+_BEING_SENT = "SELECT 1 FROM notify_channels WHERE number > done_number AND number <= batch_end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +87,27 @@ def _add(
         "INSERT INTO notices (notice_id, kind, severity, body, made_us) VALUES (?, ?, ?, ?, ?)",
         (make_uuid7(now_us), kind, severity, json.dumps(body), now_us),
     ).lastrowid
+    _make_room(connection, body.get("unit_id"))
     if number is not None and number % _TRIM_EVERY == 0:
-        connection.execute("DELETE FROM notices WHERE number <= ?", (number - MAX_NOTICES,))
+        excess = int(connection.execute("SELECT count(*) FROM notices").fetchone()[0]) - MAX_NOTICES
+        _drop(connection, "SELECT number FROM notices ORDER BY number LIMIT ?", (max(0, excess),))
+
+
+def _make_room(connection: sqlite3.Connection, unit_id: str | None) -> None:
+    """Of a unit the newest notices stay, and what is being sent."""
+    of_unit = "FROM notices WHERE json_extract(body, '$.unit_id') = ?"
+    excess = int(connection.execute(f"SELECT count(*) {of_unit}", (unit_id,)).fetchone()[0]) - MAX_OF_UNIT
+    if excess > 0:
+        oldest = f"SELECT number {of_unit} AND NOT EXISTS ({_BEING_SENT}) ORDER BY number LIMIT ?"
+        _drop(connection, oldest, (unit_id, excess))
+
+
+def _drop(connection: sqlite3.Connection, chosen: str, values: tuple[object, ...]) -> None:
+    """Forget notices, and count them for each channel that has not come to them; of its batch `skip_lost` counts."""
+    numbers = [row[0] for row in connection.execute(chosen, values)]
+    ahead = "UPDATE notify_channels SET left_out = left_out + 1 WHERE max(done_number, coalesce(batch_end, 0)) < ?"
+    connection.executemany(ahead, [(number,) for number in numbers])
+    connection.executemany("DELETE FROM notices WHERE number = ?", [(number,) for number in numbers])
 
 
 def open_channel(connection: sqlite3.Connection, channel: str) -> ChannelPlace:
@@ -111,14 +133,15 @@ def notices_after(connection: sqlite3.Connection, number: int, limit: int) -> li
 
 
 def skip_lost(connection: sqlite3.Connection, channel: str) -> ChannelPlace:
-    """Step over notices that are gone, and count them; a batch that is gone whole is none any more."""
+    """Step over notices that are gone, and count those of a batch; one that is gone whole is none any more."""
     place = _place_of(connection, channel)
     first = connection.execute("SELECT min(number) FROM notices").fetchone()[0]
     if first is None or place.done_number >= first - 1:
         return place
+    lost = max(0, min(first - 1, place.batch_end or 0) - place.done_number)
     connection.execute(
         "UPDATE notify_channels SET left_out = left_out + ?, done_number = ? WHERE channel = ?",
-        (first - 1 - place.done_number, first - 1, channel),
+        (lost, first - 1, channel),
     )
     connection.execute(
         "UPDATE notify_channels SET batch_id = NULL, batch_end = NULL WHERE channel = ? AND batch_end < ?",
@@ -134,19 +157,20 @@ def begin_batch(connection: sqlite3.Connection, channel: str, batch_id: str, end
     )
 
 
-def end_batch(connection: sqlite3.Connection, channel: str, end: int) -> None:
-    """Everything up to this notice was told, or is not this channel's."""
+def end_batch(connection: sqlite3.Connection, channel: str, end: int, left_out: int = 0) -> None:
+    """Everything up to this notice was told, or is not this channel's.
+
+    Args:
+        connection: the registry's.
+        channel: its name.
+        end: the notice.
+        left_out: missing ones that were told of; less than 0 where more are missing now.
+    """
     connection.execute(
-        "UPDATE notify_channels SET done_number = ?, left_out = CASE WHEN batch_id IS NULL THEN left_out ELSE 0 END,"
-        " batch_id = NULL, batch_end = NULL WHERE channel = ?",
-        (end, channel),
+        "UPDATE notify_channels SET done_number = ?, left_out = left_out - ?, batch_id = NULL, batch_end = NULL"
+        " WHERE channel = ?",
+        (end, left_out, channel),
     )
-
-
-def give_up_batch(connection: sqlite3.Connection, channel: str, end: int, count: int) -> None:
-    """End a batch that was not told; the next message says how many notices are missing."""
-    end_batch(connection, channel, end)
-    connection.execute("UPDATE notify_channels SET left_out = ? WHERE channel = ?", (count, channel))
 
 
 def _place_of(connection: sqlite3.Connection, channel: str) -> ChannelPlace:

@@ -1,6 +1,7 @@
 """Who is told what, when, how often, and that a kill, a storm or a deaf channel loses and repeats nothing unsaid."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -271,3 +272,64 @@ async def test_other_alarms_are_told_at_once_beside_one_that_flaps(registry: Reg
         await bench.pass_time(6)
         await until(lambda: len(told.batches) > before, what="the other alarm")
     assert "storage-error" in [notice.body["name"] for notice in told.batches[-1].notices]
+
+
+async def test_one_unit_pushes_out_nothing_of_another(registry: Registry) -> None:
+    told = Told(pace=replace(NO_WAITING, batch=100))
+    await registry.run(stored_notices.open_channel, told.settings.name)
+    await registry.run(stored_alarms.raise_own, ("nomad-09", "not-heard", ""), NOW_US, {}, NOW_US)
+    await registry.run(_chatter, stored_notices.MAX_NOTICES + 500)
+    async with running(registry, told) as bench:
+        await bench.raised("storage-error", "nomad-09")
+        await until(lambda: "storage-error" in told.names, what="the alarm beside the chatter")
+    assert "not-heard" in told.names
+    assert len(told.batches) <= 1 + stored_notices.MAX_OF_UNIT // 100
+    assert told.batches[0].left_out + len(told.names) == stored_notices.MAX_NOTICES + 502
+
+
+async def test_what_is_being_sent_stays_while_its_unit_goes_on(registry: Registry) -> None:
+    told = Told(pace=replace(NO_WAITING, batch=100))
+    told.is_deaf = True
+    async with running(registry, told) as bench:
+        await bench.raised("first", "nomad-07")
+        await until(lambda: told.attempts, what="the first attempt")
+        await registry.run(_chatter, 300)
+        told.is_deaf = False
+        await until(lambda: told.names[-1:] == ["n299"] or _pass_retry(bench), what="all of it")
+    assert told.batches[0].batch_id == told.attempts[0]
+    assert told.names[0] == "first"
+    assert sum(batch.left_out for batch in told.batches) + len(told.names) == 301
+
+
+def _chatter(connection: sqlite3.Connection, times: int) -> None:
+    for number in range(times):
+        stored_alarms.raise_own(connection, ("nomad-07", f"n{number}", ""), NOW_US, {}, NOW_US)
+
+
+def _pass_retry(bench: Bench) -> bool:
+    bench.clock.advance(MAX_RETRY_S)
+    bench.notifier.wake()
+    return False
+
+
+def test_a_grave_alarm_of_another_unit_waits_for_no_chatter() -> None:
+    pace = Pace(gather_s=5, interval_s=60, burst=6, slow_interval_s=900, quiet_after=2, batch=500)
+    timing, number = Timing(pace), 0
+    for second in range(0, 1800, 10):
+        number += 1
+        body = {"unit_id": "nomad-07", "name": f"n{number}"}
+        timing.see([Notice(number, "id", "alarm-raised", "critical", body, NOW_US)], second * 1_000_000)
+        due_us = timing.due_us()
+        if due_us is not None and due_us <= second * 1_000_000:
+            timing.sent(second * 1_000_000, number)
+    before_us = timing.due_us()
+    assert before_us is not None
+    assert before_us > 1900 * 1_000_000
+    body = {"unit_id": "nomad-09", "name": "camera-lost"}
+    timing.see([Notice(number + 1, "id", "alarm-raised", "critical", body, NOW_US)], 1800 * 1_000_000)
+    assert timing.due_us() == 1805 * 1_000_000
+    timing.sent(1805 * 1_000_000, number + 1)
+    timing.see([Notice(number + 2, "id", "alarm-raised", "critical", body, NOW_US)], 1806 * 1_000_000)
+    after_us = timing.due_us()
+    assert after_us is not None
+    assert after_us > 2000 * 1_000_000

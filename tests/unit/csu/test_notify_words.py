@@ -71,6 +71,14 @@ def test_a_long_message_ends_with_a_count() -> None:
     assert "7 notifications plus anciennes" in text.body
 
 
+def test_a_unit_that_speaks_much_leaves_room_for_others() -> None:
+    notices = [notice(number=number, name=f"n{number}") for number in range(200)]
+    text = Words("en", PARIS).text_of([*notices, notice(number=201, unit_id="nomad-09")], 0)
+    assert "nomad-09" in text.body
+    assert text.body.count("nomad-07") == MAX_LINES - 1
+    assert "151 more" in text.body
+
+
 def test_the_summary_of_a_day() -> None:
     day = Notice(1, "id", "summary", None, SUMMARY, NOW_US)
     text = Words("fr", PARIS).text_of([day], 0)
