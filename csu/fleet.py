@@ -273,7 +273,9 @@ class Fleet:
             entry = self._entries.get(unit_id)
             if entry is None:
                 continue
-            entry.verdict = judge(entry.sight, self._alarms.open_of(unit_id), self.hearing, now_us)
+            was_online = entry.verdict is not None and entry.verdict.is_online
+            alarms = self._alarms.open_of(unit_id)
+            entry.verdict = judge(entry.sight, alarms, self.hearing, now_us, was_online=was_online)
             entry.summary = self._summary_of(entry.sight, entry.verdict)
             next_us = entry.verdict.next_us
             if next_us is not None and next_us > now_us:

@@ -1,8 +1,9 @@
 """How a unit stands, from what was heard of it: the table of reasons, and the limits of age.
 
 Liveness is the retained status and the last will: the broker hears a unit's keep-alives (45 s), which nobody else
-does, and says `offline` in its place within 90 s. Health comes when it changes and else hourly, so that a unit whose
-health is older than `HEALTH_OLD_US` has something wrong with it, however online it is.
+does, and says `offline` in its place within 80 s. A unit that is back `FLAP_US` later was never away. Health comes
+when it changes and else hourly, so that a unit whose health is older than `HEALTH_OLD_US` has something wrong with
+it, however online it is.
 
 | reason | standing | since |
 |---|---|---|
@@ -21,7 +22,7 @@ health is older than `HEALTH_OLD_US` has something wrong with it, however online
 
 import heapq
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from csu.fleet_bodies import PROBES
 from csu.fleet_hearing import Hearing
@@ -32,9 +33,13 @@ from edge_agent.contract.event_names import EventName
 
 HEALTH_OLD_US = 9_000_000_000
 """2.5 h: two hourly ones may be missed."""
+FLAP_US = 10_000_000
+"""A unit for which its will spoke stands as it stood for so long: most are back on another connection in seconds. One
+that is silent is given up by its broker after 74 s at most (`edge_agent/uplink/paho_wire.py`); its loss has to show
+within 90 s."""
 GOODBYE_US = 90_000_000
 """A unit that said itself that it goes, or that was away when the centre came, has so long before it is alarmed of.
-One for which its will spoke has been silent for over a minute by then, and is alarmed of at once."""
+One for which its will spoke is alarmed of as soon as it is lost."""
 
 MAX_REASONS = 20
 """The worst of a unit that has more."""
@@ -81,7 +86,9 @@ class Verdict:
     next_us: int | None = None
 
 
-def judge(sight: Sight, alarms: Sequence[AlarmRecord], hearing: Hearing, now_us: int) -> Verdict:
+def judge(
+    sight: Sight, alarms: Sequence[AlarmRecord], hearing: Hearing, now_us: int, *, was_online: bool = False
+) -> Verdict:
     """How a unit stands now.
 
     Args:
@@ -89,6 +96,7 @@ def judge(sight: Sight, alarms: Sequence[AlarmRecord], hearing: Hearing, now_us:
         alarms: its open alarms.
         hearing: whether the centre hears anybody.
         now_us: the present, monotonic clock.
+        was_online: the last verdict of this unit said so.
     """
     if sight.heard_us is None:
         return _unheard(sight, "never-heard")
@@ -99,9 +107,13 @@ def judge(sight: Sight, alarms: Sequence[AlarmRecord], hearing: Hearing, now_us:
         status.epoch, status.confirmed_us if status.is_online else now_us, now_us
     ):
         return _not_back(sight, hearing, now_us)
-    if not status.is_online:
-        return _lost(sight, status.since_us, _alarm_us(status), alarms)
-    return _online(sight, alarms, now_us)
+    if status.is_online:
+        return _online(sight, alarms, now_us)
+    lost_us = status.heard_us + (FLAP_US if status.is_will and not status.is_repeated else 0)
+    if was_online and now_us < lost_us:
+        verdict = _online(sight, alarms, now_us)
+        return replace(verdict, next_us=min(lost_us, verdict.next_us or lost_us))
+    return _lost(sight, status.since_us, _alarm_us(status), alarms)
 
 
 def _unheard(sight: Sight, code: str, next_us: int | None = None) -> Verdict:

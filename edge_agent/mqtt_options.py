@@ -20,7 +20,6 @@ class Will:
     topic: str
     payload: bytes
     retain: bool
-    delay_s: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +81,7 @@ def connect_properties(options: ConnectionOptions) -> Properties:
 
 def set_will(client: mqtt.Client, will: Will) -> None:
     """Tell paho of the last will, before it connects."""
-    properties = make_properties(PacketTypes.WILLMESSAGE)
-    properties.WillDelayInterval = will.delay_s
-    client.will_set(will.topic, will.payload, 1, will.retain, properties)
+    client.will_set(will.topic, will.payload, 1, will.retain)
 
 
 def tls_context(options: ConnectionOptions) -> ssl.SSLContext:

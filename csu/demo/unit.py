@@ -115,7 +115,7 @@ class DemoUnit:
 
     def is_online(self) -> bool:
         """Whether the centre hears it."""
-        return any(unit.unit_id == self.unit_id and unit.is_online for unit in self._stage.client.units())
+        return any(unit.unit_id == self.unit_id and unit.online for unit in self._stage.client.fleet().units)
 
     def has_lost_its_camera(self) -> bool:
         """Whether the centre has heard so since the start."""

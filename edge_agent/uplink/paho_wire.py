@@ -1,4 +1,10 @@
-"""The unit's wire to a real broker: what `Wire` promises, over `PahoConnection`."""
+"""The unit's wire to a real broker: what `Wire` promises, over `PahoConnection`.
+
+Its last will has no delay (MQTT 5 §3.1.3.2.2). mosquitto 2.0.11 looks at delayed wills from the newest on and stops
+at the first that is not due yet: while units are lost faster than the delay is long, none of them shows. Whoever
+watches lets a will rest instead (`csu/fleet_standing.py`). A loss then shows within 90 s: a broker gives a silent
+unit up after one and a half keep-alives (§3.1.2.10), 67.5 s of 45 s each, and mosquitto looks every 6 s.
+"""
 
 from functools import partial
 from pathlib import Path
@@ -15,10 +21,6 @@ from edge_agent.settings import MqttSettings
 from edge_agent.uplink.wire import Inbound, Outgoing, WireEvents, WireOptions
 
 _MAX_CORRELATION_BYTES = 256
-WILL_DELAY_S = 5
-"""A unit that is back within it was never away (MQTT 5 §3.1.3.2.2). A loss has to show within 90 s: a broker gives a
-silent unit up after one and a half keep-alives (§3.1.2.10), 67.5 s of 45 s each, and mosquitto looks every 6 s. The
-rest stays in reserve: mosquitto 2.0.11 publishes no delayed will before the one that was delayed last is due."""
 _SUBSCRIBE = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
 _ERRORS = ConnectionErrors(BrokerUnavailableError, ConnectionLostError)
 
@@ -82,7 +84,7 @@ def _options_of(settings: MqttSettings, options: WireOptions) -> ConnectionOptio
         ca_file=settings.ca_file,
         certificate_file=settings.certificate_file,
         key_file=settings.key_file,
-        will=Will(will.topic, will.payload, will.retain, WILL_DELAY_S),
+        will=Will(will.topic, will.payload, will.retain),
     )
 
 

@@ -8,7 +8,6 @@ import jsonschema_rs
 import pytest
 
 from edge_agent.contract.model import MAX_MESSAGE_BYTES
-from edge_agent.uplink.paho_wire import WILL_DELAY_S
 from tests.support.link import ROOT, LinkRig, link_rig
 from tests.support.operator import clip_params
 from tests.support.processes import Processes
@@ -84,7 +83,7 @@ def check_connections(connections: list[Packet]) -> None:
         assert packet.value("mqtt.conflag.willflag") in {"1", "True"}
         assert packet.value("mqtt.conflag.qos") == "1"
         assert packet.value("mqtt.conflag.retain") in {"1", "True"}
-        assert packet.property_of("mqtt.will_properties", WILL_DELAY) == WILL_DELAY_S
+        assert packet.property_of("mqtt.will_properties", WILL_DELAY) is None
         assert packet.value("mqtt.willtopic").endswith("/up/status")
 
 

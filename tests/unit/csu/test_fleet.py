@@ -8,7 +8,7 @@ import pytest
 from csu import stored_commands, stored_units
 from csu.errors import RequestRefusedError
 from csu.fleet_hearing import Hearing
-from csu.fleet_standing import GOODBYE_US, HEALTH_OLD_US, Verdict, judge
+from csu.fleet_standing import FLAP_US, GOODBYE_US, HEALTH_OLD_US, Verdict, judge
 from csu.fleet_unit import Sight
 from csu.registry import Registry
 from csu.views import AlarmRecord
@@ -81,11 +81,17 @@ async def test_what_is_wrong_is_told_worst_first(registry: Registry) -> None:
     assert (summary.open_alarms, summary.unacknowledged_alarms) == (2, 2)
 
 
-async def test_a_unit_whose_will_spoke_is_lost_and_alarmed_of_at_once(registry: Registry) -> None:
+async def test_a_unit_whose_will_spoke_is_lost_and_alarmed_of_when_it_is_not_back(registry: Registry) -> None:
     bench = await well(registry)
+    await bench.settle()
     await bench.hear("status", will())
+    bench.clock.advance(FLAP_US / 1e6 - 0.1)
+    assert (await bench.codes())[0] == "ok"
+    assert await bench.open_names() == []
+    bench.clock.advance(0.1)
     summary = await bench.stands()
     assert (summary.standing, summary.online, summary.reasons[0].code) == ("lost", False, "contact-lost")
+    assert summary.reasons[0].since_us == NOW_US
     assert [camera.recording for camera in summary.cameras] == [None]
     assert await bench.open_names() == ["not-heard"]
     (alarm,) = await bench.alarms.list(UNIT, True, 10)
@@ -94,6 +100,35 @@ async def test_a_unit_whose_will_spoke_is_lost_and_alarmed_of_at_once(registry: 
     assert (await bench.codes())[0] == "ok"
     assert await bench.open_names() == []
     assert (await bench.stands()).unacknowledged_alarms == 1
+
+
+async def test_a_unit_that_is_back_soon_was_never_away(registry: Registry) -> None:
+    bench = await well(registry)
+    await bench.settle()
+    for number in range(2, 12):
+        await bench.hear("status", will())
+        bench.clock.advance(FLAP_US / 1e6 - 1)
+        await bench.settle()
+        await bench.hear("status", online(str(number)))
+        await bench.settle()
+    assert {item["standing"] for item in bench.items if item["kind"] == "unit"} == {"ok"}
+    assert await bench.alarms.list(UNIT, None, 10) == []
+
+
+async def test_what_goes_wrong_while_a_will_rests_shows(registry: Registry) -> None:
+    bench = await well(registry)
+    await bench.settle()
+    await bench.hear("status", will())
+    await bench.hear("health", health(recording=False))
+    assert await bench.codes() == ("trouble", ["not-recording"])
+    bench.clock.advance(FLAP_US / 1e6)
+    assert (await bench.codes())[0] == "lost"
+
+
+async def test_the_will_of_a_unit_that_was_not_online_rests_not(registry: Registry) -> None:
+    bench = await watched(registry)
+    await bench.hear("status", will())
+    assert (await bench.codes())[0] == "lost"
 
 
 async def test_a_unit_that_says_goodbye_has_time_to_come_back(registry: Registry) -> None:
@@ -130,7 +165,7 @@ async def test_a_step_of_the_centres_wall_clock_changes_no_standing(registry: Re
     bench.clock.advance(60)
     bench.fleet.mark(UNIT)
     assert (await bench.codes())[0] == "ok"
-    await bench.hear("status", will())
+    await bench.lose()
     await bench.settle()
     assert await bench.open_names() == ["not-heard"]
 
@@ -266,7 +301,7 @@ async def test_a_word_as_it_is_said_shows_that_a_unit_is_connected(registry: Reg
     await bench.hear("position", position())
     await bench.hear("health", health(), retained=True)
     assert (await bench.codes())[0] == "ok"
-    await bench.hear("status", will())
+    await bench.lose()
     await bench.hear("health", health(NOW_US + 1))
     assert (await bench.codes())[0] == "lost"
 
@@ -339,9 +374,11 @@ async def test_a_message_judges_its_own_unit_alone(registry: Registry, monkeypat
     await bench.settle()
     judged: list[str] = []
 
-    def count(sight: Sight, alarms: Sequence[AlarmRecord], hearing: Hearing, now_us: int) -> Verdict:
+    def count(
+        sight: Sight, alarms: Sequence[AlarmRecord], hearing: Hearing, now_us: int, *, was_online: bool
+    ) -> Verdict:
         judged.append(sight.unit_id)
-        return judge(sight, alarms, hearing, now_us)
+        return judge(sight, alarms, hearing, now_us, was_online=was_online)
 
     monkeypatch.setattr("csu.fleet.judge", count)
     await bench.hear("health", health(recording=False))
@@ -397,7 +434,7 @@ async def test_absurd_places_are_none(registry: Registry) -> None:
 async def test_a_lost_unit_keeps_its_own_alarms(registry: Registry) -> None:
     bench = await well(registry)
     await bench.hear_event(event("raised", NOW_US, "storage-error"))
-    await bench.hear("status", will())
+    await bench.lose()
     assert await bench.codes() == ("lost", ["contact-lost", "alarm-critical"])
     bench.clock.advance(MINUTE_US / 1e6)
     assert sorted(await bench.open_names()) == ["not-heard", "storage-error"]

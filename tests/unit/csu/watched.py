@@ -6,6 +6,7 @@ from csu import stored_units
 from csu.alarm_book import AlarmBook
 from csu.feed import Feed
 from csu.fleet import Fleet
+from csu.fleet_standing import FLAP_US
 from csu.records import StateTopic
 from csu.registry import Registry
 from csu.stored_said import keep_event, keep_state
@@ -104,6 +105,13 @@ class Watched:
         self.fleet.hear(unit_id, model, is_retained=retained, is_new=kept.is_new, first_us=kept.heard_us)
         if kept.alarms is not None:
             self.alarms.take(kept.alarms)
+
+    async def lose(self) -> None:
+        """The unit's will speaks, and it does not come back."""
+        await self.settle()
+        await self.hear("status", will())
+        await self.settle()
+        self.clock.advance(FLAP_US / 1e6)
 
     async def hear_event(self, said: Event) -> None:
         changes = await self.registry.run(keep_event, said, said.to_object(), self.clock.wall_us())
