@@ -28,6 +28,7 @@ from edge_agent.deployment.record import load_or_create
 from edge_agent.errors import EdgeAgentError, LedgerError, SettingsError, SignatureError
 from edge_agent.evidence.keys import load_or_create_unit_key
 from edge_agent.health.round_trips import RoundTrips
+from edge_agent.limiter import RateLimiter
 from edge_agent.link_health import make_prober
 from edge_agent.link_lock import hold_link_lock
 from edge_agent.link_position import PositionFeed, PositionReporter, make_feed
@@ -46,7 +47,6 @@ from edge_agent.uplink.events import Events
 from edge_agent.uplink.executor import Executor
 from edge_agent.uplink.history import History
 from edge_agent.uplink.ledger import Ledger, StepHook
-from edge_agent.uplink.limiter import RateLimiter
 from edge_agent.uplink.monitor import Monitor
 from edge_agent.uplink.newest import NewestIat
 from edge_agent.uplink.outbox import Pump, RetainedTopics, in_order

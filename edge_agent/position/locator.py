@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from edge_agent.clock import Clock
 from edge_agent.contract.last_place import LastPlace
 from edge_agent.contract.messages import PositionFix
+from edge_agent.limiter import RateLimiter
 from edge_agent.position.fixes import Fix, FixFilter
 from edge_agent.position.gnss_time import GnssReading, GnssTime
 from edge_agent.position.movement import Movement
@@ -21,6 +22,11 @@ MOVING_HOLDS_S = 120.0
 SPOKE_HOLDS_S = 6.0
 """A receiver that has not reported for longer is silent."""
 
+BAD_HOLDS_S = 60.0
+"""So long does a line that is no report explain why nothing else is known."""
+
+_NO_RECEIVER = "gpsd has no receiver"
+_LOGGED_AT_ONCE, _LOGGED_EVERY_S = 10, 60.0
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -98,6 +104,9 @@ class Locator:
         self._begun_us = clock.monotonic_us()
         self._gone = "gpsd has not been reached yet"
         self._said = ""
+        self._log_budget = RateLimiter(clock, _LOGGED_AT_ONCE, _LOGGED_EVERY_S)
+        self._receivers: int | None = None
+        self._bad_line: tuple[str, int] | None = None
         self.bad_lines = 0
         """Lines that were no reports, or impossible ones."""
 
@@ -115,17 +124,21 @@ class Locator:
             case TimeOffset():
                 self._time.take_offset(report, arrived_us, self._clock.wall_us())
             case Version():
-                self._gone = ""
+                self._gone, self._receivers = "", None
                 self._say(f"gpsd {report.release} answers")
-            case Devices() if report.count == 0:
-                self._say("gpsd has no receiver")
+            case Devices():
+                self._receivers = report.count
+                if not report.count:
+                    self._say(_NO_RECEIVER)
             case Trouble():
                 self._say(f"gpsd: {report.message}")
 
     def on_bad_line(self, reason: str) -> None:
         """See `gpsd.ReportSink`."""
         self.bad_lines += 1
-        self._say(f"gpsd says what cannot be understood: {reason}")
+        words = f"gpsd says what cannot be understood: {reason}"
+        self._bad_line = words, self._clock.monotonic_us()
+        self._say(words)
 
     def on_gone(self, reason: str) -> None:
         """See `gpsd.ReportSink`."""
@@ -133,10 +146,14 @@ class Locator:
         self._say(reason)
 
     def _say(self, what: str) -> None:
-        """Once, when it is news."""
-        if what != self._said:
-            logger.info("position: %s", what)
-            self._said = what
+        """Once, when it is news, and a few times at once; a receiver may be of another opinion each second."""
+        if what == self._said:
+            return
+        self._said = what
+        left_out = self._log_budget.take()
+        if left_out is not None:
+            unsaid = f" ({left_out} such lines were left out)" if left_out else ""
+            logger.info("position: %s%s", "".join(one if one.isprintable() else " " for one in what), unsaid)
 
     def _take_tpv(self, tpv: Tpv, arrived_us: int) -> None:
         self._spoke_us = arrived_us
@@ -186,8 +203,14 @@ class Locator:
         if self._is_fixed(now_us):
             return ""
         if self.silent_s() > 0 or self._spoke_us is None:
-            return self._gone or "the receiver says nothing"
+            nothing = "the receiver says nothing" if self._receivers != 0 else _NO_RECEIVER
+            return self._gone or self._last_bad_line(now_us) or nothing
         return self._filter.trouble or "the receiver's last fix is old"
+
+    def _last_bad_line(self, now_us: int) -> str:
+        if self._bad_line is None or now_us - self._bad_line[1] > BAD_HOLDS_S * 1e6:
+            return ""
+        return self._bad_line[0]
 
     def sight(self) -> Sight:
         """Where the unit is now."""

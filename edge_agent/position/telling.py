@@ -126,7 +126,9 @@ def alarms_of(locator: Locator) -> dict[AlarmKey, dict[str, Any] | None]:
     """What was looked at: details where something is wrong, None where all is well, nothing where one cannot tell."""
     silent_s, fixless_s = locator.silent_s(), locator.fixless_s()
     seen: dict[AlarmKey, dict[str, Any] | None] = {}
-    reason = {"reason": locator.trouble()[:_DETAIL_LENGTH]}
+    reason: dict[str, Any] = {"reason": locator.trouble()[:_DETAIL_LENGTH]}
+    if locator.bad_lines:
+        reason["bad_lines"] = locator.bad_lines
     if silent_s >= SILENT_AFTER_S:
         seen[EventName.GNSS_SILENT, None] = reason
     elif silent_s == 0:

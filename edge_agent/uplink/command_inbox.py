@@ -6,12 +6,12 @@ from edge_agent.contract.codes import ErrorCode
 from edge_agent.contract.event_names import EventName
 from edge_agent.contract.messages import ReplyError
 from edge_agent.errors import CommandRejectedError, LedgerError
+from edge_agent.limiter import RateLimiter
 from edge_agent.uplink.admission import Admission, Admitted, Refused, Repeated
 from edge_agent.uplink.ephemeral import Ephemeral
 from edge_agent.uplink.events import Events
 from edge_agent.uplink.executor import Executor
 from edge_agent.uplink.ledger import Ledger, NewCommand, fail
-from edge_agent.uplink.limiter import RateLimiter
 from edge_agent.uplink.replies import LooseReply, Replies
 from edge_agent.uplink.states import State
 from edge_agent.uplink.wire import Inbound

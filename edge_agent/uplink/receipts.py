@@ -5,10 +5,10 @@ from edge_agent.contract.jws import TrustedKeys
 from edge_agent.contract.messages import Receipt
 from edge_agent.contract.model import MAX_MESSAGE_BYTES
 from edge_agent.errors import ContractError, SignatureError
+from edge_agent.limiter import RateLimiter
 from edge_agent.uplink.clips import ClipDriver
 from edge_agent.uplink.events import Events
 from edge_agent.uplink.ledger import Ledger
-from edge_agent.uplink.limiter import RateLimiter
 from edge_agent.uplink.wire import Inbound
 
 

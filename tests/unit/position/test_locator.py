@@ -1,6 +1,7 @@
 """Where the unit is, and what is told of it, when."""
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from edge_agent.errors import ContractError
 from edge_agent.paths import last_place_file
 from edge_agent.position.fixes import Fix
 from edge_agent.position.last_known import INTERVAL_S, LastPlaceKeeper, load_last_place, starting_stamp
-from edge_agent.position.locator import FIX_HOLDS_S, Locator
+from edge_agent.position.locator import BAD_HOLDS_S, FIX_HOLDS_S, Locator
 from edge_agent.position.reports import Devices, Gst, Sky, Tpv, Version
 from edge_agent.position.telling import (
     BURST,
@@ -190,6 +191,43 @@ def test_nothing_known_is_told_as_nothing() -> None:
     assert bench.told[-1].to_object()["geometry"] is None
     assert "cannot be reached" in str(bench.told[-1].properties.detail)
     assert notice_of(bench.locator.sight()).position is None
+
+
+def test_what_gpsd_says_and_nobody_understands_is_the_reason_that_is_told() -> None:
+    bench = Bench()
+    bench.locator.on_report(Version("3.25"), bench.clock.monotonic_us())
+    for _ in range(round(SILENT_AFTER_S) + 1):
+        bench.report(None)
+        bench.locator.on_bad_line("TPV.lat is beyond -90 to 90")
+    details = alarms_of(bench.locator)[EventName.GNSS_SILENT, None]
+    reason = "gpsd says what cannot be understood: TPV.lat is beyond -90 to 90"
+    assert details == {"reason": reason, "bad_lines": SILENT_AFTER_S + 1}
+    assert position_body(bench.locator.sight(), "bench", bench.clock).properties.detail == reason
+    bench.without(round(BAD_HOLDS_S) + 1)
+    assert bench.locator.trouble() == "the receiver says nothing"
+    bench.stand(1)
+    assert bench.locator.trouble() == ""
+
+
+def test_a_gpsd_without_a_receiver_says_so() -> None:
+    bench = Bench()
+    bench.locator.on_report(Version("3.25"), bench.clock.monotonic_us())
+    bench.locator.on_report(Devices(0), bench.clock.monotonic_us())
+    assert bench.locator.trouble() == "gpsd has no receiver"
+    bench.locator.on_report(Devices(1), bench.clock.monotonic_us())
+    assert bench.locator.trouble() == "the receiver says nothing"
+
+
+def test_a_log_takes_no_more_lines_than_a_storage_can_bear(caplog: pytest.LogCaptureFixture) -> None:
+    """An hour of another reason each time, a hundred times a second."""
+    caplog.set_level(logging.INFO)
+    bench = Bench()
+    for number in range(360_000):
+        bench.clock.advance(0.01)
+        bench.locator.on_bad_line(f"not a line of JSON: char {number}\udc80\n")
+    assert len(caplog.records) <= 10 + 60
+    assert bench.locator.bad_lines == 360_000
+    caplog.text.encode()
 
 
 def test_a_silent_receiver_is_an_alarm_once_it_lasts() -> None:

@@ -17,6 +17,7 @@ from edge_agent.contract.messages import CameraCoverage, Progress
 from edge_agent.contract.names import Topics
 from edge_agent.contract.ring_protocol import CoveragePage, PlanRequest, PlanResult, RecorderState
 from edge_agent.errors import LedgerError, RingError, RingRequestError, RingUnavailableError, TransferInterruptedError
+from edge_agent.limiter import RateLimiter
 from edge_agent.settings import UploadSettings
 from edge_agent.uplink.admission import Admission
 from edge_agent.uplink.checks import UnitFacts
@@ -28,7 +29,6 @@ from edge_agent.uplink.events import Events
 from edge_agent.uplink.executor import Executor
 from edge_agent.uplink.fake_wire import FakeBroker
 from edge_agent.uplink.ledger import MAX_OPEN, Ledger
-from edge_agent.uplink.limiter import RateLimiter
 from edge_agent.uplink.newest import NewestIat
 from edge_agent.uplink.outbox import Pump
 from edge_agent.uplink.queries import Queries

@@ -8,7 +8,7 @@ import pytest
 from edge_agent.clock import FakeClock
 from edge_agent.contract.messages import Alarm, CameraCoverage, DayCoverage, Progress
 from edge_agent.contract.model import MAX_MESSAGE_BYTES
-from edge_agent.uplink.limiter import RateLimiter
+from edge_agent.limiter import RateLimiter
 from edge_agent.uplink.pace import ProgressPace
 from edge_agent.uplink.publisher import fit_coverage
 from edge_agent.uplink.stamps import SequenceCounter
