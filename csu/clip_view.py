@@ -33,20 +33,29 @@ class StoredFile:
 
 
 def list_files(folder: Path) -> tuple[StoredFile, ...]:
-    """The files of a clip, by name; what is no regular file is none of them, nor is a link.
+    """The files of a clip, by name; what is no regular file is none of them, nor is a link, or what no line can show.
 
     Raises:
-        OSError: the folder cannot be read.
+        OSError: the folder cannot be read, or is a link itself.
     """
-    found = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            status = entry.stat(follow_symlinks=False)
-            if stat.S_ISREG(status.st_mode) and not entry.name.startswith("."):
-                found.append(StoredFile(entry.name, status.st_size))
-            if len(found) >= _MAX_FILES:
-                break
-    return tuple(sorted(found, key=lambda file: file.name))
+    descriptor = _open_folder(folder)
+    try:
+        with os.scandir(descriptor) as entries:
+            found = [file for entry in entries if (file := _file_in(descriptor, entry.name)) is not None]
+    finally:
+        os.close(descriptor)
+    return tuple(sorted(found, key=lambda file: file.name)[:_MAX_FILES])
+
+
+def _open_folder(folder: Path) -> int:
+    """A descriptor of the folder itself (open(2), O_NOFOLLOW): what a link in its place leads to is no clip's."""
+    return os.open(folder, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY | os.O_NOFOLLOW)
+
+
+def _file_in(folder: int, name: str) -> StoredFile | None:
+    status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    is_named = name.isprintable() and not name.startswith(".")
+    return StoredFile(name, status.st_size) if is_named and stat.S_ISREG(status.st_mode) else None
 
 
 def open_file(folder: Path, name: str) -> int:
@@ -57,11 +66,10 @@ def open_file(folder: Path, name: str) -> int:
         OSError: the storage does not give it.
     """
     unknown = RequestRefusedError("unknown-file", f"the clip has no file {name!r:.80}", 404)
-    if Path(name).name != name or name.startswith(".") or "\0" in name or len(os.fsencode(name)) > 255:
+    if Path(name).name != name or name.startswith(".") or not name.isprintable() or len(os.fsencode(name)) > 255:
         raise unknown
     try:
-        # O_NOFOLLOW: a link is refused (open(2), ELOOP); O_NONBLOCK: a FIFO keeps nobody.
-        descriptor = os.open(folder / name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = _open_in(folder, name)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise unknown from error
     except OSError as error:
@@ -72,6 +80,16 @@ def open_file(folder: Path, name: str) -> int:
         os.close(descriptor)
         raise unknown
     return descriptor
+
+
+def _open_in(folder: Path, name: str) -> int:
+    descriptor = _open_folder(folder)
+    try:
+        # O_NOFOLLOW: a link is refused (open(2), ELOOP); O_NONBLOCK: a FIFO keeps nobody.
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        return os.open(name, flags, dir_fd=descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def kind_of(name: str) -> Literal["part", "manifest", "other"]:

@@ -98,6 +98,9 @@ async def read_body(model: type[Model], request: web.Request) -> Model:
         RequestRefusedError: it is not of that shape, too long, or does not come; the message begins with the first
             wrong field and says what is expected there.
     """
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        words = "Content-Encoding: a body is taken as it is (identity)"
+        raise RequestRefusedError("media-type-unsupported", words, 415)
     try:
         async with asyncio.timeout(_BODY_TIMEOUT_S):
             data = await request.read()

@@ -75,6 +75,7 @@ class _Protocols:
             loop=self._loop,
             keepalive_timeout=_KEEPALIVE_S,
             lingering_time=_LINGER_S,
+            auto_decompress=False,
             access_log=None,  # type: ignore[arg-type]  # None is what aiohttp's own runner passes for none
         )
 

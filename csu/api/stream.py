@@ -8,6 +8,8 @@ and begins with the whole fleet.
 import asyncio
 import json
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from aiohttp import web
@@ -16,11 +18,15 @@ from csu import stored_units
 from csu.api.input import NoQuery, UnitQuery, read_query
 from csu.api.ports import Parts
 from csu.api.route import Answer, Route
+from csu.errors import RequestRefusedError
 from csu.feed import TOO_SLOW
 
 PING_INTERVAL_S = 15.0
 _WRITE_TIMEOUT_S = 30.0
 _MAX_WAITING = 500
+_MAX_STREAMS = 120
+"""Of the connections that are held at once: open pages must not keep everybody else out."""
+_STEP_US = 2_000_000
 _SHOWN = ("command", "clip", "alarm", "service", "unit-removed")
 """Kinds of the feed that are events of the stream under the same name; `unit` is one more."""
 
@@ -69,6 +75,7 @@ class StreamRoutes:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._open = 0
 
     def routes(self) -> tuple[Route, ...]:
         """As the table of `csu.api` has them."""
@@ -82,14 +89,34 @@ class StreamRoutes:
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         read_query(NoQuery, request)
-        outbox = Outbox()
+        with self._place():
+            return await self._tell(request)
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """One of the places that there are for what has no end."""
+        if self._open >= _MAX_STREAMS:
+            raise RequestRefusedError("unavailable", f"{self._open} streams are open, no more are served", 503)
+        self._open += 1
+        try:
+            yield
+        finally:
+            self._open -= 1
+
+    def _ahead_us(self) -> int:
+        """Moves when the wall clock is set."""
+        return self._parts.clock.wall_us() - self._parts.clock.monotonic_us()
+
+    async def _tell(self, request: web.Request) -> web.StreamResponse:
+        outbox, ahead_us = Outbox(), self._ahead_us()
         # Listening first: what changes while the fleet is looked at is told after it.
         with self._parts.feed.follow(outbox.put):
             fleet = await self._parts.fleet.view()
             response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
             await response.prepare(request)
             await _write(response, frame_of("hello", fleet.to_object()))
-            while not outbox.is_over:
+            # A page tells ages by the time in `hello`: after a step of this machine's clock it needs another one.
+            while not outbox.is_over and abs(self._ahead_us() - ahead_us) < _STEP_US:
                 await _write(response, await _next(outbox))
         return response
 
@@ -98,7 +125,7 @@ class StreamRoutes:
         if unit_id is not None:
             await self._parts.registry.run(stored_units.load_unit, unit_id)
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
-        with self._parts.feed.watch() as queue:
+        with self._place(), self._parts.feed.watch() as queue:
             await response.prepare(request)
             while True:
                 try:

@@ -55,6 +55,16 @@ async def test_a_storage_that_refuses_is_told(
         assert words in error["message"]
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "br", "GZIP, gzip"])
+async def test_a_body_in_a_coding_is_refused_and_not_unpacked(
+    session: aiohttp.ClientSession, encoding: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = {"Content-Encoding": encoding, "Content-Type": "application/json"}
+    async with session.post("/v1/commands", data=b'{"unit_id": "nomad-07"}', headers=headers) as response:
+        assert (response.status, (await response.json())["error"]["code"]) == (415, "media-type-unsupported")
+    assert not [record for record in caplog.records if record.exc_info], "no defect of this service"
+
+
 async def test_a_requests_clip_is_of_the_unit_that_was_asked(
     session: aiohttp.ClientSession, registry: Registry
 ) -> None:

@@ -145,6 +145,23 @@ async def test_only_the_clips_own_files_are_given(client: aiohttp.ClientSession,
     assert json.loads(body)["error"]["code"] in {"unknown-file", "not-found", "parameters-invalid", "malformed"}
 
 
+async def test_names_that_no_line_can_show_hide_no_others(client: aiohttp.ClientSession, folder: Path) -> None:
+    for name in (b"\xff\xfe.mp4", b"a\nb.mp4", "\u202egpj.mp4".encode()):
+        await asyncio.to_thread(Path(os.fsdecode(os.fsencode(folder) + b"/" + name)).write_bytes, b"x")
+    status, _, body = await get(client, CLIP)
+    names = [file["name"] for file in json.loads(body)["files"]]
+    assert (status, names) == (200, ["a_part1.mp4", "a_part1.mp4.gz", "empty.mp4", "manifest.jws"])
+    assert (await get(client, f"{CLIP}/files/a%0Ab.mp4"))[0] == 404
+
+
+async def test_a_link_in_the_folders_place_leads_nowhere(client: aiohttp.ClientSession, folder: Path) -> None:
+    elsewhere = await asyncio.to_thread(folder.rename, folder.with_name("elsewhere"))
+    await asyncio.to_thread(folder.symlink_to, elsewhere)
+    assert (await get(client, f"{CLIP}/files/a_part1.mp4"))[0] == 404
+    status, _, body = await get(client, CLIP)
+    assert (status, json.loads(body)["error"]["code"]) == (503, "storage-error")
+
+
 async def test_a_clip_without_a_verdict_tells_its_files(client: aiohttp.ClientSession) -> None:
     view = json.loads((await get(client, CLIP))[2])
     assert (view["verdict"], view["clip_id"], "camera" in view) == ("pending", COMMAND_ID, False)

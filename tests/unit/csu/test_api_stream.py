@@ -13,6 +13,7 @@ from csu.api.stream import Outbox, frame_of
 from csu.feed import Feed
 from csu.keys import KeyStore
 from csu.registry import Registry
+from edge_agent.clock import FakeClock
 from tests.unit.csu.api_parts import BEARER, make_parts, serving, summary
 
 
@@ -110,6 +111,40 @@ async def test_silence_is_filled_with_pings(client: aiohttp.ClientSession, monke
         await next_event(answer)
         for _ in range(2):
             assert await answer.content.readuntil(b"\n\n") == b": ping\n\n"
+
+
+async def test_a_step_of_the_clock_begins_anew(
+    registry: Registry, keys: KeyStore, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "PING_INTERVAL_S", 0.05)
+    clock = FakeClock()
+    async with serving(make_parts(registry, keys, feed, clock=clock)) as client:
+        client.headers.update(BEARER)
+        async with client.get("/v1/stream") as answer:
+            await next_event(answer)
+            clock.advance(86_400)
+            assert await answer.content.readuntil(b"\n\n") == b": ping\n\n"
+            clock.step_wall(-3600)
+            assert set((await answer.content.read()).split(b"\n\n")) <= {b": ping", b""}
+
+
+async def test_streams_leave_room_for_others(
+    client: aiohttp.ClientSession, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "_MAX_STREAMS", 2)
+    async with client.get("/v1/stream") as one, client.get("/v1/watch") as other:
+        assert (one.status, other.status) == (200, 200)
+        for path in ("/v1/stream", "/v1/watch"):
+            async with client.get(path) as answer:
+                assert (answer.status, (await answer.json())["error"]["code"]) == (503, "unavailable")
+        async with client.get("/v1/fleet") as answer:
+            assert answer.status == 200
+    async with asyncio.timeout(30):
+        while feed._followers:
+            feed.publish(unit_item(1))
+            await asyncio.sleep(0.01)
+    async with client.get("/v1/stream") as answer:
+        assert answer.status == 200
 
 
 async def test_pages_that_went_are_forgotten(client: aiohttp.ClientSession, feed: Feed) -> None:
