@@ -5,6 +5,9 @@ delays, until the unit replies or `exp` is over. A reply that is not final only 
 acknowledged messages, so a silent unit is asked again and answers with its present reply. A unit that comes online is
 asked at once. Each copy tells the broker to drop it when the next one is due, so that none pile up there; the last
 copy of a receipt waits there for a unit that is away.
+
+Due times are of the wall clock, since they outlive the service. When that has stepped back, or was mended while the
+service was down, nothing waits for the time that it showed before.
 """
 
 import asyncio
@@ -50,7 +53,9 @@ _ONLINE_CAP_S = 60.0
 _ABSENT_CAP_S = 3600.0
 _FOLLOW_UP_S = 30.0
 _FOLLOW_UP_CAP_S = 600.0
-_MAX_IDLE_S = 3600.0
+_MAX_IDLE_S = 30.0
+"""So soon is a step of the clock noticed."""
+_STEP_US = 1_000_000
 _UNSURE_RECEIPTS = 5
 """How often a receipt is sent to a unit of which it is not known whether it waits for one."""
 _LAST_RECEIPT_S = 7 * 24 * 3600
@@ -103,6 +108,7 @@ class Commander:
         self._feed = feed
         self._clock = clock
         self._wake = asyncio.Event()
+        self._offset_us: int | None = None
 
     def wake(self) -> None:
         """Look for due messages now: something was stored, or the broker is back."""
@@ -160,6 +166,7 @@ class Commander:
         while True:
             try:
                 self._wake.clear()
+                await self._look_at_clock()
                 await self._send_due()
                 await self._idle()
                 failures = 0
@@ -168,6 +175,18 @@ class Commander:
                     _log.warning("commands wait: %s", error)
                 failures += 1
                 await self._clock.async_sleep(delay_s(failures, 1.0, _ONLINE_CAP_S))
+
+    async def _look_at_clock(self) -> None:
+        """What was to be sent at times that the clock showed wrongly is sent now."""
+        now_us = self._clock.wall_us()
+        offset_us, before_us = now_us - self._clock.monotonic_us(), self._offset_us
+        if before_us is None or offset_us < before_us - _STEP_US:
+            # At the start, what a former life put off for an hour at most stays put off.
+            after_us = now_us + (round(_ABSENT_CAP_S * 1e6) if before_us is None else 0)
+            for record in await self._registry.run(stored_commands.hasten_all, now_us, after_us):
+                self._announce(record)
+            await self._registry.run(stored_clips.hasten_all_receipts, now_us, after_us)
+        self._offset_us = offset_us
 
     async def _send_due(self) -> None:
         now_us = self._clock.wall_us()

@@ -158,6 +158,11 @@ def hasten_receipts(connection: sqlite3.Connection, unit_id: str, now_us: int) -
     ).rowcount
 
 
+def hasten_all_receipts(connection: sqlite3.Connection, now_us: int, after_us: int) -> None:
+    """The clock was wrong: receipts that are due only after `after_us` are due now."""
+    connection.execute("UPDATE clips SET next_receipt_us = ? WHERE next_receipt_us > ?", (now_us, after_us))
+
+
 def _record_of(row: sqlite3.Row) -> ClipRecord:
     fields = {name: row[name] for name in row.keys() if name in ClipRecord.model_fields}  # noqa: SIM118 -- Row
     fields["report"] = None if row["report"] is None else json.loads(row["report"])

@@ -5,7 +5,7 @@
        └─► expired (no reply before `exp`)
 
 A reply moves a command forward only, by `REPLY_RANK`; a rejection that a retry can mend leaves it waiting, with the
-reply kept so that people see why.
+reply kept so that people see why. What ended while the centre's clock was ahead goes on (`hasten_all`).
 """
 
 import json
@@ -156,6 +156,23 @@ def hasten(connection: sqlite3.Connection, unit_id: str, now_us: int) -> int:
     return connection.execute(
         "UPDATE commands SET next_send_us = ? WHERE unit_id = ? AND next_send_us > ?", (now_us, unit_id, now_us)
     ).rowcount
+
+
+def hasten_all(connection: sqlite3.Connection, now_us: int, after_us: int) -> list[CommandRecord]:
+    """The clock was wrong: what is due only after `after_us`, and what it ended before its time, is due now.
+
+    Returns:
+        The commands that had ended, going on.
+    """
+    connection.execute("UPDATE commands SET next_send_us = ? WHERE next_send_us > ?", (now_us, after_us))
+    rows = connection.execute(
+        "UPDATE commands SET next_send_us = ?1, version = version + 1,"
+        " state = CASE state WHEN 'expired' THEN 'waiting' ELSE state END"
+        " WHERE next_send_us IS NULL AND expires_us > ?1 AND state IN ('expired', 'waiting', 'accepted', 'running')"
+        " RETURNING command_id",
+        (now_us,),
+    ).fetchall()
+    return [load_command(connection, row["command_id"]) for row in rows]
 
 
 def apply_reply(connection: sqlite3.Connection, reply: Reply, now_us: int, follow_up_us: int) -> CommandRecord | None:

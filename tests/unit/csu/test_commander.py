@@ -137,6 +137,51 @@ async def test_an_unanswered_command_ends_with_exp(bench: Bench) -> None:
     assert record.next_send_us is None
 
 
+@pytest.mark.parametrize("ahead_s", [3600, 2 * 365 * 86_400])
+async def test_a_clock_that_was_ahead_delays_and_ends_nothing(bench: Bench, ahead_s: float) -> None:
+    bench.clock.step_wall(ahead_s)
+    command_id = await bench.clip()
+    await until(lambda: bench.line.sent, what="the command")
+    bench.clock.step_wall(-ahead_s)
+    await bench.pass_time(1)
+    await until(lambda: len(bench.line.sent) == 2, what="the same command again")
+    assert await bench.sent(command_id) == 2
+
+
+@pytest.mark.parametrize("state", ["waiting", "running"])
+async def test_what_a_clock_ended_before_its_time_goes_on(bench: Bench, state: str) -> None:
+    command_id = await bench.clip()
+    await until(lambda: bench.line.sent, what="the command")
+    if state == "running":
+        await bench.commander.on_reply(make_reply("running", command_id))
+    bench.clock.step_wall(2 * 365 * 86_400)
+    await bench.pass_time(1)
+    ended = await bench.registry.run(stored_commands.load_command, command_id)
+    assert (ended.state, ended.next_send_us) == ("expired" if state == "waiting" else state, None)
+    bench.clock.step_wall(-2 * 365 * 86_400)
+    await bench.pass_time(1)
+    await until(lambda: len(bench.line.sent) == 2, what="the same command again")
+    assert (await bench.registry.run(stored_commands.load_command, command_id)).state == state
+    await bench.commander.on_reply(make_reply("done", command_id))
+    bench.clock.step_wall(-3600)
+    await bench.pass_time(1)
+    assert len(bench.line.sent) == 2
+
+
+async def test_a_clock_that_is_mended_while_the_service_is_down_delays_nothing(registry: Registry) -> None:
+    bench = Bench(registry)
+    bench.clock.step_wall(2 * 365 * 86_400)
+    await bench.clip()
+    for step_s in (0.0, -2 * 365 * 86_400):
+        bench.clock.step_wall(step_s)
+        sent = len(bench.line.sent)
+        commander = Commander(registry, bench.key, "csu/v1", bench.line.publish, Feed(), bench.clock)
+        task = asyncio.create_task(commander.run())
+        await until(lambda sent=sent: len(bench.line.sent) == sent + 1, what="a copy")  # type: ignore[misc]  # bound now
+        task.cancel()
+        await asyncio.wait({task})
+
+
 async def test_ephemeral_commands_live_for_seconds(bench: Bench) -> None:
     command_id = await bench.clip(cmd="unit.check", params={}, lifetime_s=9999)
     record = await bench.registry.run(stored_commands.load_command, command_id)
