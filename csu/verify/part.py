@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from csu.verify.contents import Contents, FoundFragment, FoundSegment, name_places, read_contents
+from csu.verify.dating import is_same_run, shown_span
 from csu.verify.file_bytes import FileBytes
 from csu.verify.frames import decode_frames
-from csu.verify.places import fragment_of_first_picture, is_dated_by_part, place_problems
+from csu.verify.places import is_dated_by_part, place_problems
 from csu.verify.progress import Progress
 from csu.verify.tables import ListedChunk, Tables, read_tables
 from csu.verify.verdict import Findings, PartReport, Severity
@@ -218,12 +219,18 @@ class PartCheck:
                 self._check_date(tables, contents.fragments[0], self._claim.part)
             is_good = all(fragment.problem is None for fragment in contents.fragments)
             if self._claim is not None and is_good and self._findings.errors == before:
-                self._check_places_date(tables, contents, self._claim.part)
+                self._check_span(tables, contents, self._claim.part)
 
-    def _check_places_date(self, tables: Tables, contents: Contents, part: ManifestPart) -> None:
-        dated = fragment_of_first_picture(tables, contents.fragments, part.interval.start_us)
+    def _check_span(self, tables: Tables, contents: Contents, part: ManifestPart) -> None:
+        """The pictures last as long as the manifest says, and positions are dated as they are."""
+        span = shown_span(tables, contents.fragments)
+        if span is None:
+            return
+        said_us = part.interval.end_us - part.interval.start_us
+        if not is_same_run(said_us, span.lasts_us):
+            self._findings.error(self._part, f"its interval lasts {said_us} µs, its pictures {span.lasts_us} µs")
         headers = [segment.header for segment in contents.segments]
-        if dated is not None and not is_dated_by_part(part, headers, dated):
+        if not is_dated_by_part(part, headers, span.beginning):
             self._findings.error(f"{self._part}, positions", "their times are not those of the part's pictures")
 
     def _check_date(self, tables: Tables, entry: FoundFragment, part: ManifestPart) -> None:
@@ -309,10 +316,14 @@ class _ChunkCheck:
             self._check_chunk(chunk, self._fragments[index])
             listed[index] += chunk.samples
         for index, fragment in enumerate(self._fragments):
-            inside = 0 < index < len(self._fragments) - 1
+            inside = 0 < index < len(self._fragments) - 1 and not self._may_lead(listed[: index + 1])
             samples = fragment.record.samples
             if listed[index] > samples or (inside and listed[index] != samples):
                 self._error(fragment, f"list {listed[index]} of the {samples} samples")
+
+    def _may_lead(self, listed: Sequence[int]) -> bool:
+        """Whether a fragment's first samples may be pictures that lead the entry point: after it, none was listed."""
+        return listed[0] == 1 and not any(listed[1:-1])
 
     def _error(self, fragment: FoundFragment, message: str) -> None:
         name = self._name(fragment.offset).partition(", ")[2]

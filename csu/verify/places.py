@@ -1,17 +1,11 @@
 """Where the unit stood: what the manifest says against the segment headers that lie in the clip."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
-from csu.verify.contents import FoundFragment
-from csu.verify.tables import Tables
+from csu.verify.dating import Beginning, is_same_run
 from edge_agent.contract.clip import ManifestPart, PositionAt
 from edge_agent.contract.places import headers_with_new_place
 from edge_agent.contract.segment_format import PositionStamp, SegmentHeader
-
-_CLOCK_SLOPE = 0.001
-"""By so much may a unit's UTC run faster or slower than its monotonic clock (edge_agent/buffer/clock_model.py)."""
-_ROUNDING_US = 2_000
 
 
 def place_problems(part: ManifestPart, headers: Sequence[SegmentHeader]) -> Iterator[tuple[int, str]]:
@@ -41,55 +35,13 @@ def place_problems(part: ManifestPart, headers: Sequence[SegmentHeader]) -> Iter
     yield from _differences(both)
 
 
-@dataclass(frozen=True, slots=True)
-class DatedFragment:
-    """A fragment's first sample, by the unit's monotonic clock and in UTC as the manifest dates the part, µs."""
-
-    monotonic_us: int
-    utc_us: int
-
-
-def fragment_of_first_picture(
-    tables: Tables, fragments: Sequence[FoundFragment], start_us: int
-) -> DatedFragment | None:
-    """The fragment that the part's beginning is dated by: that of the first picture which is shown.
-
-    Other fragments may have reached the unit sooner or later than their media times say: cameras send in bursts.
-
-    Args:
-        tables: of the part; its edit list begins with a picture.
-        fragments: of the part, good ones, in order.
-        start_us: when the first picture was taken, by the manifest.
-
-    Returns:
-        None when the tables list no fragment's first sample, as no unit writes them.
-    """
-    heads = {chunk.offset: tables.pts_90k[chunk.first] for chunk in tables.chunks}
-    known = next((fragment for fragment in fragments if fragment.payload_offset in heads), None)
-    if known is None:
-        return None
-    run_90k = known.record.first_pts_90k - heads[known.payload_offset]
-    shown_in = _fragment_of(tables, fragments, tables.pts_90k.index(tables.media_time_90k))
-    before_90k = run_90k + tables.media_time_90k - shown_in.record.first_pts_90k
-    return DatedFragment(shown_in.record.monotonic_us, start_us - before_90k * 100 // 9)
-
-
-def _fragment_of(tables: Tables, fragments: Sequence[FoundFragment], sample: int) -> FoundFragment:
-    offset = next(chunk.offset for chunk in reversed(tables.chunks) if chunk.first <= sample)
-    return next(fragment for fragment in reversed(fragments) if fragment.payload_offset <= offset)
-
-
-def is_dated_by_part(part: ManifestPart, headers: Sequence[SegmentHeader], dated: DatedFragment) -> bool:
-    """Whether the first listed position is dated as the part's first picture is; others lie from it as they should.
-
-    Both are what one clock said of two instants of the monotonic clock, so that nothing but the clock's rate is owed.
-    """
+def is_dated_by_part(part: ManifestPart, headers: Sequence[SegmentHeader], beginning: Beginning) -> bool:
+    """Whether the first listed position is dated as the part's first picture is; others follow it as they should."""
     found = {header.sequence: header for header in headers}
     if not part.positions or part.positions[0].sequence not in found:
         return True
-    said = part.positions[0]
-    run_us = found[said.sequence].monotonic_us - dated.monotonic_us
-    return abs(said.at_us - dated.utc_us - run_us) <= abs(run_us) * _CLOCK_SLOPE + _ROUNDING_US
+    said, fragment_us = part.positions[0], part.interval.start_us - beginning.before_us
+    return is_same_run(said.at_us - fragment_us, found[said.sequence].monotonic_us - beginning.fragment_us)
 
 
 _Recorded = tuple[SegmentHeader, PositionStamp]
@@ -105,5 +57,4 @@ def _differences(pairs: Sequence[tuple[_Recorded, PositionAt]]) -> Iterator[tupl
 
 def _is_dated(header: SegmentHeader, said: PositionAt, first: SegmentHeader, first_said: PositionAt) -> bool:
     """Whether positions lie as far apart as their segments begin: UTC may be corrected, the time between may not."""
-    run_us = header.monotonic_us - first.monotonic_us
-    return abs(said.at_us - first_said.at_us - run_us) <= abs(run_us) * _CLOCK_SLOPE + _ROUNDING_US
+    return is_same_run(said.at_us - first_said.at_us, header.monotonic_us - first.monotonic_us)
