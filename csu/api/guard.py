@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from csu.api.errors import answer_to
+from csu.api.packing import pack_json
 from csu.api.route import Handler
 from csu.errors import RequestRefusedError
 from csu.page_session import Sessions
@@ -45,7 +46,7 @@ class Guard:
         """Let a request through or refuse it; whatever goes wrong behind becomes an answer."""
         try:
             self._check(request)
-            return await handler(request)
+            return pack_json(request, await handler(request))
         except ConnectionError:
             raise  # nobody is left to answer
         except Exception as error:  # one odd request must not go without an answer

@@ -16,6 +16,7 @@ from aiohttp import web
 
 from csu import stored_units
 from csu.api.input import NoQuery, UnitQuery, read_query
+from csu.api.packing import EventPacker
 from csu.api.ports import Parts
 from csu.api.route import Answer, Route
 from csu.errors import RequestRefusedError
@@ -112,12 +113,15 @@ class StreamRoutes:
         # Listening first: what changes while the fleet is looked at is told after it.
         with self._parts.feed.follow(outbox.put):
             fleet = await self._parts.fleet.view()
-            response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+            packer = EventPacker(request)
+            headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-store"} | packer.headers
+            response = web.StreamResponse(headers=headers)
             await response.prepare(request)
-            await _write(response, frame_of("hello", fleet.to_object()))
+            await _write(response, await packer.pack(frame_of("hello", fleet.to_object())))
             # A page tells ages by the time in `hello`: after a step of this machine's clock it needs another one.
             while not outbox.is_over and abs(self._ahead_us() - ahead_us) < _STEP_US:
-                await _write(response, await _next(outbox))
+                await _write(response, await packer.pack(await _next(outbox)))
+            await _write(response, packer.end())
         return response
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:

@@ -147,7 +147,8 @@ async def serving(
     url = await server.start()
     jar = aiohttp.CookieJar(unsafe=True)  # addresses count as hosts
     try:
-        async with aiohttp.ClientSession(url, cookie_jar=jar, auto_decompress=False) as session:
+        plain = {"Accept-Encoding": "identity"}
+        async with aiohttp.ClientSession(url, cookie_jar=jar, auto_decompress=False, headers=plain) as session:
             yield session
     finally:
         await server.stop()

@@ -2,6 +2,7 @@
 
 import errno
 import gzip
+import json
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from csu.registry import Registry
 from tests.unit.csu.api_parts import TOKEN, make_parts, serving
 from tests.unit.csu.ingest_parts import NOW_US
 
+WORDS = json.dumps({f"word {number}": "words" for number in range(2000)}).encode()
 SCRIPT = b"export const answer = 42;\n" * 100
 DOCUMENT = b'<!doctype html><script type="module" src="/assets/js/main.js"></script>'
 
@@ -31,6 +33,7 @@ def page(tmp_path: Path) -> Path:
     (page / "static/index.html").write_bytes(DOCUMENT)
     (page / "static/js/main.js").write_bytes(SCRIPT)
     (page / "static/icon.svg").write_bytes(b"<svg/>")
+    (page / "static/words.json").write_bytes(WORDS)
     (page / "static/notes.txt").write_bytes(b"not served")
     (page / "static/.secret.js").write_bytes(b"not served")
     (page / "packages/leaflet/dist/leaflet.css").write_bytes(b".leaflet{}" * 100)
@@ -52,7 +55,7 @@ async def client(registry: Registry, keys: KeyStore, page: Path) -> AsyncIterato
 
 
 def test_what_is_served_is_what_was_found(assets: Assets) -> None:
-    assert set(assets.files) == {"js/main.js", "icon.svg", "packages/leaflet/dist/leaflet.css"}
+    assert set(assets.files) == {"js/main.js", "icon.svg", "words.json", "packages/leaflet/dist/leaflet.css"}
     assert assets.document is not None
     assert f'src="/assets/{assets.version}/js/main.js"'.encode() in assets.document.content
 
@@ -101,6 +104,11 @@ async def test_an_asset_is_kept_for_ever_under_its_version(client: aiohttp.Clien
 async def test_nothing_else_is_served(client: aiohttp.ClientSession, path: str) -> None:
     async with client.get(URL(f"/assets/{path}", encoded=True)) as answer:
         assert answer.status in {401, 404}, await answer.read()
+
+
+async def test_what_is_compressed_already_is_not_compressed_again(client: aiohttp.ClientSession) -> None:
+    async with client.get("/assets/words.json", headers={"Accept-Encoding": "gzip"}) as answer:
+        assert gzip.decompress(await answer.read()) == WORDS
 
 
 async def test_the_document_is_for_who_is_signed_in(client: aiohttp.ClientSession, assets: Assets) -> None:
