@@ -23,9 +23,10 @@ _TYPES = {
     ".png": "image/png",
     ".ico": "image/vnd.microsoft.icon",
     ".woff2": "font/woff2",
+    ".mp4": "video/mp4",
 }
 """By the end of a name, what is served; nothing else is."""
-_PACKED = {".png", ".woff2", ".ico"}
+_PACKED = {".png", ".woff2", ".ico", ".mp4"}
 _MAX_FILE_BYTES = 4_000_000
 _WORTH_BYTES = 300
 _DOCUMENT = "index.html"
