@@ -4,9 +4,11 @@ Footage is dated by the monotonic clock of its boot; UTC is computed when it is 
 known late dates what was recorded before, and a stepped wall clock neither loses nor doubles footage: within a boot
 the map is continuous and rising, whatever the anchors say.
 
-Within a boot with at least one anchor of a known source the others count for nothing. Between two anchors the map is
-linear, outside it has slope 1. Anchors that contradict one another (the later one earlier in UTC, or a slope further
-than `MAX_SLOPE_PPM` from 1) cannot both stay: the one with the better bound does, the later one of equals.
+Within a boot with at least one anchor of a known source the others count for nothing. Between two anchors the map
+is linear, outside it has slope 1. Anchors that contradict one another (the later one earlier in UTC, or a slope
+further than `MAX_SLOPE_PPM` from 1) cannot both stay: one of chrony or the kernel does before one of GNSS, whose
+signal anybody can forge and whose bound says nothing then; else the one with the better bound, the later one of
+equals.
 
 A boot without any known anchor is dated by its last wall clock reading, moved so that its footage neither begins
 before the footage of earlier boots ended nor ends after the next vouched boot began; its bound is None.
@@ -143,6 +145,8 @@ def _contradict(earlier: Anchor, later: Anchor) -> bool:
 
 
 def _is_better(anchor: Anchor, other: Anchor) -> bool:
+    if (anchor.source == "gnss") != (other.source == "gnss"):
+        return other.source == "gnss"
     if anchor.bound_us is None:
         return False
     return other.bound_us is None or anchor.bound_us < other.bound_us

@@ -1,7 +1,8 @@
 """When a reading of the clock becomes an anchor: when it tells something that the anchors so far do not.
 
 GNSS time that is offered to the ring is the last resort. While chrony or the kernel vouches for the machine's clock,
-an offer that contradicts it is refused, whatever its bound: anybody with a transmitter can make one.
+an offer that contradicts it is refused, whatever its bound: anybody with a transmitter can make one. So is one that
+the drift since they vouched does not explain, for the rest of the boot.
 """
 
 from collections.abc import Callable, Sequence
@@ -59,8 +60,12 @@ class Sampler:
         if self._contradicts_machine(offered):
             return None
         vouched = [one for one in known if one.source != "unknown"]
-        if vouched and not _betters(offered, vouched[-1], predict(offered.monotonic_us)):
-            return None
+        if vouched:
+            predicted = predict(offered.monotonic_us)
+            if any(one.source != "gnss" for one in vouched) and not _is_explained(offered, predicted):
+                return None
+            if not _betters(offered, vouched[-1], predicted):
+                return None
         return offered if offered in consistent((*known, offered)) else None
 
     def _contradicts_machine(self, offered: Anchor) -> bool:
@@ -78,6 +83,12 @@ def _adds(anchor: Anchor, last: Anchor, predicted: UtcEstimate, *, is_vouched: b
     if not is_vouched or anchor.monotonic_us - last.monotonic_us >= _INTERVAL_US:
         return True
     return _deviates(anchor, predicted.utc_us) or _is_much_better(anchor.bound_us, last.bound_us)
+
+
+def _is_explained(offered: Anchor, predicted: UtcEstimate) -> bool:
+    if predicted.bound_us is None:
+        return True
+    return abs(offered.utc_us - predicted.utc_us) <= predicted.bound_us + (offered.bound_us or 0)
 
 
 def _betters(offered: Anchor, last: Anchor, predicted: UtcEstimate) -> bool:

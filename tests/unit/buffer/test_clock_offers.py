@@ -121,6 +121,51 @@ def test_what_was_forged_before_chrony_answered_gives_way_to_it(bench: Bench) ->
     assert (bench.now().source, bench.error_of_now_s()) == ("chrony", 0.0)
 
 
+@pytest.mark.parametrize("source", ["chrony", "kernel"])
+@pytest.mark.parametrize("bound_us", [1_000, 51_000, 1_000_000])
+def test_whoever_vouches_for_the_machine_outranks_satellites_whatever_the_bounds(
+    bench: Bench, source: ClockSource, bound_us: int
+) -> None:
+    """A pulse that was forged is a twentieth of a second wide; a time server over a mobile network says a tenth."""
+    bench.error_s, bench.bound_us = 8 * YEAR_S, bound_us
+    bench.offer_for(60)
+    bench.probe.source, bench.probe.bound_us = source, 150_000
+    bench.clock.advance(30)
+    bench.sample()
+    assert (bench.now().source, bench.error_of_now_s()) == (source, 0.0)
+
+
+@pytest.mark.parametrize("source", ["chrony", "kernel"])
+@pytest.mark.parametrize("bound_us", [1_000, 51_000])
+def test_what_was_vouched_for_is_dated_anew_by_no_satellites(
+    bench: Bench, source: ClockSource, bound_us: int
+) -> None:
+    """The network is gone since, and with it whoever vouched; a forged pulse claims to know better."""
+    bench.probe.source, bench.probe.bound_us = source, 150_000
+    for _ in range(5):
+        bench.sample()
+        bench.clock.advance(700)
+    vouched_us, recorded_us = bench.now().utc_us, bench.clock.monotonic_us()
+    bench.probe.source, bench.probe.bound_us = "unknown", None
+    bench.error_s, bench.bound_us = 8 * YEAR_S, bound_us
+    bench.offer_for(3 * JUMP_CONFIRM_S)
+    assert ClockModel((), {BOOT: bench.anchors}).to_utc(BOOT, recorded_us).utc_us == vouched_us
+    assert bench.now().source == source
+
+
+def test_satellites_draw_a_vouched_clock_no_further_than_it_can_have_drifted(bench: Bench) -> None:
+    bench.probe.source, bench.probe.bound_us = "chrony", 20_000
+    bench.sample()
+    bench.probe.source, bench.probe.bound_us = "unknown", None
+    bench.bound_us = 50_000
+    bench.clock.advance(8 * 3600)  # drift explains 1.44 s, the steepest slope of a clock that is turned 28.8 s
+    bench.error_s = 20.0
+    assert bench.offer_for(3 * JUMP_CONFIRM_S) == 0
+    bench.error_s = 1.3
+    assert bench.offer_for(3 * JUMP_CONFIRM_S) > 0
+    assert bench.error_of_now_s() == pytest.approx(1.3)
+
+
 def test_a_jump_against_earlier_offers_has_to_hold_for_long(bench: Bench) -> None:
     bench.offer_for(120)
     bench.error_s = 5.0
