@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeGuard
 
 from csu.errors import ContractError
 from csu.records import UnitRecord
+from csu.stored_alarms import times_of_centre
 from csu.views import ClipEstimate
 from edge_agent.contract.commands import MAX_CLIP_S, MAX_FUTURE_S
 from edge_agent.contract.messages import CameraCoverage, Coverage, CoverageInterval
@@ -31,7 +32,12 @@ _MAX_RATE_KBPS = 1e9
 
 OverwriteRisk = Literal["none", "soon", "before-end", "gone", "unknown"]
 Problem = Literal[
-    "unknown-camera", "interval-invalid", "interval-in-future", "interval-overwritten", "interval-empty"
+    "unknown-camera",
+    "interval-invalid",
+    "interval-in-future",
+    "interval-overwritten",
+    "interval-empty",
+    "clock-unknown",
 ]
 
 
@@ -76,6 +82,8 @@ def estimate_clip(unit: UnitRecord, camera: str, from_us: int, to_us: int, now_u
     problem = _problem_of_times(asked, now_us)
     if coverage is None or ring is None:
         return _unknown(asked, problem or ("unknown-camera" if coverage is not None else None), heard_us)
+    if times_of_centre(coverage.at, heard_us or now_us) != coverage.at:
+        return _unknown(asked, problem or "clock-unknown", heard_us)  # its footage is dated by that clock too
     # Footage goes on being recorded since the word was said; what comes after it is taken to be held.
     reckoned = reckon(ring, asked, said_us=coverage.at, now_us=now_us) if problem is None else Holding(0.0, ())
     held_s = reckoned.held_us / _US

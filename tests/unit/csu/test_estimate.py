@@ -215,6 +215,16 @@ def test_absurd_figures_are_unknown_and_no_fault_of_who_asks(figure: float) -> N
     assert (found.to_object()["size_bytes"], found.rate_kbps) == (0, None)
 
 
+@pytest.mark.parametrize("ahead_h", [2 * 365 * 24, 0.1, -56 * 365 * 24], ids=["years ahead", "minutes ahead", "1970"])
+def test_footage_that_a_wrong_clock_dated_is_not_known(ahead_h: float) -> None:
+    moved = {"oldest": at(240 - ahead_h), "newest": at(-ahead_h), "last_24h": [interval(24 - ahead_h, -ahead_h)]}
+    coverage = {"at": at(-ahead_h), "cameras": [camera(**moved)]}
+    unit = unit_of().model_copy(update={"states": {"coverage": HeardState(heard_us=NOW_US, body=coverage)}})
+    found = estimate(unit, 2, 1)
+    assert (found.problem, found.held_s, found.size_bytes) == ("clock-unknown", 0.0, 0)
+    assert (found.overwrite_risk, found.overwrite_us) == ("unknown", None)
+
+
 def test_footage_of_a_clock_at_the_calendars_end_has_an_estimate() -> None:
     ends = {"oldest": "9999-12-31T00:00:00.000Z", "newest": "9999-12-31T01:00:00.000Z"}
     unit = unit_of(camera(**ends), said_h=-24 * 365 * 7900)
