@@ -11,6 +11,7 @@ What is left out is counted in one `events-lost`, with the number of each name, 
 import json
 import sqlite3
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from edge_agent.contract.event_names import EventName
@@ -48,17 +49,17 @@ def _leave_out(connection: sqlite3.Connection, count: int) -> None:
         speakers.setdefault(speaker, []).append(number)
     before = speakers.pop(json.dumps([_LOST, None], separators=(",", ":")), [])
     leaves = max(speakers.values(), key=len)[: count + (not before)]  # the last one makes place for the count
-    gone = [*before, *leaves]
-    lost = sum((_lost_of(_event(connection, number)) for number in gone), Counter[str]())
-    last = leaves[-1]
-    summary = _event(connection, last) | {
-        "name": _LOST,
-        "state": "occurred",
-        "details": {"count": lost.total(), "of": dict(lost)},
-    }
-    summary.pop("camera", None)
+    gone, last = [*before, *leaves], leaves[-1]
+    summary = in_place_of([_event(connection, number) for number in gone])
     delete_rows(connection, "events", [number for number in gone if number != last])
     connection.execute("UPDATE events SET body = ? WHERE number = ?", (canonical_json(summary).decode(), last))
+
+
+def in_place_of(gone: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One `events-lost` that counts events, at least one, by name, and stands where the last of them stood."""
+    lost = sum(map(_lost_of, gone), Counter[str]())
+    kept = {name: value for name, value in gone[-1].items() if name not in {"camera", "raised_id"}}
+    return kept | {"name": _LOST, "state": "occurred", "details": {"count": lost.total(), "of": dict(lost)}}
 
 
 def _event(connection: sqlite3.Connection, number: int) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 The set of raised alarms and the events that wait are in the link's database and change in one transaction: a restart
 of the link raises nothing twice and forgets nothing. How many may wait is in `event_bound`; an event that was
 acknowledged may be sent again, with the same `event_id` (`stored_queue`). When the database cannot be written, a few
-events are kept in memory.
+events are kept in memory; those that it has no room for are counted in one `events-lost` too.
 
 An event that was noted while nobody vouched for the clock gets its instant when it is sent, if the clock of its boot
 is known by then.
@@ -28,7 +28,7 @@ from edge_agent.errors import LedgerError
 from edge_agent.uplink import raised_alarms
 from edge_agent.uplink.boot_clocks import BootClocks, Instant
 from edge_agent.uplink.database import LinkDatabase
-from edge_agent.uplink.event_bound import drop_surplus
+from edge_agent.uplink.event_bound import drop_surplus, in_place_of
 from edge_agent.uplink.outbox import Item
 from edge_agent.uplink.raised_alarms import AlarmKey, Raised
 from edge_agent.uplink.stamps import Stamper
@@ -181,7 +181,10 @@ class Events:
 
     def _remember(self, event: _Remembered) -> None:
         insort(self._memory, event, key=lambda one: one.place)
-        del self._memory[:-_MAX_IN_MEMORY]
+        if len(self._memory) > _MAX_IN_MEMORY:
+            gone = self._memory[:2]
+            lost = in_place_of([json.loads(one.body) for one in gone])
+            self._memory[:2] = [_Remembered(gone[-1].place, canonical_json(lost).decode())]
 
     async def _insert(self, body: str, also: Callable[[sqlite3.Connection], object] | None) -> None:
         acknowledged = self._queue.acknowledged

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -339,11 +340,26 @@ async def test_events_in_memory_that_were_lost_keep_their_order(out: Out, databa
     await database.read(lambda connection: connection.execute("PRAGMA query_only=1"))
     await store_events(out, events_module._MAX_IN_MEMORY)
     lost = [await out.events.next() for _ in range(4)]
-    await out.events.occurred(EventName.COMMAND_REFUSED, {"number": events_module._MAX_IN_MEMORY})
     for item in lost:
         assert item is not None
         out.events.lost(item)
-    assert [number async for number in taken(out.events)] == list(range(1, events_module._MAX_IN_MEMORY + 1))
+    assert [number async for number in taken(out.events)] == list(range(events_module._MAX_IN_MEMORY))
+
+
+async def test_events_that_memory_has_no_room_for_are_counted_once(out: Out, database: LinkDatabase) -> None:
+    """A disk that is full for days; what waits is bounded, and the centre hears how much of what is missing."""
+    await database.read(lambda connection: connection.execute("PRAGMA query_only=1"))
+    await store_events(out, 100)
+    await out.events.observe({(EventName.STORAGE_ERROR.value, "main"): {"detail": "read-only"}})
+    await store_events(out, 899)
+    told: list[dict[str, Any]] = []
+    while (item := await out.events.next()) is not None:
+        told.append(json.loads(item.messages[0].payload))
+    assert len(told) == events_module._MAX_IN_MEMORY
+    assert told[0]["name"] == "events-lost"
+    gone = 1000 - events_module._MAX_IN_MEMORY + 1
+    assert told[0]["details"] == {"count": gone, "of": {"command-refused": gone - 1, "storage-error": 1}}
+    assert {body["name"] for body in told[1:]} == {"command-refused"}
 
 
 class GatedSource:
