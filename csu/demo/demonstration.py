@@ -78,6 +78,7 @@ class Demonstration:
             self._line = Line(self._stage, "line")
         self._start_centre()
         self._units = [self._make_unit(number) for number in range(self._options.units)]
+        self._name_left_over()
         for unit in self._units:
             unit.enrol()
         for unit in self._units:
@@ -123,6 +124,14 @@ class Demonstration:
         self._stage.wait("the centre", lambda: self._is_centre_ready(pid), _READY_TIMEOUT_S)
         self.say("the centre's page; the address signs a browser in once, csu page prints another:")
         csu_main(["page", "--dir", str(centre)])
+
+    def _name_left_over(self) -> None:
+        """Say of units of an earlier demonstration in this folder why the page shows them as lost."""
+        ours = {unit.unit_id for unit in self._units}
+        others = sorted({unit.unit_id for unit in self._stage.client.units()} - ours)
+        if others:
+            names = ", ".join(others)
+            self.say(f"of an earlier demonstration here, not started and soon shown as lost: {names}")
 
     def _is_centre_ready(self, pid: int) -> bool:
         try:

@@ -58,7 +58,7 @@ async def test_filters_and_search(browser: Browser, centre: FakeCentre) -> None:
     async with new_page(browser) as page:
         await open_view(page, centre, "fleet")
         await page.click(".chip:has-text('Not recording')")
-        await page.click(".chip:has-text('Without contact')")
+        await page.click(".chip:has-text('No contact')")
         await expect(names(page)).to_have_text(["nomad-12", "nomad-19"])
         await page.click("text=Clear filters")
         await page.keyboard.press("Escape")
