@@ -12,6 +12,7 @@ from tests.support.browser import new_page
 from tests.support.fake_centre import FakeCentre
 from tests.support.fake_fleet import DAY_US, alarm, coverage_body, health_body, now_us, position_body, summary
 from tests.support.page_views import UNIT, open_view
+from tests.support.polling import until
 
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -95,6 +96,24 @@ async def test_a_view_that_cannot_be_drawn_says_so(browser: Browser, centre: Fak
         await expect(page.locator("[role=alert]")).to_contain_text("Connection to the server lost")
         await page.evaluate("location.hash = '#/'")
         await expect(page.locator(".unit-row")).to_have_count(7)
+
+
+async def test_an_odd_answer_stops_no_bar(browser: Browser, centre: FakeCentre) -> None:
+    held = {"from": _text(now_us() - 3600 * 10**6), "to": _text(now_us() - 10**6), "held": True}
+    result: dict[str, Any] = {"intervals": [None, 5, EVIL, [held], {"from": EVIL, "to": None, "cause": {}}, held]}
+    async with new_page(browser) as page:
+        await page.goto(centre.url)
+        await page.evaluate("localStorage.setItem('csu-page', JSON.stringify({operator: 'A. Martin'}))")
+        await open_view(page, centre, "unit")
+        await page.click("[aria-labelledby=coverage-title] button:has-text('Ask the unit now') >> nth=0")
+        await until(lambda: centre.posted, what="the question")
+        asked = list(centre.commands.values())[-1]
+        answer = {"state": "done", "reply": {"state": "done", "result": result}, "replied_us": now_us()}
+        centre.change_command(asked.model_copy(update=answer))
+        await expect(page.locator("[aria-labelledby=coverage-title] .bar >> nth=0 >> [data-stretch]")).to_have_count(
+            1
+        )
+        await expect(page.locator("main .note-trouble")).to_have_count(0)
 
 
 async def test_a_unit_that_is_shut_out_is_shown_no_more(browser: Browser, centre: FakeCentre) -> None:

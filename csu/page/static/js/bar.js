@@ -13,7 +13,6 @@ const STEPS_MS = [10_000, 30_000, 60_000, 300_000, 900_000, 3_600_000, 10_800_00
 export function stretchesIn(intervals, fromMs, toMs) {
   const found = [];
   for (const one of intervals ?? []) {
-    if (!one) continue;
     const start = Math.max(fromMs, Date.parse(one.from));
     const end = Math.min(toMs, Date.parse(one.to));
     if (end > start) found.push({ start, end, held: one.held, cause: one.cause ?? null });

@@ -39,7 +39,7 @@ export class Coverage {
   #answered(day, command) {
     if (command.state !== "done") return;
     const { intervals, cursor } = command.reply?.result ?? {};
-    if (Array.isArray(intervals)) day.intervals.push(...intervals);
+    if (Array.isArray(intervals)) day.intervals.push(...intervals.filter((one) => one && typeof one === "object"));
     day.pages += 1;
     day.whole = !cursor || day.pages >= MAX_PAGES;
     if (!day.whole) void day.question.ask({ ...day.params, cursor });
