@@ -10,7 +10,6 @@
 One process at a time owns a ring (`ring_lock`); it is the only one that touches the index.
 """
 
-import itertools
 import logging
 import shutil
 import threading
@@ -25,8 +24,9 @@ from edge_agent.buffer.hooks import RingHooks
 from edge_agent.buffer.index import Index
 from edge_agent.buffer.intake import Intake, StreamEnded, StreamStarted
 from edge_agent.buffer.keeper import Keeper
-from edge_agent.buffer.layout import PLANS_FOLDER, first_of_next_folder, is_listable, segment_file
+from edge_agent.buffer.layout import PLANS_FOLDER
 from edge_agent.buffer.live_state import LiveState, RingContext
+from edge_agent.buffer.new_segments import NewSegments
 from edge_agent.buffer.planning import Planner
 from edge_agent.buffer.recovery import open_ring, with_room
 from edge_agent.buffer.retention import limits_of
@@ -51,9 +51,7 @@ from edge_agent.contract.ring_protocol import (
     RecorderState,
 )
 from edge_agent.contract.segment_format import SegmentHeader
-from edge_agent.durable import settle_directory
 from edge_agent.errors import RingStorageError
-from edge_agent.os_errors import is_rotten
 from edge_agent.paths import ring_directory
 from edge_agent.settings import CameraSettings
 
@@ -95,7 +93,7 @@ class Ring:
         self._index = index
         self._holdings = holdings
         self._keeper = keeper
-        self._sequences = itertools.count(next_sequence)
+        self._new_segments = NewSegments(holdings.directory, next_sequence)
         self._intake = Intake(_queue_bytes(camera))
         self._whereabouts = Whereabouts(context.position, clock)
         self._figures = WriteFigures()
@@ -107,7 +105,6 @@ class Ring:
         self._writer: WriterThread | None = None
         self.storage = StorageCalls()
         """What reaches the disk; tests of failing disks put theirs here."""
-        self._settled: Path | None = None
         self._closing = threading.Lock()  # protects _closed
         self._closed = False
 
@@ -181,7 +178,8 @@ class Ring:
 
     def _load_plans(self, next_sequence: int) -> None:
         """A number that a plan names is not given out again, even when index and files are lost."""
-        self._sequences = itertools.count(max(next_sequence, self._planner.load() + 1))
+        first = max(next_sequence, self._planner.load() + 1)
+        self._new_segments = NewSegments(self._holdings.directory, first)
 
     def begin(self, hooks: RingHooks) -> None:
         """Start writing and housekeeping; `open` calls it."""
@@ -319,32 +317,11 @@ class Ring:
             RingStorageError: the storage refuses.
             FormatError: the codec parameters cannot be muxed.
         """
-        sequence = next(self._sequences)
-        file = segment_file(sequence)
-        directory = self._holdings.directory
-        try:
-            self._settle((directory / file).parent)
-        except OSError as error:
-            if is_rotten(error):  # the numbers of one folder are given up, not the footage
-                self._sequences = itertools.count(first_of_next_folder(sequence))
-            raise RingStorageError(f"cannot make a folder for {file}: {error.strerror}") from error
-        header = self._header(opening, sequence, first)
-        try:
-            writer = SegmentWriter.create(directory, file, header, opening.config, self.storage)
-        except RingStorageError as error:
-            if is_rotten(error) and not is_listable((directory / file).parent):
-                self._sequences = itertools.count(first_of_next_folder(sequence))
-            raise
+        writer = self._new_segments.create(
+            opening.config, lambda sequence: self._header(opening, sequence, first), self.storage
+        )
         self._holdings.set_open(writer)
         return writer
-
-    def _settle(self, folder: Path) -> None:
-        """Make a folder of segments, its name durable, once a folder; retention may remove it when it is empty."""
-        if folder == self._settled and folder.exists():
-            return
-        self._settled = None
-        settle_directory(folder)
-        self._settled = folder
 
     def _header(self, opening: SegmentOpening, sequence: int, first: AccessUnit) -> SegmentHeader:
         context, config = self._context, opening.config
