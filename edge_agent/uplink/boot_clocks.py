@@ -29,6 +29,10 @@ class Instant:
     source: ClockSource
 
 
+_END_OF_CALENDAR_US = 253_402_300_800_000_000
+"""The year 10,000, which RFC 3339 has no text for."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Known:
     """UTC less monotonic time of one boot, µs."""
@@ -75,12 +79,15 @@ class BootClocks:
         Args:
             boot_id: of the boot in which it was noted.
             monotonic_us: the monotonic time then.
-            said: what the wall clock said then; stands when nobody ever vouched for that boot's clock.
+            said: what the wall clock said then; stands when nobody ever vouched for that boot's clock, or when what
+                is stored of it leads out of the calendar.
         """
         known = self._known.get(boot_id)
         if boot_id == self._stamper.boot_id:
             known = self._present() or known
-        return said if known is None else Instant(known.offset_us + monotonic_us, known.source)
+        if known is None or not 0 <= known.offset_us + monotonic_us < _END_OF_CALENDAR_US:
+            return said
+        return Instant(known.offset_us + monotonic_us, known.source)
 
     def _present(self) -> _Known | None:
         clock, source = self._stamper.clock, self._stamper.belief.source

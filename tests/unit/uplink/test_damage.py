@@ -10,7 +10,8 @@ import pytest
 
 from edge_agent.clock import FakeClock
 from edge_agent.contract.event_names import EventName
-from edge_agent.contract.messages import Receipt
+from edge_agent.contract.ids import make_uuid7
+from edge_agent.contract.messages import Event, Receipt
 from edge_agent.contract.names import Topics
 from edge_agent.errors import LedgerError
 from edge_agent.uplink.boot_clocks import BootClocks
@@ -33,9 +34,9 @@ class Start:
         self, database: LinkDatabase, ledger: Ledger, clock: FakeClock, stamper: Stamper, topics: Topics
     ) -> None:
         self.database, self.ledger, self.clock = database, ledger, clock
-        self.events = Events(database, stamper, topics, asyncio.Event())
-        self.replies = Replies(ledger, stamper, topics, asyncio.Event())
         self.clocks = BootClocks(database, stamper)
+        self.events = Events(database, stamper, topics, asyncio.Event(), self.clocks)
+        self.replies = Replies(ledger, stamper, topics, asyncio.Event())
         self.history = History(database, stamper, self.clocks, topics, asyncio.Event())
 
     async def execute(self, sql: str, *arguments: object) -> list[tuple[Any, ...]]:
@@ -180,6 +181,47 @@ async def test_a_bad_row_of_another_table_is_moved(start: Start, sql: str) -> No
     assert (count, len(replies)) == (1, 1)
     assert [event["name"] for event in events] == ["ledger-rows-damaged"]
     assert (await start.run())[0] == 0
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE events SET body = json_set(body, '$.monotonic_us', 1 << 62)",
+        "UPDATE boots SET offset_us = (1 << 63) - 1 - 300000000",
+        "UPDATE boots SET offset_us = -(1 << 62)",
+        "UPDATE history SET monotonic_us = 1 << 62",
+    ],
+)
+async def test_figures_that_lead_out_of_the_calendar_keep_nothing_from_being_sent(start: Start, sql: str) -> None:
+    """One bit of a number is enough; what the wall clock said then stands."""
+    other = "c" * 32
+    event = Event(
+        event_id=make_uuid7(start.clock.wall_us()),
+        name="reboot",
+        state="occurred",
+        unit_id="nomad-07",
+        seq=0,
+        boot_id=other,
+        at=start.clock.wall_us(),
+        clock_source="unknown",
+        monotonic_us=5,
+    )
+    await start.execute("INSERT INTO events (body) VALUES (?)", event.to_json().decode())
+    await start.execute(
+        "INSERT INTO boots (boot_id, offset_us, source) VALUES (?, 1790000000000000, 'chrony')", other
+    )
+    await start.execute(
+        "INSERT INTO history (kind, boot_id, monotonic_us, at_us, clock_source, is_change, body)"
+        " VALUES ('health', ?, 5, ?, 'unknown', 1, '{}')",
+        other,
+        start.clock.wall_us(),
+    )
+    await start.execute(sql)
+    await set_damaged_rows_aside(start.database, start.events, start.clock)
+    await start.clocks.load()
+    told = await bodies(start.events)
+    assert "reboot" in {body["name"] for body in told}
+    assert await start.history.next() is not None
 
 
 async def test_rows_stay_when_the_storage_refuses(start: Start) -> None:
