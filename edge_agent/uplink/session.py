@@ -26,7 +26,7 @@ ADDRESS_LOOK_S = 5.0
 """How often it is looked whether the machine still has the address that the connection is made from."""
 SHORTEST_WAIT_S, FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 4.0, 60.0
 """Between attempts, drawn at random from the first to the second, which doubles up to the third: a broker that
-restarts gets a hundred units over seconds, and within the will's delay all the same."""
+restarts gets a hundred units over seconds, most of them before the centre calls them lost."""
 _STABLE_S = 30.0
 _SHORT_BYTES = 1000
 """A message that fits one packet: how long its acknowledgement takes is the round trip and not the line's rate."""
