@@ -1,12 +1,14 @@
 """GNSS time that the link offers, before it may date footage.
 
-An offer is taken for possible when another one, `CONFIRM_S` apart, says the same within both bounds and the drift of
-this boot's clock. One that contradicts what was confirmed begins anew, and has to hold for `JUMP_CONFIRM_S`: a
-receiver that lies for a while (a spoofer passing by, a roll-over) is not heard. Whether a confirmed offer becomes an
-anchor of the clock model is for the sampler to say.
+An offer is taken for possible when another one, `CONFIRM_S` apart, says the same within both bounds and the drift
+of this boot's clock. One that contradicts what was confirmed begins anew, and has to hold for `JUMP_CONFIRM_S`: a
+receiver that lies for a while (a spoofer passing by, a roll-over) is not heard. So does the first one after a start
+of the recorder in a boot that GNSS dated before. Whether a confirmed offer becomes an anchor of the clock model is
+for the sampler to say.
 """
 
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edge_agent.buffer.clock_model import DRIFT_PPM, Anchor
@@ -41,12 +43,13 @@ class _Series:
 class ClockOffers:
     """Offers of this boot; any thread puts them in, the ring's keeper takes what is confirmed."""
 
-    def __init__(self, boot_id: str, clock: Clock) -> None:
+    def __init__(self, boot_id: str, clock: Clock, known: Iterable[Anchor] = ()) -> None:
+        """`known` are this boot's anchors of earlier lives of the recorder."""
         self._boot_id = boot_id
         self._clock = clock
         self._lock = threading.Lock()  # protects what follows
         self._series: _Series | None = None
-        self._has_confirmed = False
+        self._has_confirmed = any(anchor.source == "gnss" for anchor in known)
         self._ready: ClockOffer | None = None
 
     def put(self, offer: ClockOffer) -> None:

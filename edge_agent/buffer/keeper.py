@@ -87,7 +87,7 @@ class Keeper:
         self._sampler = sampler
         self._clock = clock
         self._boot_id = boot_id
-        self.offers = ClockOffers(boot_id, clock)
+        self.offers = ClockOffers(boot_id, clock, holdings.anchors_of(boot_id))
         """Where the link's GNSS time is put."""
         self._limits = limits
         self._freed = FreedSpace(clock)

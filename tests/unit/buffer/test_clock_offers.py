@@ -175,6 +175,18 @@ def test_a_jump_against_earlier_offers_has_to_hold_for_long(bench: Bench) -> Non
     assert bench.error_of_now_s() < 0.1
 
 
+def test_a_recorder_that_starts_again_trusts_no_jump_sooner(bench: Bench) -> None:
+    """Else a spoofer had to pass by for ten seconds just then, and the whole boot's footage changed its date."""
+    bench.offer_for(120)
+    bench.offers = ClockOffers(BOOT, bench.clock, bench.anchors)
+    bench.sampler = Sampler(bench.probe, BOOT)
+    bench.error_s = 8 * YEAR_S
+    assert bench.offer_for(JUMP_CONFIRM_S - 30) == 0
+    bench.error_s = 0.0
+    bench.offer_for(60)
+    assert bench.error_of_now_s() < 0.1
+
+
 def test_a_chrony_that_went_away_is_followed_when_its_bound_has_grown(bench: Bench) -> None:
     bench.probe.source = "chrony"
     bench.sample()
