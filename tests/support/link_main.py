@@ -1,6 +1,7 @@
 """The link as a process of its own: `python -m tests.support.link_main SETTINGS [STEP]`; dies by SIGKILL at STEP.
 
 `LINK_HURRY=1` in its environment shortens what would make a test wait: looks, settling, pauses between connections.
+`LINK_MOST_EVENTS` is how many events may wait.
 """
 
 import os
@@ -12,7 +13,7 @@ from edge_agent.clock import SystemClock
 from edge_agent.link import main_link
 from edge_agent.logs import set_up_logging
 from edge_agent.settings_file import load_settings
-from edge_agent.uplink import history, monitor, session, stored_queue
+from edge_agent.uplink import event_bound, history, monitor, session, stored_queue
 
 
 def hurry() -> None:
@@ -32,6 +33,7 @@ def main(arguments: list[str]) -> int:
 
     if os.environ.get("LINK_HURRY"):
         hurry()
+    event_bound.MAX_WAITING = int(os.environ.get("LINK_MOST_EVENTS", event_bound.MAX_WAITING))
     set_up_logging("link")
     return main_link(load_settings(Path(arguments[0])), SystemClock(), step_hook=at_step)
 
