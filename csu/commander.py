@@ -6,7 +6,7 @@ acknowledged messages, so a silent unit is asked again and answers with its pres
 asked at once. Each copy tells the broker to drop it when the next one is due, so that none pile up there; the last
 copy of a receipt waits there for a unit that is away.
 
-Due times are of the wall clock, since they outlive the service. When that has stepped back, or was mended while the
+Due times are of the wall clock, since they outlive the service. When that has stepped, or was mended while the
 service was down, nothing waits for the time that it showed before.
 """
 
@@ -177,10 +177,10 @@ class Commander:
                 await self._clock.async_sleep(delay_s(failures, 1.0, _ONLINE_CAP_S))
 
     async def _look_at_clock(self) -> None:
-        """What was to be sent at times that the clock showed wrongly is sent now."""
+        """After a step of the clock, what depends on the time that it showed before is looked at anew."""
         now_us = self._clock.wall_us()
         offset_us, before_us = now_us - self._clock.monotonic_us(), self._offset_us
-        if before_us is None or offset_us < before_us - _STEP_US:
+        if before_us is None or abs(offset_us - before_us) > _STEP_US:
             # At the start, what a former life put off for an hour at most stays put off.
             after_us = now_us + (round(_ABSENT_CAP_S * 1e6) if before_us is None else 0)
             for record in await self._registry.run(stored_commands.hasten_all, now_us, after_us):

@@ -168,6 +168,8 @@ class Ingest:
             _log.exception("%s %s: storage", request.method, request.path)
             response = _refusal(507 if error.errno in _DISK_FULL else 500, f"storage: {error.strerror}")
         response.headers["Tus-Resumable"] = TUS_VERSION
+        # By the clock that judges tokens: a unit whose token was refused dates the next one by it.
+        response.headers["Date"] = formatdate(self._clock.wall_us() / 1e6, usegmt=True)
         return response
 
     async def _handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:

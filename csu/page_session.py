@@ -19,6 +19,8 @@ SESSION_LIFETIME_S = 30 * 24 * 3600
 """A screen on a wall is not signed in every morning."""
 
 _MAX_CHARACTERS = 200
+_MAX_USED = 1_000
+"""Used tickets that are remembered; who has the token alone makes them. Not by their age: a clock may step back."""
 
 
 def make_ticket(token: str, now_us: int) -> str:
@@ -32,7 +34,7 @@ class Sessions:
     def __init__(self, token: str, clock: Clock) -> None:
         self._token = token
         self._clock = clock
-        self._used: dict[str, int] = {}
+        self._used: dict[str, None] = {}
 
     def redeem(self, ticket: str) -> str:
         """The cookie's value for a ticket.
@@ -45,8 +47,9 @@ class Sessions:
             raise RequestRefusedError(
                 "ticket-invalid", "this address was used or is too old; ask for a new one with: csu page", 403
             )
-        self._used = {old: end_s for old, end_s in self._used.items() if end_s * 1_000_000 > now_us}
-        self._used[ticket] = now_us // 1_000_000 + TICKET_LIFETIME_S
+        self._used[ticket] = None
+        while len(self._used) > _MAX_USED:
+            del self._used[next(iter(self._used))]
         return _make("session", self._token, now_us, SESSION_LIFETIME_S)
 
     def holds(self, value: str) -> bool:

@@ -17,9 +17,11 @@ from typing import Any
 from csu.errors import RequestRefusedError
 from csu.paging import Key
 from csu.records import FINAL_STATES, CommandRecord, CommandState
-from edge_agent.contract.codes import RETRIABLE
+from edge_agent.contract.codes import RETRIABLE, ErrorCode
 from edge_agent.contract.messages import REPLY_RANK, Reply
 
+_EARLY_US = 300_000_000
+"""What was signed so long ahead of the present no unit takes (`edge_agent/uplink/freshness.py`)."""
 _RANK: Mapping[str, int] = {"waiting": -1, "expired": 2} | dict(REPLY_RANK.items())
 
 
@@ -161,18 +163,25 @@ def hasten(connection: sqlite3.Connection, unit_id: str, now_us: int) -> int:
 def hasten_all(connection: sqlite3.Connection, now_us: int, after_us: int) -> list[CommandRecord]:
     """The clock was wrong: what is due only after `after_us`, and what it ended before its time, is due now.
 
+    What was signed by a time that has not come yet, and was refused for it, waits in vain: it has expired.
+
     Returns:
-        The commands that had ended, going on.
+        The commands that have expired or go on.
     """
     connection.execute("UPDATE commands SET next_send_us = ? WHERE next_send_us > ?", (now_us, after_us))
-    rows = connection.execute(
+    early = connection.execute(
+        "UPDATE commands SET next_send_us = NULL, version = version + 1, state = 'expired'"
+        " WHERE state = 'waiting' AND issued_us > ? AND json_extract(reply, '$.error.code') = ? RETURNING command_id",
+        (now_us + _EARLY_US, ErrorCode.CLOCK_UNKNOWN),
+    ).fetchall()
+    going_on = connection.execute(
         "UPDATE commands SET next_send_us = ?1, version = version + 1,"
         " state = CASE state WHEN 'expired' THEN 'waiting' ELSE state END"
-        " WHERE next_send_us IS NULL AND expires_us > ?1 AND state IN ('expired', 'waiting', 'accepted', 'running')"
-        " RETURNING command_id",
-        (now_us,),
+        " WHERE next_send_us IS NULL AND expires_us > ?1 AND issued_us <= ?1 + ?2"
+        " AND state IN ('expired', 'waiting', 'accepted', 'running') RETURNING command_id",
+        (now_us, _EARLY_US),
     ).fetchall()
-    return [load_command(connection, row["command_id"]) for row in rows]
+    return [load_command(connection, row["command_id"]) for row in (*early, *going_on)]
 
 
 def apply_reply(connection: sqlite3.Connection, reply: Reply, now_us: int, follow_up_us: int) -> CommandRecord | None:
@@ -192,7 +201,7 @@ def apply_reply(connection: sqlite3.Connection, reply: Reply, now_us: int, follo
         return None
     if _RANK[reply.state] < _RANK[row["state"]]:
         return None
-    state = _state_after(reply)
+    state = _state_after(reply, is_early=row["issued_us"] > now_us + _EARLY_US)
     if state == "waiting" != row["state"]:
         return None  # a copy was turned away; the command itself goes on
     next_send_us = None if state in FINAL_STATES else follow_up_us
@@ -206,9 +215,10 @@ def apply_reply(connection: sqlite3.Connection, reply: Reply, now_us: int, follo
     return load_command(connection, reply.command_id)
 
 
-def _state_after(reply: Reply) -> CommandState:
+def _state_after(reply: Reply, is_early: bool) -> CommandState:
     if reply.state == "rejected" and reply.error is not None and reply.error.code in RETRIABLE:
-        return "waiting"
+        # The centre's clock was ahead when it signed: no unit takes it before that time comes.
+        return "expired" if is_early and reply.error.code == ErrorCode.CLOCK_UNKNOWN else "waiting"
     return reply.state
 
 

@@ -56,6 +56,18 @@ async def test_what_is_no_ticket_signs_nobody_in(client: aiohttp.ClientSession, 
         assert "Set-Cookie" not in answer.headers
 
 
+def test_a_ticket_is_good_once_however_the_clock_steps() -> None:
+    clock = FakeClock(wall_us=NOW_US)
+    sessions = Sessions(TOKEN, clock)
+    used = make_ticket(TOKEN, clock.wall_us())
+    sessions.redeem(used)
+    clock.step_wall(2 * 365 * 86_400)
+    sessions.redeem(make_ticket(TOKEN, clock.wall_us()))
+    clock.step_wall(-2 * 365 * 86_400)
+    with pytest.raises(RequestRefusedError):
+        sessions.redeem(used)
+
+
 def test_tickets_and_sessions_end_and_are_not_each_other() -> None:
     clock = FakeClock(wall_us=NOW_US)
     sessions = Sessions(TOKEN, clock)
