@@ -1,11 +1,12 @@
 """A page that is open for days beside units that say anything: nothing stops it, nothing is fresher than it is."""
 
+import asyncio
 import json
 import re
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from csu.views import Reason
 from tests.support.browser import new_page
@@ -161,6 +162,26 @@ async def test_a_page_that_slept_does_not_take_its_memory_for_the_present(
         await page.wait_for_selector("html[data-connection=lost]", state="attached", timeout=10_000)
         await page.wait_for_selector("html[data-connection=live]", state="attached")
         await expect(page.locator(".unit-row").nth(3).locator("time-ago")).to_have_text(re.compile(r"^\d\d sec ago"))
+
+
+async def test_an_alarm_that_is_raised_while_the_list_is_on_its_way_is_not_lost(
+    browser: Browser, centre: FakeCentre
+) -> None:
+    async def answer_late(route: Route) -> None:
+        answer = await route.fetch()
+        centre.publish("alarm", alarm("late", "nomad-22", "storage-error"))
+        await asyncio.sleep(0.3)
+        await route.fulfill(response=answer)
+
+    async with new_page(browser) as page:
+        await open_view(page, centre, "fleet")
+        await expect(page.locator("nav .count span").first).to_have_text("3")
+        await page.route("**/v1/alarms?*", answer_late)
+        await open_view(page, centre, "alarms")
+        await expect(page.locator(".alarm", has_text="nomad-22")).to_have_count(1)
+        await expect(page.locator("nav .count span").first).to_have_text("4")
+        await page.evaluate("location.hash = '#/units/nomad-22'")
+        await expect(page.locator("[aria-labelledby=alarms-title] .alarm")).to_have_count(1)
 
 
 async def test_a_storm_of_alarms_does_not_grow_for_ever(browser: Browser, centre: FakeCentre) -> None:

@@ -34,6 +34,7 @@ export class App {
   #later = null;
   #asked = null;
   #started = false;
+  #alarmsMeanwhile = null;
 
   constructor(root) {
     this.#root = root;
@@ -138,12 +139,16 @@ export class App {
   /** Alarms that nobody acknowledges are many in time: then those that are open are counted anew. */
   #hearAlarm(alarm) {
     store.takeAlarm(alarm);
-    if (store.state.alarms?.size > MOST_ALARMS * 2) void this.countAlarms();
+    this.#alarmsMeanwhile?.push(alarm);
+    if (store.state.alarms?.size > MOST_ALARMS * 2 && !this.#alarmsMeanwhile) void this.countAlarms();
   }
 
   async countAlarms() {
+    const meanwhile = (this.#alarmsMeanwhile = []);
     const open = await get("/v1/alarms", { open: true, limit: MOST_ALARMS }).catch(() => null);
     if (open) store.takeAlarms(open.items);
+    meanwhile.forEach(store.takeAlarm); // the answer may have been written before them
+    if (this.#alarmsMeanwhile === meanwhile) this.#alarmsMeanwhile = null;
   }
 
   connected(connection) {

@@ -11,6 +11,7 @@ export class Loader {
   #closed = false;
   #last = 0;
   #timer = 0;
+  #meanwhile = [];
 
   /** `get()` promises the value. */
   constructor(get) {
@@ -32,12 +33,20 @@ export class Loader {
     else void this.#run();
   }
 
+  /** Changes what is known by `change(value)`, and what is on its way too: that may have been written before. */
+  apply(change) {
+    if (this.value) this.value = change(this.value);
+    if (this.#running) this.#meanwhile.push(change);
+  }
+
   async #run() {
     this.#timer = 0;
     this.#running = true;
+    this.#meanwhile = [];
     this.#last = Date.now();
     try {
-      this.value = await this.#get();
+      const value = await this.#get();
+      this.value = this.#meanwhile.reduce((known, change) => change(known), value);
       this.error = null;
     } catch (error) {
       this.error = error;

@@ -33,7 +33,7 @@ class AlarmsView {
 
   hear(event, body) {
     if (event === "hello") this.loader.load();
-    if (event === "alarm" && this.loader.value) this.loader.value = takeAlarm(this.loader.value, body);
+    if (event === "alarm") this.loader.apply((alarms) => takeAlarm(alarms, body));
     if (event === "alarm") changed();
   }
 

@@ -60,13 +60,13 @@ class UnitPage {
     if (body.unit_id !== this.unitId) return;
     if (event === "unit") this.view.load();
     if (event === "unit-removed") this.#forget();
-    if (event === "alarm" && this.alarms.value) this.alarms.value = takeAlarm(this.alarms.value, body);
+    if (event === "alarm") this.alarms.apply((alarms) => takeAlarm(alarms, body));
     if (event === "command") {
-      take(this.commands.value, body, "command_id");
+      this.commands.apply((commands) => take(commands, body, "command_id"));
       this.coverage.hear(body);
       this.check.hear(body);
     }
-    if (event === "clip") take(this.clips.value, body, "clip_id");
+    if (event === "clip") this.clips.apply((clips) => take(clips, body, "clip_id"));
     changed();
   }
 
@@ -144,9 +144,9 @@ const isClosed = (alarm) => Boolean(alarm.cleared_at && alarm.acknowledged_at);
 
 /** Puts a record into a list in place of its older self, or before all others. */
 function take(list, record, key) {
-  if (!list) return;
   const index = list.findIndex((one) => one[key] === record[key]);
   if (index < 0) list.unshift(record);
   else list[index] = record;
   list.length = Math.min(list.length, LISTED);
+  return list;
 }
