@@ -1,7 +1,7 @@
 """The link as a process of its own: `python -m tests.support.link_main SETTINGS [STEP]`; dies by SIGKILL at STEP.
 
 `LINK_HURRY=1` in its environment shortens what would make a test wait: looks, settling, pauses between connections.
-`LINK_MOST_EVENTS` is how many events may wait.
+`LINK_MOST_EVENTS` is how many events may wait, `LINK_CLOCK` the file by which a test steps its clock.
 """
 
 import os
@@ -14,6 +14,7 @@ from edge_agent.link import main_link
 from edge_agent.logs import set_up_logging
 from edge_agent.settings_file import load_settings
 from edge_agent.uplink import event_bound, history, monitor, session, stored_queue
+from tests.support.stepped_clock import SteppedClock
 
 
 def hurry() -> None:
@@ -35,7 +36,9 @@ def main(arguments: list[str]) -> int:
         hurry()
     event_bound.MAX_WAITING = int(os.environ.get("LINK_MOST_EVENTS", event_bound.MAX_WAITING))
     set_up_logging("link")
-    return main_link(load_settings(Path(arguments[0])), SystemClock(), step_hook=at_step)
+    steps = os.environ.get("LINK_CLOCK")
+    clock = SystemClock() if steps is None else SteppedClock(Path(steps))
+    return main_link(load_settings(Path(arguments[0])), clock, step_hook=at_step)
 
 
 if __name__ == "__main__":
