@@ -184,6 +184,9 @@ class FakeCentre:
         alarm = self.alarms[request.match_info["alarm"]].model_copy(update=taken)
         self.alarms[alarm.alarm_id] = alarm
         self.publish("alarm", alarm)
+        if unit := self.units.get(alarm.unit_id):
+            waiting = max(0, unit.unacknowledged_alarms - 1)
+            self.change(unit.model_copy(update={"unacknowledged_alarms": waiting}))
         return web.json_response(alarm.to_object())
 
     async def _command_list(self, request: web.Request) -> web.Response:

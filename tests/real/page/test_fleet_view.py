@@ -230,6 +230,14 @@ async def test_tab_goes_through_a_view_and_comes_round(browser: Browser, centre:
         await tab_to(page, ".skip, body")
 
 
+async def test_alarms_that_are_over_wait_for_somebody_too(browser: Browser, centre: FakeCentre) -> None:
+    async with new_page(browser) as page:
+        await open_view(page, centre, "fleet")
+        await expect(page.locator("nav .count")).to_contain_text("3")
+        centre.change(summary("nomad-22", unacknowledged_alarms=5))
+        await expect(page.locator("nav .count")).to_contain_text("8")
+
+
 async def test_single_keys_can_be_switched_off(browser: Browser, centre: FakeCentre) -> None:
     async with new_page(browser) as page:
         await open_view(page, centre, "fleet")

@@ -121,10 +121,13 @@ export function takeAlarm(alarm) {
   changed();
 }
 
-/** How many alarms nobody has acknowledged. */
+/**
+ * How many alarms nobody has acknowledged. A unit's own figure has those that are over, too, which `alarms` lacks until
+ * one is heard; the centre's own are in `alarms` alone.
+ */
 export function waitingAlarms() {
-  if (state.alarms) return [...state.alarms.values()].filter((alarm) => !alarm.acknowledged_at).length;
-  let count = 0;
-  for (const unit of state.units.values()) count += unit.unacknowledged_alarms ?? 0;
-  return count;
+  const counts = new Map();
+  for (const alarm of state.alarms?.values() ?? []) if (!alarm.acknowledged_at) counts.set(alarm.unit_id, (counts.get(alarm.unit_id) ?? 0) + 1);
+  for (const { unit_id: unit, unacknowledged_alarms: said = 0 } of state.units.values()) counts.set(unit, Math.max(said, counts.get(unit) ?? 0));
+  return [...counts.values()].reduce((sum, count) => sum + count, 0);
 }
