@@ -1,6 +1,7 @@
 """What units say: read strictly, stored, handed on. What cannot be read is counted and never stops anything."""
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
@@ -22,6 +23,8 @@ from edge_agent.contract.times import format_utc
 
 _log = logging.getLogger(__name__)
 
+_COUNT_INTERVAL_US = 1_000_000
+"""Nonsense is counted in memory and stored so often: if it cost what a word costs, it would hold words up."""
 _MAX_COMPLAINTS = 1000
 """Units and topics that are complained of in the log; a unit may make up topics."""
 
@@ -59,6 +62,8 @@ class Inbound:
         self._prefix = prefix
         self._clock = clock
         self._complained: set[str] = set()
+        self._ignored: Counter[str] = Counter()
+        self._counted_us: int | None = None
         self.strangers = 0
         """Messages of units that are not enrolled, or under no unit's topics, since the start."""
 
@@ -76,7 +81,8 @@ class Inbound:
         try:
             await self._take(unit_id, name, message)
         except ValueError as error:  # a ContractError, or what no text can hold: an instant beyond the calendar
-            await self._ignore(unit_id, name, str(error)[:300])
+            self._ignore(unit_id, name, str(error)[:300])
+        await self._count_ignored()
 
     async def _take(self, unit_id: str, name: str, message: Message) -> None:
         payload = message.payload
@@ -119,12 +125,20 @@ class Inbound:
         if kept.is_new and isinstance(model, Status) and model.state == "online":
             await self._commander.on_online(unit_id)
 
-    async def _ignore(self, unit_id: str, name: str, problem: str) -> None:
+    def _ignore(self, unit_id: str, name: str, problem: str) -> None:
         place = f"{unit_id} {name!r:.60}"
         if place not in self._complained and len(self._complained) < _MAX_COMPLAINTS:
             self._complained.add(place)
             _log.warning("%s: a body is ignored, and so are further ones: %s", place, problem)
-        await self._registry.run(stored_units.count_ignored, unit_id)
+        self._ignored[unit_id] += 1
+
+    async def _count_ignored(self) -> None:
+        now_us = self._clock.monotonic_us()
+        if not self._ignored or (self._counted_us is not None and now_us - self._counted_us < _COUNT_INTERVAL_US):
+            return
+        await self._registry.run(stored_units.count_ignored, dict(self._ignored))
+        self._ignored.clear()
+        self._counted_us = now_us
 
 
 def _own(model: Owned, unit_id: str) -> Owned:

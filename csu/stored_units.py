@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,9 +125,10 @@ def recent_events(connection: sqlite3.Connection, unit_id: str | None, limit: in
     return [json.loads(row["body"]) for row in reversed(rows)]
 
 
-def count_ignored(connection: sqlite3.Connection, unit_id: str) -> None:
-    """A body under the unit's topics could not be read."""
-    connection.execute("UPDATE units SET ignored = ignored + 1 WHERE unit_id = ?", (unit_id,))
+def count_ignored(connection: sqlite3.Connection, counts: Mapping[str, int]) -> None:
+    """Bodies under units' topics could not be read."""
+    sql = "UPDATE units SET ignored = ignored + ? WHERE unit_id = ?"
+    connection.executemany(sql, [(count, unit_id) for unit_id, count in counts.items()])
 
 
 def load_unit(connection: sqlite3.Connection, unit_id: str) -> UnitRecord:

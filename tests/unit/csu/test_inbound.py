@@ -1,4 +1,5 @@
 import json
+import sqlite3
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ class Heard:
     def __init__(self, registry: Registry, keys: KeyStore) -> None:
         self.registry = registry
         self.feed = Feed()
-        clock = FakeClock(wall_us=NOW_US)
+        self.clock = clock = FakeClock(wall_us=NOW_US)
         self.commander = Commander(registry, keys.signing_key, "csu/v1", self._publish, self.feed, clock)
         self.alarms = AlarmBook(registry, self.feed, clock)
         self.fleet = Fleet(registry, self.alarms, self.feed, clock, lambda: True, lambda: None)
@@ -41,6 +42,8 @@ class Heard:
         await self.inbound.handle(Message(topic, payload, 1, 1))
 
     async def ignored(self) -> int:
+        self.clock.advance(1)  # so often the count is stored, with the next message of anybody
+        await self.inbound._count_ignored()
         return (await self.registry.run(stored_units.load_unit, "nomad-07")).ignored
 
 
@@ -267,6 +270,24 @@ async def test_a_reply_moves_its_command(heard: Heard) -> None:
     await heard.hear("csu/v1/nomad-07/up/reply", make_reply("running").to_json())
     record = await heard.registry.run(stored_commands.load_command, COMMAND_ID)
     assert record.state == "running"
+
+
+async def test_nonsense_costs_no_transaction_each(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[dict[str, int]] = []
+    count = stored_units.count_ignored
+
+    def noted(connection: sqlite3.Connection, counts: dict[str, int]) -> None:
+        written.append(counts)
+        count(connection, counts)
+
+    monkeypatch.setattr(stored_units, "count_ignored", noted)
+    for _ in range(300):
+        await heard.hear("csu/v1/nomad-07/up/other", b"{")
+    assert written == [{"nomad-07": 1}]
+    heard.clock.advance(1)
+    await heard.hear("csu/v1/nomad-07/up/event", make_event(1).to_json())
+    assert written[1:] == [{"nomad-07": 299}]
+    assert await heard.ignored() == 300
 
 
 async def test_made_up_topics_fill_neither_memory_nor_log(heard: Heard, caplog: pytest.LogCaptureFixture) -> None:
