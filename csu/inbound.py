@@ -1,5 +1,6 @@
 """What units say: read strictly, stored, handed on. What cannot be read is counted and never stops anything."""
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import Mapping
@@ -8,6 +9,7 @@ from typing import Any, TypeVar, cast
 from csu import stored_said, stored_units
 from csu.alarm_book import AlarmBook
 from csu.commander import Commander
+from csu.errors import RegistryError
 from csu.feed import Feed
 from csu.fleet import Fleet
 from csu.keys import KeyStore
@@ -23,7 +25,7 @@ from edge_agent.contract.times import format_utc
 
 _log = logging.getLogger(__name__)
 
-_COUNT_INTERVAL_US = 1_000_000
+_COUNT_INTERVAL_S = 0.5
 """Nonsense is counted in memory and stored so often: if it cost what a word costs, it would hold words up."""
 _MAX_COMPLAINTS = 1000
 """Units and topics that are complained of in the log; a unit may make up topics."""
@@ -63,7 +65,7 @@ class Inbound:
         self._clock = clock
         self._complained: set[str] = set()
         self._ignored: Counter[str] = Counter()
-        self._counted_us: int | None = None
+        self._counting: asyncio.Task[None] | None = None
         self.strangers = 0
         """Messages of units that are not enrolled, or under no unit's topics, since the start."""
 
@@ -82,7 +84,6 @@ class Inbound:
             await self._take(unit_id, name, message)
         except ValueError as error:  # a ContractError, or what no text can hold: an instant beyond the calendar
             self._ignore(unit_id, name, str(error)[:300])
-        await self._count_ignored()
 
     async def _take(self, unit_id: str, name: str, message: Message) -> None:
         payload = message.payload
@@ -131,14 +132,19 @@ class Inbound:
             self._complained.add(place)
             _log.warning("%s: a body is ignored, and so are further ones: %s", place, problem)
         self._ignored[unit_id] += 1
+        if self._counting is None:
+            self._counting = asyncio.create_task(self._count(), name="count of what is ignored")
 
-    async def _count_ignored(self) -> None:
-        now_us = self._clock.monotonic_us()
-        if not self._ignored or (self._counted_us is not None and now_us - self._counted_us < _COUNT_INTERVAL_US):
-            return
-        await self._registry.run(stored_units.count_ignored, dict(self._ignored))
-        self._ignored.clear()
-        self._counted_us = now_us
+    async def _count(self) -> None:
+        """Store the count a moment later, with what comes meanwhile; until the next one where that is refused."""
+        await self._clock.async_sleep(_COUNT_INTERVAL_S)
+        self._counting = None
+        counts, self._ignored = self._ignored, Counter()
+        try:
+            await self._registry.run(stored_units.count_ignored, counts)
+        except RegistryError as error:
+            self._ignored.update(counts)
+            _log.warning("what was ignored is counted later: %s", error)
 
 
 def _own(model: Owned, unit_id: str) -> Owned:
