@@ -5,10 +5,13 @@ and when the link ends.
 """
 
 import logging
+import os
+import stat
 from pathlib import Path
 
 from edge_agent.clock import Clock
 from edge_agent.contract.last_place import LastPlace, SettingsPlace
+from edge_agent.contract.model import MAX_MESSAGE_BYTES
 from edge_agent.contract.segment_format import PositionStamp
 from edge_agent.durable import write_file
 from edge_agent.errors import ContractError
@@ -39,7 +42,7 @@ def load_last_place(data_dir: Path, settings: PositionSettings | None) -> LastPl
         return None
     path = last_place_file(data_dir)
     try:
-        place = LastPlace.from_json(path.read_bytes())
+        place = LastPlace.from_json(_read(path))
     except FileNotFoundError:
         return None
     except (OSError, ContractError) as error:
@@ -47,6 +50,17 @@ def load_last_place(data_dir: Path, settings: PositionSettings | None) -> LastPl
         return None
     wanted = settings_place(settings)
     return place if wanted is None or place.settings == wanted else None
+
+
+def _read(path: Path) -> bytes:
+    """A small regular file: a pipe of its name would keep a recorder from starting, an endless one fill memory."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ContractError("it is no regular file")
+        return os.read(descriptor, MAX_MESSAGE_BYTES + 1)
+    finally:
+        os.close(descriptor)
 
 
 def starting_stamp(

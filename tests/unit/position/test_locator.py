@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -327,6 +328,22 @@ def test_a_unit_without_a_receiver_keeps_to_its_deployment(tmp_path: Path) -> No
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff" * 100, b'{"schema":"last-place/1","longitude_deg":999}'])
 def test_a_damaged_file_costs_what_it_held(tmp_path: Path, content: bytes) -> None:
     last_place_file(tmp_path).write_bytes(content)
+    assert load_last_place(tmp_path, RECEIVER) is None
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "endless", "long"])
+def test_what_is_no_small_file_keeps_nobody_waiting(tmp_path: Path, kind: str) -> None:
+    path = last_place_file(tmp_path)
+    match kind:
+        case "pipe":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case "endless":
+            path.symlink_to("/dev/zero")
+        case _:
+            with path.open("wb") as file:
+                file.truncate(1 << 40)
     assert load_last_place(tmp_path, RECEIVER) is None
 
 
