@@ -113,18 +113,16 @@ export class Plan {
   /** Shows these units; those without a place are left out. */
   show(units) {
     this.#units = units.filter((unit) => isPlace(unit.place));
-    if (!this.#fitted) this.fit();
-    this.#place();
+    if (this.#fitted || !this.fit()) this.#place();
   }
 
-  /** All units into view. */
+  /** All units into view, and placed there by the map's `moveend`; false when there is nothing to see yet. */
   fit() {
-    if (!this.#units.length || !this.#map.getSize().x) return;
+    if (!this.#units.length || !this.#map.getSize().x) return false;
     const bounds = L.latLngBounds(this.#units.map(({ place }) => [place.latitude_deg, place.longitude_deg]));
     const room = (left, above) => [left * this.#scale, above * this.#scale]; // those at the left and below are the controls'
     this.#map.fitBounds(bounds, { paddingTopLeft: room(CONTROLS_PX + 20, 30), paddingBottomRight: room(36, 56), maxZoom: 16, animate: false });
-    this.#fitted = true;
-    this.#place();
+    return (this.#fitted = true);
   }
 
   /** Around the one unit that is shown, how far its place may be wrong. */
