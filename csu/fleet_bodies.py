@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from csu.views import CameraView, Place
-from edge_agent.contract.messages import Health, Position, ProbeState
+from edge_agent.contract.messages import Health, Position, Probe, ProbeState
 from edge_agent.contract.times import parse_utc
 
 PROBES = ("camera", "storage", "power", "network", "clock", "system")
 MAX_CAMERAS = 32
 _MAX_TEXT_CHARACTERS = 100
+_MAX_FIGURES = 3
 
 
 def cameras_of(health: Health) -> tuple[CameraView, ...]:
@@ -43,6 +44,14 @@ def _number(value: object) -> float | None:
         return float(value) if math.isfinite(value) else None
     except OverflowError:  # an integer of thousands of digits
         return None
+
+
+def judged_of(probe: Probe) -> list[str]:
+    """Names of the figures that make a probe as bad as it is, as far as it names them (`judged`)."""
+    judged = (probe.model_extra or {}).get("judged")
+    if not isinstance(judged, Mapping):
+        return []
+    return [str(name)[:_MAX_TEXT_CHARACTERS] for name, state in judged.items() if state == probe.state][:_MAX_FIGURES]
 
 
 def place_of(position: Position) -> Place | None:

@@ -8,7 +8,7 @@ it, however online it is.
 | reason | standing | since |
 |---|---|---|
 | `not-recording` | trouble | its last health says so of a camera; `cause` |
-| `probe-critical` | trouble | a probe of its last health; `probe` |
+| `probe-critical` | trouble | a probe of its last health; `probe`, `figures` beyond a limit where it names them |
 | `alarm-critical` | trouble | an open alarm; `name`, `alarm_id` |
 | `contact-lost` | lost | its status says offline, or it did not come back after a restart of the broker |
 | `centre-offline` | unheard | the centre has no broker and hears nobody |
@@ -24,12 +24,13 @@ import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from csu.fleet_bodies import PROBES
+from csu.fleet_bodies import PROBES, judged_of
 from csu.fleet_hearing import Hearing
 from csu.fleet_unit import Sight, StatusWord
 from csu.severity import NOT_HEARD
 from csu.views import AlarmRecord, CameraView, Reason, Standing
 from edge_agent.contract.event_names import EventName
+from edge_agent.contract.messages import Probe
 
 HEALTH_OLD_US = 9_000_000_000
 """2.5 h: two hourly ones may be missed."""
@@ -164,9 +165,11 @@ def _health_reasons(sight: Sight) -> list[Reason]:
     if not sight.cameras:
         reasons.append(Reason(code="recording-unknown"))
     for name in PROBES:
-        state = getattr(sight.health, name).state
-        if state in {"critical", "warning"} and not (name == "camera" and reasons):
-            reasons.append(Reason(code=f"probe-{state}", details={"probe": name}))
+        probe: Probe = getattr(sight.health, name)
+        if probe.state in {"critical", "warning"} and not (name == "camera" and reasons):
+            figures = judged_of(probe)
+            details = {"probe": name} | ({"figures": figures} if figures else {})
+            reasons.append(Reason(code=f"probe-{probe.state}", details=details))
     return reasons
 
 

@@ -79,7 +79,9 @@ def reason_text(reason: Reason) -> str:
     """A reason in a few words: its code, of what, and which."""
     of = f" {reason.camera}" if reason.camera else ""
     which = next((reason.details[name] for name in ("name", "probe", "cause") if name in reason.details), None)
-    return f"{reason.code}{of}" + ("" if which is None else f" ({which})")
+    figures = reason.details.get("figures")
+    beyond = ": " + ", ".join(map(str, figures)) if isinstance(figures, list) and figures else ""
+    return f"{reason.code}{of}" + ("" if which is None else f" ({which}{beyond})")
 
 
 def _ago(age_us: int) -> str:

@@ -153,7 +153,9 @@ async def test_what_a_unit_says_is_never_read_as_html(browser: Browser, centre: 
         deployment_id=EVIL,
         software_version=EVIL,
         cameras=(camera,),
-        reasons=(Reason(code=EVIL, camera=EVIL, details={"cause": EVIL, "name": EVIL, "probe": EVIL}),),
+        reasons=(
+            Reason(code=EVIL, camera=EVIL, details={"cause": EVIL, "name": EVIL, "probe": EVIL, "figures": [EVIL]}),
+        ),
         place=place(2.35, 48.86, source=EVIL),
     )
     async with new_page(browser) as page:

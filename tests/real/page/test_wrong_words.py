@@ -77,7 +77,9 @@ async def test_no_figure_of_a_unit_stops_the_page(browser: Browser, centre: Fake
     async with new_page(browser) as page:
         await open_view(page, centre, "unit")
         await expect(page.locator("[aria-labelledby=health-title] .probe")).to_have_count(6)
-        reason = Reason(code="probe-critical", details={"probe": value, "name": value, "cause": value})
+        reason = Reason(
+            code="probe-critical", details={"probe": value, "name": value, "cause": value, "figures": value}
+        )
         centre.change(summary("nomad-07", "trouble", reasons=(reason,)))
         centre.change(summary("nomad-07", "warning"))
         await expect(page.locator("h1 ~ .badge")).to_contain_text("Warning")

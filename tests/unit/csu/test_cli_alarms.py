@@ -79,7 +79,7 @@ def answers(monkeypatch: pytest.MonkeyPatch, name: str, answer: object) -> list[
 def test_units_in_trouble_are_told_why(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     reasons = [
         {"code": "not-recording", "camera": "main", "details": {"cause": "absent"}},
-        {"code": "probe-critical", "details": {"probe": "storage"}},
+        {"code": "probe-critical", "details": {"probe": "storage", "figures": ["free_share", "days_that_fit"]}},
         {"code": "alarm-warning", "details": {"name": "memory-low", "alarm_id": "x"}},
         {"code": "fourth"},
     ]
@@ -96,7 +96,10 @@ def test_units_in_trouble_are_told_why(capsys: pytest.CaptureFixture[str], monke
     answers(monkeypatch, "units", [])
     answers(monkeypatch, "fleet", FleetView.from_object(view))
     table = run(capsys, "units").splitlines()[1]
-    assert "not-recording main (absent), probe-critical (storage), alarm-warning (memory-low)" in table
+    assert (
+        "not-recording main (absent), probe-critical (storage: free_share, days_that_fit), alarm-warning (memory-low)"
+        in table
+    )
     assert ("2 min ago" in table, "2 open, 3 new" in table, "fourth" in table) == (True, True, False)
 
 

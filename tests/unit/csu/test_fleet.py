@@ -81,6 +81,27 @@ async def test_what_is_wrong_is_told_worst_first(registry: Registry) -> None:
     assert (summary.open_alarms, summary.unacknowledged_alarms) == (2, 2)
 
 
+@pytest.mark.parametrize(
+    ("judged", "figures"),
+    [
+        ({"load_per_processor": "warning", "memory_available_share": "ok"}, {"figures": ["load_per_processor"]}),
+        ({f"figure_{number}": "warning" for number in range(9)}, {"figures": ["figure_0", "figure_1", "figure_2"]}),
+        ({}, {}),
+        (["load"], {}),
+        (None, {}),
+        ("warning", {}),
+    ],
+)
+async def test_a_probe_that_is_not_well_names_its_figures(
+    registry: Registry, judged: object, figures: dict[str, list[str]]
+) -> None:
+    bench = await well(registry)
+    body = health().to_object() | {"system": {"state": "warning", "judged": judged}}
+    await bench.hear("health", Health.from_object(body))
+    (reason,) = (await bench.stands()).reasons
+    assert (reason.code, reason.details) == ("probe-warning", {"probe": "system"} | figures)
+
+
 async def test_a_unit_whose_will_spoke_is_lost_and_alarmed_of_when_it_is_not_back(registry: Registry) -> None:
     bench = await well(registry)
     await bench.settle()

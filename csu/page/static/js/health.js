@@ -2,8 +2,8 @@
 
 import { html, nothing } from "../packages/lit-html/lit-html.js";
 import { bytes, clockTime, duration, number, percent, quantity, rate } from "./format.js";
-import { causeWords, empty, heard, probeBadge, saidAt } from "./parts.js";
-import { coded, has, t } from "./words.js";
+import { causeWords, empty, figureName, heard, probeBadge, saidAt } from "./parts.js";
+import { coded, t } from "./words.js";
 
 const PROBES = ["camera", "storage", "network", "clock", "system", "power"];
 const APART = new Set(["state", "judged", "cameras", "interfaces", "processes", "warnings", "detail", "cause", "recording", "storage_ok", "read_only"]);
@@ -39,8 +39,6 @@ export function figureText(name, value) {
   const [, show] = UNITS.find(([end]) => name.endsWith(end)) ?? [null, (plain) => number(plain, 2)];
   return show(value);
 }
-
-export const figureName = (name) => (has(`figure.${name}`) ? t(`figure.${name}`) : name.replaceAll("_", " "));
 
 /** All of a probe's plain figures; those beyond a limit say so. */
 function figures(probe) {

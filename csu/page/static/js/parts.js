@@ -48,6 +48,8 @@ function detailValues(details) {
   return values;
 }
 
+export const figureName = (name) => (has(`figure.${name}`) ? t(`figure.${name}`) : name.replaceAll("_", " "));
+
 /** A cause of the contract in words. */
 export function causeWords(cause) {
   return cause && typeof cause === "string" ? coded("cause", cause) : t("cause.unknown");
@@ -65,7 +67,10 @@ export function reasonWords(reason) {
 function codeWords(code, details) {
   if (typeof details.name === "string" && code.startsWith("alarm-")) return coded("reason", details.name, detailValues(details));
   const words = coded("reason", code, detailValues(details));
-  return typeof details.probe === "string" ? t("reason.with", { words: coded("probe", details.probe), what: words }) : words;
+  if (typeof details.probe !== "string") return words;
+  const of = t("reason.with", { words: coded("probe", details.probe), what: words });
+  const figures = Array.isArray(details.figures) ? details.figures.map((name) => figureName(String(name))) : [];
+  return figures.length ? t("reason.figures", { words: of, figures: figures.join(", ") }) : of;
 }
 
 export function alarmWords(alarm) {
