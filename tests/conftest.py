@@ -2,10 +2,12 @@
 
 import inspect
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from blockbuster import blockbuster_ctx
 
+from tests.real.csu_service import CsuService
 from tests.support.processes import Processes
 
 
@@ -26,3 +28,11 @@ def processes() -> Iterator[Processes]:
     started = Processes()
     yield started
     started.kill_all()
+
+
+@pytest.fixture
+def service(tmp_path: Path, processes: Processes) -> Iterator[CsuService]:
+    """A supervision centre that nobody has started yet; its fake units end with the test."""
+    service = CsuService(tmp_path, processes)
+    yield service
+    service.stop_units()

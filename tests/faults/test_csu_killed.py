@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,18 +14,10 @@ from csu.mqtt_probe import accepts
 from edge_agent.contract.commands import CommandClaims
 from edge_agent.contract.times import format_utc
 from tests.real.csu_service import UNIT_ID, CsuService
-from tests.real.fake_unit import CLIP_END_US, CLIP_START_US, FakeUnit, Identity, deliver, record_clip
+from tests.real.fake_unit import CLIP_END_US, CLIP_START_US, FakeUnit, Identity, deliver, once, record_clip
 from tests.support.polling import wait_until
-from tests.support.processes import Processes
 
 pytestmark = [pytest.mark.real, pytest.mark.faults]
-
-
-@pytest.fixture
-def service(tmp_path: Path, processes: Processes) -> Iterator[CsuService]:
-    service = CsuService(tmp_path, processes)
-    yield service
-    service.stop_units()
 
 
 def ask_clip(service: CsuService) -> str:
@@ -81,10 +72,10 @@ def test_a_command_outlives_the_service_that_took_it(service: CsuService) -> Non
 def test_a_service_killed_after_the_last_byte_gives_its_verdict_later(service: CsuService) -> None:
     uploaded: list[str] = []
 
+    @once
     def upload_only(unit: FakeUnit, command: CommandClaims) -> None:
-        if not uploaded:
-            unit.upload(command.jti, record_clip(unit.directory, unit.identity, command))
-            uploaded.append(command.jti)
+        unit.upload(command.jti, record_clip(unit.directory, unit.identity, command))
+        uploaded.append(command.jti)
         wait_until(lambda: unit.receipts, what="receipt", timeout_s=120)
         unit.reply(command, "done")
 

@@ -68,7 +68,8 @@ class FakeUnit:
         self.directory = directory
         self.commands: list[CommandClaims] = []
         self.receipts: list[dict[str, Any]] = []
-        self.accepted: set[str] = set()
+        self.begun: set[str] = set()
+        """Commands whose script ran, as far as it is a script that runs once."""
         self._script = script
         self._topics = Topics(identity.prefix, identity.unit_id)
         self._trusted = TrustedKeys.from_jwks(identity.command_keys)
@@ -232,11 +233,20 @@ def record_clip(directory: Path, identity: Identity, command: CommandClaims) -> 
     return directory / command.jti
 
 
+def once(script: Script) -> Script:
+    """That script at a command's first copy only: a centre that hears nothing yet sends others."""
+
+    def run(unit: FakeUnit, command: CommandClaims) -> None:
+        if command.jti not in unit.begun:
+            unit.begun.add(command.jti)
+            script(unit, command)
+
+    return run
+
+
+@once
 def deliver(unit: FakeUnit, command: CommandClaims) -> None:
     """A script: accept, upload, wait for the receipt, end as it says."""
-    if command.jti in unit.accepted:
-        return
-    unit.accepted.add(command.jti)
     unit.reply(command, "accepted")
     folder = record_clip(unit.directory, unit.identity, command)
     total_bytes = sum(path.stat().st_size for path in folder.glob("*.mp4"))

@@ -1,7 +1,6 @@
 """`csu clip` against a fake unit: what arrives, and what the exit code tells."""
 
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ import pytest
 from edge_agent.contract.commands import CommandClaims
 from edge_agent.contract.times import format_utc
 from tests.real.csu_service import UNIT_ID, CsuService
-from tests.real.fake_unit import CLIP_END_US, CLIP_START_US, FakeUnit, deliver, record_clip
+from tests.real.fake_unit import CLIP_END_US, CLIP_START_US, FakeUnit, deliver, once, record_clip
 from tests.support.polling import wait_until
 from tests.support.processes import Processes
 
@@ -17,11 +16,9 @@ pytestmark = pytest.mark.real
 
 
 @pytest.fixture
-def service(tmp_path: Path, processes: Processes) -> Iterator[CsuService]:
-    service = CsuService(tmp_path, processes)
+def service(service: CsuService) -> CsuService:
     service.start()
-    yield service
-    service.stop_units()
+    return service
 
 
 def clip_words(out: Path, *more: str, start_us: int = CLIP_START_US, end_us: int = CLIP_END_US) -> list[str | Path]:
@@ -56,6 +53,7 @@ def test_a_clip_arrives_verified(service: CsuService, tmp_path: Path) -> None:
 
 
 def test_a_tampered_clip_is_told_and_refused(service: CsuService, tmp_path: Path) -> None:
+    @once
     def deliver_tampered(unit: FakeUnit, command: CommandClaims) -> None:
         unit.reply(command, "accepted")
         folder = record_clip(unit.directory, unit.identity, command)
@@ -76,6 +74,7 @@ def test_a_tampered_clip_is_told_and_refused(service: CsuService, tmp_path: Path
 
 
 def test_a_clip_of_another_interval_than_the_asked_one_is_refused(service: CsuService, tmp_path: Path) -> None:
+    @once
     def deliver_later(unit: FakeUnit, command: CommandClaims) -> None:
         later = {"from": format_utc(CLIP_START_US + 1_000_000), "to": format_utc(CLIP_END_US + 1_000_000)}
         folder = record_clip(
@@ -133,11 +132,14 @@ def test_a_clip_that_nobody_waited_for_is_fetched_later(service: CsuService, tmp
 
 
 def test_a_rejection_that_a_retry_can_mend_is_asked_again(service: CsuService, tmp_path: Path) -> None:
+    rejected: list[str] = []
+
     def clock_comes_later(unit: FakeUnit, command: CommandClaims) -> None:
-        if len(unit.commands) == 1:
-            unit.reply(command, "rejected", error={"code": "clock-unknown", "message": "no time yet"})
-        else:
+        if rejected:
             deliver(unit, command)
+        else:
+            unit.reply(command, "rejected", error={"code": "clock-unknown", "message": "no time yet"})
+            rejected.append(command.jti)
 
     service.unit(clock_comes_later)
     outcome = service.cli(*clip_words(tmp_path / "out"))

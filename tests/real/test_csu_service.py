@@ -5,7 +5,6 @@ import json
 import resource
 import socket
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,11 +22,9 @@ pytestmark = pytest.mark.real
 
 
 @pytest.fixture
-def service(tmp_path: Path, processes: Processes) -> Iterator[CsuService]:
-    service = CsuService(tmp_path, processes)
+def service(service: CsuService) -> CsuService:
     service.start()
-    yield service
-    service.stop_units()
+    return service
 
 
 def call(

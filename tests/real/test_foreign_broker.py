@@ -1,7 +1,6 @@
 """A mosquitto that is not the centre's own, restarted beside it: who is gone with it is not shown as being there."""
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,13 +17,6 @@ pytestmark = [pytest.mark.real, pytest.mark.faults]
 
 ROUGHLY_US = 5_000_000
 """Within `csu.broker_uptime._SLACK_US` of the start nothing can be told."""
-
-
-@pytest.fixture
-def service(tmp_path: Path, processes: Processes) -> Iterator[CsuService]:
-    service = CsuService(tmp_path, processes)
-    yield service
-    service.stop_units()
 
 
 def standing(service: CsuService) -> UnitSummary:

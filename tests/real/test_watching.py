@@ -16,18 +16,10 @@ from edge_agent.contract.messages import Alarms
 from tests.real.csu_service import UNIT_ID, CsuService
 from tests.real.fake_unit import FakeUnit, Identity
 from tests.support.polling import wait_until
-from tests.support.processes import Processes
 from tests.support.receivers import SECRET_TEXT, HookReceiver, MailServer
 from tests.unit.csu.watched import health, will
 
 pytestmark = [pytest.mark.real, pytest.mark.faults]
-
-
-@pytest.fixture
-def service(tmp_path: Path, processes: Processes) -> Iterator[CsuService]:
-    service = CsuService(tmp_path, processes)
-    yield service
-    service.stop_units()
 
 
 @pytest.fixture
