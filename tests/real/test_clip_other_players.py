@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -95,7 +94,6 @@ def picture_number(path: Path) -> int:
         return next(number_of(frame.reformat(format="gray")) for frame in container.decode(video=0))
 
 
-@pytest.mark.skipif(shutil.which("cvlc") is None, reason="VLC is not installed")
 @pytest.mark.parametrize("name", VLC_STREAMS)
 def test_vlc_starts_as_much_earlier_as_the_manifest_says(tmp_path: Path, open_folder: Path, name: str) -> None:
     saved = make_clip(tmp_path, name, 6.3)

@@ -1,6 +1,5 @@
 """A clip of several parts in ffmpeg, GStreamer and VLC: each plays by itself, from its first picture to its last."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -65,7 +64,6 @@ def test_gstreamer_shows_each_part_whole(clip: SavedClip, place: int) -> None:
     assert [words for words in told["complaints"] if not any(remark in words for remark in REMARKS)] == []
 
 
-@pytest.mark.skipif(shutil.which("cvlc") is None, reason="VLC is not installed")
 @pytest.mark.parametrize("clip", NAMES[:1], indirect=True)
 @pytest.mark.parametrize("place", PLACES)
 def test_vlc_shows_each_part_from_its_entry_to_its_end(clip: SavedClip, open_folder: Path, place: int) -> None:

@@ -1,7 +1,6 @@
 """mosquitto's own clients as the supervision centre: mosquitto_sub(1) and mosquitto_pub(1) speak MQTT 5 to a link."""
 
 import json
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +15,7 @@ from tests.support.polling import wait_until
 from tests.support.processes import Processes
 from tests.support.uploads import UNIT_ID
 
-pytestmark = [
-    pytest.mark.real,
-    pytest.mark.skipif(shutil.which("mosquitto_sub") is None, reason="mosquitto-clients is not installed"),
-]
+pytestmark = pytest.mark.real
 
 TOPICS = Topics(DEFAULT_PREFIX, UNIT_ID)
 

@@ -3,7 +3,6 @@
 import asyncio
 import datetime as dt
 import ipaddress
-import shutil
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -59,7 +58,6 @@ async def curl(centre: Centre, path: str, *arguments: str) -> str:
     return output.decode()
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 async def test_curl_uploads_in_two_steps(tmp_path: Path, centre: Centre) -> None:
     async with aiohttp.ClientSession() as session:
         path = (await RawUnit(session, KEY, centre.url).create(len(CONTENT))).headers["Location"]
