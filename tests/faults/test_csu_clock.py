@@ -111,7 +111,7 @@ def test_steps_of_the_centres_clock_lose_and_end_nothing(centre: SteppedCentre, 
     cookie, before = centre.sign_in(), centre.stands()
     for ahead_s in (HOUR_S, -HOUR_S, TWO_YEARS_S):
         before_step = order(centre, unit)
-        wait_until(lambda: centre.state_of(before_step) != "waiting", what="the unit's word", timeout_s=60)  # noqa: B023 -- called now
+        wait_word(centre, before_step)
         centre.step(ahead_s)
         check_clip(centre, before_step)
         check_standing(centre, before)
@@ -122,8 +122,8 @@ def test_steps_of_the_centres_clock_lose_and_end_nothing(centre: SteppedCentre, 
         if ahead_s < 0:
             check_clip(centre, during_step)
         else:
-            # The unit refuses what is signed in the future, for now; once the clock is mended that is over.
-            wait_until(lambda: refusal_of(centre, during_step) == "clock-unknown", what="the refusal", timeout_s=60)  # noqa: B023 -- called now
+            # The unit refuses what is signed in the future, until the centre's clock is right again.
+            wait_refusal(centre, during_step, "clock-unknown")
         centre.step(0)
         after_step = order(centre, unit)
         check_clip(centre, after_step)
@@ -132,6 +132,15 @@ def test_steps_of_the_centres_clock_lose_and_end_nothing(centre: SteppedCentre, 
         check_standing(centre, before)
         assert centre.is_let_in(cookie)
     check_records(centre)
+
+
+def wait_word(centre: SteppedCentre, command_id: str) -> None:
+    """Until the unit has said anything of it."""
+    wait_until(lambda: centre.state_of(command_id) != "waiting", what="the unit's word", timeout_s=60)
+
+
+def wait_refusal(centre: SteppedCentre, command_id: str, code: str) -> None:
+    wait_until(lambda: refusal_of(centre, command_id) == code, what="the refusal", timeout_s=60)
 
 
 def refusal_of(centre: SteppedCentre, command_id: str) -> str | None:

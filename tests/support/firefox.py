@@ -5,7 +5,6 @@ import base64
 import json
 import re
 import shutil
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,11 +12,12 @@ from typing import Any
 
 import aiohttp
 
+from tests.support.polling import until_answered
+
 START_TIMEOUT_S = 60.0
 TIMEOUT_S = 30.0
 """Generous: the machine may be busy."""
 
-_POLL_S = 0.05
 _END_TIMEOUT_S = 20.0
 _LISTENS = re.compile(r"WebDriver BiDi listening on (ws://\S+)")
 _PREFERENCES: dict[str, str | int | bool] = {"media.autoplay.default": 0, "intl.accept_languages": "en-GB, en"}
@@ -60,12 +60,11 @@ class Firefox:
 
     async def until(self, expression: str, *, what: str, timeout_s: float = TIMEOUT_S) -> None:
         """Ask again and again until it is true."""
-        deadline_s = time.monotonic() + timeout_s
-        while not await self.evaluate(f"Boolean({expression})"):
-            if time.monotonic() > deadline_s:
-                shown = await self.evaluate("document.body.innerText")
-                raise AssertionError(f"{what}: not within {timeout_s} s; shown is {shown!r}")
-            await asyncio.sleep(_POLL_S)
+        try:
+            await until_answered(lambda: self.evaluate(f"Boolean({expression})"), what=what, timeout_s=timeout_s)
+        except AssertionError as error:
+            error.add_note(f"shown is {await self.evaluate('document.body.innerText')!r}")
+            raise
 
     async def press(self, *keys: str) -> None:
         """Key after key, each released again; those without a character by their code point of WebDriver."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 Outcome = TypeVar("Outcome")
@@ -23,6 +23,17 @@ async def until(probe: Callable[[], Outcome | None], *, what: str, timeout_s: fl
     """As `wait_until`, for asynchronous tests."""
     deadline_s = time.monotonic() + timeout_s
     while not (outcome := probe()):
+        assert time.monotonic() < deadline_s, f"{what}: not within {timeout_s} s, last seen {outcome!r}"
+        await asyncio.sleep(_INTERVAL_S)
+    return outcome
+
+
+async def until_answered(
+    probe: Callable[[], Awaitable[Outcome | None]], *, what: str, timeout_s: float = 30.0
+) -> Outcome:
+    """As `until`, for a probe that has to ask somebody."""
+    deadline_s = time.monotonic() + timeout_s
+    while not (outcome := await probe()):
         assert time.monotonic() < deadline_s, f"{what}: not within {timeout_s} s, last seen {outcome!r}"
         await asyncio.sleep(_INTERVAL_S)
     return outcome

@@ -32,6 +32,9 @@ class Line:
             raise BrokerError("cut")
         self.sent.append((topic, payload, expiry_s))
 
+    async def until_sent(self, count: int) -> None:
+        await until(lambda: len(self.sent) >= count, what=f"copy {count}")
+
 
 class Bench:
     """A commander on a clock that the test moves."""
@@ -88,7 +91,7 @@ async def test_a_command_is_signed_and_published(bench: Bench) -> None:
 async def test_the_same_token_is_sent_until_a_reply(bench: Bench) -> None:
     await bench.clip()
     for count in range(1, 5):
-        await until(lambda count=count: len(bench.line.sent) >= count, what=f"copy {count}")  # type: ignore[misc]  # bound now
+        await bench.line.until_sent(count)
         await bench.pass_time(4000)
     assert len({token for _, token, _ in bench.line.sent}) == 1
     assert all(expiry_s <= 3601 for _, _, expiry_s in bench.line.sent)
@@ -204,9 +207,10 @@ async def test_a_clock_that_is_mended_while_the_service_is_down_delays_nothing(r
         sent = len(bench.line.sent)
         commander = Commander(registry, bench.key, "csu/v1", bench.line.publish, Feed(), bench.clock)
         task = asyncio.create_task(commander.run())
-        await until(lambda sent=sent: len(bench.line.sent) == sent + 1, what="a copy")  # type: ignore[misc]  # bound now
+        await bench.line.until_sent(sent + 1)
         task.cancel()
         await asyncio.wait({task})
+        assert len(bench.line.sent) == sent + 1
 
 
 async def test_ephemeral_commands_live_for_seconds(bench: Bench) -> None:
@@ -299,5 +303,5 @@ async def test_a_unit_known_to_be_online_is_asked_more_often(bench: Bench) -> No
     await bench.registry.run(stored_units.save_state, "nomad-07", "status", {"state": "online"}, NOW_US)
     await bench.clip()
     for count in range(1, 12):
-        await until(lambda count=count: len(bench.line.sent) >= count, what=f"copy {count}")  # type: ignore[misc]  # bound now
+        await bench.line.until_sent(count)
         await bench.pass_time(61)

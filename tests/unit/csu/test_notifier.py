@@ -46,6 +46,12 @@ class Told:
             raise NotifyError("deaf")
         self.batches.append(batch)
 
+    async def until_told(self, name: str) -> None:
+        await until(lambda: name in self.names, what=f"{name} at {self.settings.name}")
+
+    async def until_attempt(self, count: int) -> None:
+        await until(lambda: len(self.attempts) >= count, what=f"attempt {count}")
+
     @property
     def names(self) -> list[str]:
         return [str(notice.body.get("name")) for batch in self.batches for notice in batch.notices]
@@ -113,7 +119,7 @@ async def test_each_channel_tells_what_its_table_says(registry: Registry) -> Non
         await bench.raised("broker-lost")
         await until(lambda: "broker-lost" in everything.names, what="the last")
         for channel in (grave, raised, summaries):
-            await until(lambda channel=channel: "broker-lost" in channel.names, what=channel.settings.name)  # type: ignore[misc]  # bound now
+            await channel.until_told("broker-lost")
     assert everything.names == ["not-heard", "clip-failed", "other", "not-heard", "broker-lost"]
     assert grave.names == ["not-heard", "not-heard", "broker-lost"]
     assert raised.names == ["not-heard", "clip-failed", "other", "broker-lost"]
@@ -164,7 +170,7 @@ async def test_a_deaf_channel_holds_nobody_up_and_is_alarmed_of(registry: Regist
         for _ in range(8):
             attempts = len(deaf.attempts)
             await bench.pass_time(MAX_RETRY_S)
-            await until(lambda attempts=attempts: len(deaf.attempts) > attempts, what="another attempt")  # type: ignore[misc]  # bound now
+            await deaf.until_attempt(attempts + 1)
         await until(lambda: "notify-failing" in well.names, what="the alarm of the deaf channel")
         assert [alarm.name for alarm in bench.alarms.open_of(CENTRE)] == ["notify-failing"]
         deaf.is_deaf = False
