@@ -103,6 +103,14 @@ async def database(tmp_path: Path) -> AsyncIterator[LinkDatabase]:
     await opened.close()
 
 
+@pytest.fixture(params=WRONG_S)
+async def unit(request: pytest.FixtureRequest, bench: Watched, database: LinkDatabase, tmp_path: Path) -> Unit:
+    """One that lost its camera while its clock was wrong."""
+    unit = await Unit(bench, database, tmp_path, request.param).boot()
+    await unit.look(LOST)
+    return unit
+
+
 async def known(bench: Watched) -> list[tuple[int, int | None]]:
     """When each record was raised and cleared, in seconds from the start, newest first."""
     records = await bench.alarms.list(UNIT, None, 100)
@@ -115,13 +123,10 @@ async def known(bench: Watched) -> list[tuple[int, int | None]]:
     ]
 
 
-@pytest.mark.parametrize("wrong_s", WRONG_S)
 @pytest.mark.parametrize("between", ["nothing", "restart", "restart when known"])
 async def test_an_alarm_that_was_told_with_a_wrong_time_is_dated_anew(
-    bench: Watched, database: LinkDatabase, tmp_path: Path, wrong_s: float, between: str
+    bench: Watched, unit: Unit, between: str
 ) -> None:
-    unit = await Unit(bench, database, tmp_path, wrong_s).boot()
-    await unit.look(LOST)
     unit.advance(60)
     if between == "restart":
         await unit.start_link()
@@ -140,12 +145,7 @@ async def test_an_alarm_that_was_told_with_a_wrong_time_is_dated_anew(
     assert await known(bench) == [(240, None), (0, 180)]
 
 
-@pytest.mark.parametrize("wrong_s", WRONG_S)
-async def test_one_that_ends_before_the_centre_hears_again_is_one(
-    bench: Watched, database: LinkDatabase, tmp_path: Path, wrong_s: float
-) -> None:
-    unit = await Unit(bench, database, tmp_path, wrong_s).boot()
-    await unit.look(LOST)
+async def test_one_that_ends_before_the_centre_hears_again_is_one(bench: Watched, unit: Unit) -> None:
     unit.is_online = False
     unit.advance(120)
     await unit.learn()
@@ -157,13 +157,9 @@ async def test_one_that_ends_before_the_centre_hears_again_is_one(
     assert await known(bench) == [(180, None), (0, 120)]
 
 
-@pytest.mark.parametrize("wrong_s", WRONG_S)
 @pytest.mark.parametrize("learns", [True, False])
-async def test_an_alarm_of_an_earlier_boot_stays_one(
-    bench: Watched, database: LinkDatabase, tmp_path: Path, wrong_s: float, learns: bool
-) -> None:
-    unit = await Unit(bench, database, tmp_path, wrong_s).boot()
-    await unit.look(LOST)
+async def test_an_alarm_of_an_earlier_boot_stays_one(bench: Watched, unit: Unit, learns: bool) -> None:
+    wrong_s = unit.wrong_s
     unit.advance(60)
     if learns:
         await unit.learn()
