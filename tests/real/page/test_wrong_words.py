@@ -1,6 +1,5 @@
 """A page that is open for days beside units that say anything: nothing stops it, nothing is fresher than it is."""
 
-import asyncio
 import json
 import re
 from typing import Any
@@ -9,6 +8,7 @@ import pytest
 from playwright.async_api import Browser, Route, expect
 
 from csu.views import Reason
+from edge_agent.clock import SystemClock
 from tests.support.browser import new_page
 from tests.support.fake_centre import FakeCentre
 from tests.support.fake_fleet import DAY_US, alarm, coverage_body, health_body, now_us, position_body, summary
@@ -172,7 +172,7 @@ async def test_an_alarm_that_is_raised_while_the_list_is_on_its_way_is_not_lost(
     async def answer_late(route: Route) -> None:
         answer = await route.fetch()
         centre.publish("alarm", alarm("late", "nomad-22", "storage-error"))
-        await asyncio.sleep(0.3)
+        await SystemClock().async_sleep(0.3)  # the event first, as a rule; the other order has to do as well
         await route.fulfill(response=answer)
 
     async with new_page(browser) as page:

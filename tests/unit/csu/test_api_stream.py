@@ -14,6 +14,7 @@ from csu.feed import Feed
 from csu.keys import KeyStore
 from csu.registry import Registry
 from edge_agent.clock import FakeClock
+from tests.support.polling import until
 from tests.unit.csu.api_parts import BEARER, make_parts, serving, summary
 
 
@@ -139,12 +140,19 @@ async def test_streams_leave_room_for_others(
                 assert (answer.status, (await answer.json())["error"]["code"]) == (503, "unavailable")
         async with client.get("/v1/fleet") as answer:
             assert answer.status == 200
-    async with asyncio.timeout(30):
-        while feed._followers:
-            feed.publish(unit_item(1))
-            await asyncio.sleep(0.01)
+    await all_gone(feed)
     async with client.get("/v1/stream") as answer:
         assert answer.status == 200
+
+
+async def all_gone(feed: Feed) -> None:
+    """Until nobody follows: who left is noticed when something is to be told."""
+
+    def is_alone() -> bool:
+        feed.publish(unit_item(1))
+        return not feed._followers
+
+    await until(is_alone, what="the end of what followed")
 
 
 async def test_pages_that_went_are_forgotten(client: aiohttp.ClientSession, feed: Feed) -> None:
@@ -152,10 +160,7 @@ async def test_pages_that_went_are_forgotten(client: aiohttp.ClientSession, feed
         async with client.get("/v1/stream") as answer:
             await next_event(answer)
             assert feed._followers
-    async with asyncio.timeout(30):
-        while feed._followers:
-            feed.publish(unit_item(1))
-            await asyncio.sleep(0.01)
+    await all_gone(feed)
 
 
 async def test_a_defect_in_mid_stream_ends_it_and_puts_no_answer_into_it(
@@ -194,8 +199,7 @@ async def test_a_hundred_units_reach_ten_pages_at_once(client: aiohttp.ClientSes
 
     pages = [asyncio.create_task(hear()) for _ in range(10)]
     async with asyncio.timeout(60):
-        while len(feed._followers) < 10:  # noqa: ASYNC110 -- nothing tells when a page is there
-            await asyncio.sleep(0.01)
+        await until(lambda: len(feed._followers) == 10, what="ten pages")
         for number in range(100):
             feed.publish(unit_item(number))
         assert await asyncio.gather(*pages) == [100] * 10
