@@ -79,7 +79,7 @@ async def sees(locator: Locator, is_it: Callable[[Sight], bool], what: str) -> S
 
 async def test_a_recorded_receiver_stands_though_its_place_wanders(processes: Processes) -> None:
     """It is of 2006, and gpsfake plays it over and over: time goes back at each turn, the place does not suffer."""
-    port = start_gpsfake(processes, RECORDED, 0.05)
+    port = await asyncio.to_thread(start_gpsfake, processes, RECORDED, 0.05)
     async with locating(port) as locator:
         sight = await sees(locator, lambda sight: sight.fix == "3d" and sight.satellites_seen is not None, "a fix")
         assert sight.place is not None
@@ -96,7 +96,7 @@ async def test_a_recorded_receiver_stands_though_its_place_wanders(processes: Pr
 async def test_a_van_drives_into_a_tunnel_and_out_of_it(
     processes: Processes, receiver: Receiver, played: Played
 ) -> None:
-    gpsd = Gpsd(processes, receiver).start()
+    gpsd = await asyncio.to_thread(Gpsd(processes, receiver).start)
     async with locating(gpsd.port) as locator:
         standing = await sees(locator, lambda sight: sight.fix == "3d", "a fix")
         assert standing.place is not None
@@ -117,7 +117,7 @@ async def test_a_van_drives_into_a_tunnel_and_out_of_it(
 
 
 async def test_a_receiver_that_freezes_is_noticed(processes: Processes, receiver: Receiver, played: Played) -> None:
-    gpsd = Gpsd(processes, receiver).start()
+    gpsd = await asyncio.to_thread(Gpsd(processes, receiver).start)
     async with locating(gpsd.port, silence_timeout_s=30.0) as locator:
         await sees(locator, lambda sight: sight.fix == "3d", "a fix")
         receiver.is_frozen = True
@@ -130,7 +130,7 @@ async def test_a_receiver_that_freezes_is_noticed(processes: Processes, receiver
 async def test_garbage_on_the_line_and_silence_cost_the_fix_and_nothing_else(
     processes: Processes, receiver: Receiver, played: Played
 ) -> None:
-    gpsd = Gpsd(processes, receiver).start()
+    gpsd = await asyncio.to_thread(Gpsd(processes, receiver).start)
     async with locating(gpsd.port) as locator:
         await sees(locator, lambda sight: sight.fix == "3d", "a fix")
         receiver.raw = GARBAGE
@@ -141,7 +141,7 @@ async def test_garbage_on_the_line_and_silence_cost_the_fix_and_nothing_else(
 
 async def test_a_receiver_that_is_years_ahead_still_knows_where_it_is(processes: Processes, played: Played) -> None:
     receiver = Receiver(played, ahead=timedelta(days=700))
-    gpsd = Gpsd(processes, receiver).start()
+    gpsd = await asyncio.to_thread(Gpsd(processes, receiver).start)
     clock = SystemClock()
     async with locating(gpsd.port) as locator:
         await until(locator.gnss_reading, what="a reading", timeout_s=60)
@@ -173,20 +173,20 @@ def test_the_check_of_the_unit_looks_at_the_receiver(
 
 
 async def test_a_gpsd_that_is_killed_is_found_again(processes: Processes, receiver: Receiver) -> None:
-    gpsd = Gpsd(processes, receiver).start()
+    gpsd = await asyncio.to_thread(Gpsd(processes, receiver).start)
     async with locating(gpsd.port) as locator:
         await sees(locator, lambda sight: sight.fix == "3d", "a fix")
         gpsd.kill()
         gone = await sees(locator, lambda sight: sight.fix == "none", "its end noticed")
         assert "gpsd" in gone.trouble
-        gpsd.start()
+        await asyncio.to_thread(gpsd.start)
         await sees(locator, lambda sight: sight.fix == "3d", "a fix again")
 
 
 async def test_a_gpsd_that_is_stopped_in_its_tracks_is_noticed_and_waited_for(
     processes: Processes, receiver: Receiver
 ) -> None:
-    gpsd = Gpsd(processes, receiver).start()
+    gpsd = await asyncio.to_thread(Gpsd(processes, receiver).start)
     assert gpsd.process is not None
     clock = SystemClock()
     async with locating(gpsd.port) as locator:

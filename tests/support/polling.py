@@ -1,6 +1,8 @@
 """Waiting for an outcome with a deadline, instead of sleeping for luck."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from edge_agent.clock import Clock, SystemClock
@@ -26,10 +28,17 @@ class _Patience:
         assert not is_over, f"{self._what}: not within {self._timeout_s} s, last seen {seen!r}"
 
 
+def _is_on_event_loop() -> bool:
+    with suppress(RuntimeError):
+        return asyncio.get_running_loop() is not None
+    return False
+
+
 def wait_until(
     probe: Callable[[], Outcome | None], *, what: str, timeout_s: float = 30.0, clock: Clock = _CLOCK
 ) -> Outcome:
     """Return the probe's first true result; AssertionError that says `what` when the time is over."""
+    assert not _is_on_event_loop(), f"{what}: this wait would block the event loop"
     patience = _Patience(clock, what, timeout_s)
     while not (outcome := probe()):
         patience.check(outcome)

@@ -27,3 +27,8 @@ async def test_asynchronous_waits_are_alike() -> None:
     assert await until(lambda: next(answers), what="it", clock=FakeClock()) == 7
     with pytest.raises(AssertionError, match="an answer: not within 2 s, last seen 0"):
         await until_answered(never, what="an answer", timeout_s=2, clock=FakeClock())
+
+
+async def test_a_wait_that_would_block_the_event_loop_is_refused() -> None:
+    with pytest.raises(AssertionError, match="it: this wait would block the event loop"):
+        wait_until(lambda: True, what="it", clock=FakeClock())
