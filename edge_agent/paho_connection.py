@@ -17,6 +17,7 @@ uses a connection takes messages while it awaits one.
 
 import asyncio
 import errno
+import select
 import socket
 import threading
 from collections.abc import Callable
@@ -39,6 +40,7 @@ from edge_agent.mqtt_packets import size_of
 _CONNECT_TIMEOUT_S = 10.0
 _LOOP_TIMEOUT_S = 1.0
 _HELD_TURN_S = 0.05
+_GREETING_TURN_S = 0.1
 _MAX_INBOX_BYTES = 16 * 1024 * 1024
 """A thousand units' retained states; one packet more, and one for each publication under way, may be held."""
 _LOST = "connection lost"
@@ -228,12 +230,29 @@ class PahoConnection:
     def _run(self) -> None:
         try:
             self._connect()
+            self._await_greeting()
             while self._turn() == MQTTErrorCode.MQTT_ERR_SUCCESS:
                 continue
         except (OSError, ValueError) as error:
             self._reason = connection_fault(error, *self._options.address)
         finally:
             self._post(self._settle_ended, self._reason)
+
+    def _await_greeting(self) -> None:
+        """Read and write until the broker accepts, without paho's keep-alive; `open` says for how long.
+
+        paho counts it from before the name lookup: on a slow line lookup and handshakes take longer than a short
+        keep-alive, and `Client.loop` would hang up on a broker that is about to answer, its last will said.
+        """
+        while not self._client.is_connected() and not self._is_given_up:
+            connection = self._client.socket()
+            if connection is None:
+                return
+            writing = [connection] if self._client.want_write() else []
+            readable, writable, _ = select.select([connection], writing, [], _GREETING_TURN_S)
+            for is_ready, step in ((writable, self._client.loop_write), (readable, self._client.loop_read)):
+                if is_ready and step() != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                    return
 
     def _turn(self) -> MQTTErrorCode:
         """Read and write; write alone, and keep the connection alive, as long as the inbox is full.

@@ -14,6 +14,7 @@ import pytest
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_agent import mqtt_packets, paho_connection
+from edge_agent.clock import SystemClock
 from edge_agent.errors import BrokerUnavailableError, ConnectionLostError
 from edge_agent.mqtt_options import ConnectionOptions
 from edge_agent.paho_connection import ConnectionErrors, PahoConnection
@@ -101,6 +102,26 @@ async def test_an_attempt_that_was_given_up_takes_no_session_over(monkeypatch: p
         await until(lambda: bool(ends), what="the end of the attempt")
         await until(lambda: broker.ended == broker.connections == 1, what="the connection closed")
     assert broker.received == b""
+
+
+async def test_a_slow_way_to_the_broker_uses_up_no_keepalive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """paho counts it from before the lookup: what is found late is no dead line."""
+    connect = socket.create_connection
+
+    def connect_late(*arguments: object, **more: object) -> socket.socket:
+        SystemClock().sleep(1.2)
+        return connect(*arguments, **more)  # type: ignore[arg-type]  # -- handed on as they came
+
+    monkeypatch.setattr(socket, "create_connection", connect_late)
+    broker, ends = Broker(CONNACK), list[str]()
+    async with serving(broker) as url:
+        patient = replace(options(url), keepalive_s=1, answer_timeout_s=30)
+        connection = PahoConnection(patient, ERRORS, lambda: None, ends.append)
+        await connection.open()
+        await until(lambda: PINGREQ in broker.received, what="the keep-alive of the connection")
+        assert ends == []
+        await connection.close(5)
+    assert broker.connections == 1
 
 
 @pytest.fixture
