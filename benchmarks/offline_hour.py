@@ -110,8 +110,9 @@ def _said_us(arrival: Arrival) -> int:
 
 def _order_problems(after: list[Arrival], backlog: list[Arrival]) -> list[str]:
     problems = []
-    if not after or after[0].name != "status" or after[0].body["state"] != "online":
-        problems.append(f"the first message is {after[0].name if after else 'none'}, not the status")
+    if not after or (after[0].name, after[0].body.get("state")) != ("status", "online"):
+        first = f"{after[0].name} {after[0].body.get('state', '')}".strip() if after else "none"
+        problems.append(f"the first message is {first!r}, not the status of a unit that is online")
     ranks = {"event": 1, "history": 2}
     order = [ranks[one.name] for one in backlog if one.name in ranks]
     if order != sorted(order):

@@ -186,6 +186,7 @@ async def test_an_end_is_reported_again_until_it_is_let_go(tmp_path: Path, centr
         assert heard_later.ends[0] == heard.ends[0] == heard.ends[1]
         await transfers.cancel(clip.clip_id)
     assert await names(tmp_path / "unit" / "link" / "transfers") == []
+    await until(lambda: centre.arrived, what="arrival")
     assert len(centre.arrived) == 1
     async with running_transfers(tmp_path / "unit", settings) as (transfers, heard_last):
         await transfers.cancel(clip.clip_id)
