@@ -7,17 +7,40 @@ environment of an enrolled unit (`unit.enrolled = true` in the file).
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
-from urllib.parse import unquote, urlsplit
+from typing import Annotated, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from edge_agent.camera_settings import (
+    PROXY_SUFFIX,
+    CameraSettings,
+    EncoderSettings,
+    ProxySettings,
+    SensorSettings,
+    SyncPolicy,
+    V4l2Settings,
+)
 from edge_agent.contract.local_time import load_zone
-from edge_agent.contract.names import DEFAULT_PREFIX, CameraName, UnitId
+from edge_agent.contract.names import DEFAULT_PREFIX, UnitId
 from edge_agent.contract.upload import origin_of
 from edge_agent.errors import ContractError
+from edge_agent.settings_base import SettingsTable
 
-SyncPolicy = Literal["fragment", "10s"]
+__all__ = [
+    "CameraSettings",
+    "EncoderSettings",
+    "MqttSettings",
+    "PositionSettings",
+    "ProxySettings",
+    "SensorSettings",
+    "Settings",
+    "SyncPolicy",
+    "TrustSettings",
+    "UnitSettings",
+    "UploadSettings",
+    "V4l2Settings",
+]
 
 GPSD_PORT = 2947
 """Registered with IANA for gpsd."""
@@ -45,11 +68,7 @@ def _host_and_port(address: str) -> tuple[str, int]:
     return found[1] or found[2], port
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class UnitSettings(_Table):
+class UnitSettings(SettingsTable):
     """`[unit]`: who the unit is and where it keeps everything."""
 
     id: UnitId
@@ -68,7 +87,7 @@ class UnitSettings(_Table):
         return name
 
 
-class PositionSettings(_Table):
+class PositionSettings(SettingsTable):
     """`[position]`: a fixed place, a receiver behind gpsd, or both: the place then counts until the first fix."""
 
     longitude_deg: float | None = Field(default=None, ge=-180, le=180)
@@ -105,59 +124,7 @@ class PositionSettings(_Table):
         return None if self.gpsd is None else _host_and_port(self.gpsd)
 
 
-class CameraSettings(_Table):
-    """`[[camera]]`: one table a camera, one to eight of them."""
-
-    name: CameraName
-    """Its own among the unit's cameras; names its folder in the ring."""
-    source: str
-    """`rtsp://user:password@host:554/path`, `rtsps://…`, `file:street.mp4`, or `test:` (drawn; on a bench)."""
-    width: int | None = Field(default=None, ge=64, le=8192)
-    """Of the drawn scene, even and at least 144; None: 1280. Other sources have their own."""
-    height: int | None = Field(default=None, ge=64, le=8192)
-    """Of the drawn scene, even and at least 48; None: 720. Other sources have their own."""
-    fps: float | None = Field(default=None, gt=0, le=240)
-    """Pictures a second of the drawn scene; None: 25. Other sources have their own."""
-    bitrate_kbps: int = Field(default=4000, ge=50, le=200_000)
-    """What the source is expected to send: the recorder's queue is sized by it, `edge-agent check` reckons days by
-    it, and the drawn scene is encoded at it. It does not set a camera."""
-    gop_s: float = Field(default=1.0, gt=0, le=10)
-    """From key frame to key frame in the drawn scene. Other sources have their own."""
-    sync: SyncPolicy = "fragment"
-    """When footage is synced to the disk: each fragment of 1 s, or every 10 s, which a power cut then takes."""
-    max_bytes: int | None = Field(default=None, ge=1_000_000)
-    """Size of the ring; None: as much as the disk gives."""
-    min_free_bytes: int = Field(default=500_000_000, ge=0)
-    """Free space that the ring leaves on its file system; the oldest footage gives way to it."""
-    max_age_h: float = Field(default=30 * 24, gt=0, le=31 * 24)
-    """Footage older than this is destroyed; the law's month is the most."""
-    min_age_h: float | None = Field(default=None, gt=0, le=31 * 24)
-    """Footage ought to be kept so long; an alarm says when the storage cannot hold it. None: no such alarm."""
-    segment_s: float = Field(default=60.0, ge=1, le=60)
-    """The longest that one file of footage gets; footage is destroyed file by file."""
-    connect_timeout_s: float = Field(default=10.0, gt=0, le=120)
-    """A camera that has not answered for so long is tried again."""
-    stall_timeout_s: float = Field(default=10.0, gt=0, le=300)
-    """A connected camera that is silent for so long is hung up on and tried again."""
-    tls_verify: bool = True
-    """`rtsps://`: the camera's certificate has to be trusted and be for its host; false: encryption alone."""
-    ca_file: Path | None = None
-    """`rtsps://`: PEM of the authorities that may sign the camera's certificate; None: the system's."""
-
-    @property
-    def video_file(self) -> Path | None:
-        """The path in `file:relative`, `file:/absolute` or `file:///absolute`; None when the source names no file."""
-        # Taken apart by hand: urlsplit refuses what a camera's password may have in it, and cuts paths at `?`.
-        scheme, _, path = self.source.partition(":")
-        if scheme.lower() != "file":
-            return None
-        if path.startswith("//"):
-            _, slash, rest = path.removeprefix("//").partition("/")
-            path = unquote(slash + rest)
-        return Path(path) if path else None
-
-
-class MqttSettings(_Table):
+class MqttSettings(SettingsTable):
     """`[mqtt]`: the broker of the centre. A link takes `[mqtt]`, `[upload]` and `[trust]`; recording takes none."""
 
     url: str
@@ -187,7 +154,7 @@ class MqttSettings(_Table):
         return url
 
 
-class UploadSettings(_Table):
+class UploadSettings(SettingsTable):
     """`[upload]`: the ingest of the centre; goes with `[mqtt]` and `[trust]`, without them there is no link."""
 
     url: str
@@ -245,14 +212,14 @@ def _unusable_port(mqtt: MqttSettings) -> str | None:
     return "mqtt.url: its port is none; mend it: until then the unit records and nobody can ask for footage"
 
 
-class TrustSettings(_Table):
+class TrustSettings(SettingsTable):
     """`[trust]`: whom the unit obeys; goes with `[mqtt]` and `[upload]`, without them there is no link."""
 
     command_keys_file: Path
     """JWK set (RFC 7517 §5) of the keys that sign commands and receipts."""
 
 
-class Settings(_Table):
+class Settings(SettingsTable):
     """Everything a unit is told."""
 
     unit: UnitSettings
@@ -264,11 +231,24 @@ class Settings(_Table):
 
     @model_validator(mode="after")
     def _check_cameras(self) -> Self:
-        names = [camera.name for camera in self.camera]
+        names = [camera.name for camera in self.rings]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
-            raise ValueError(f"two cameras are named {twice}; each needs a name of its own")
+            raise ValueError(f"two cameras are named {twice}; each needs a name of its own, and so does a proxy")
         return self
+
+    @property
+    def rings(self) -> tuple[CameraSettings, ...]:
+        """Every ring that the unit keeps: each camera's, and behind it that of its proxy."""
+        with_proxies = ((camera, camera.proxy_ring) for camera in self.camera)
+        return tuple(ring for pair in with_proxies for ring in pair if ring is not None)
+
+    @property
+    def recorders(self) -> tuple[CameraSettings, ...]:
+        """The main ring of every recorder process: the cameras, and proxies that have an address of their own."""
+        own = {camera.name + PROXY_SUFFIX for camera in self.camera if camera.has_own_recorder_for_proxy}
+        cameras = {camera.name for camera in self.camera}
+        return tuple(ring for ring in self.rings if ring.name in cameras or ring.name in own)
 
     @property
     def link_lacks(self) -> str | None:

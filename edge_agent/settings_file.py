@@ -26,6 +26,7 @@ GUARDED_TABLES = ("trust",)
 GUARDED_KEYS = frozenset({("upload", "url"), ("upload", "allowed_origins"), ("unit", "enrolled"), ("unit", "id")})
 """Never from the environment of an enrolled unit: whom it obeys, whither footage goes, who it is."""
 
+_LISTS = frozenset({"allowed_origins", "order"})
 _NAME = re.compile(r"[\w.-]{1,40}")
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 _CREDENTIALS = re.compile(r"//.*@", re.DOTALL)
@@ -106,38 +107,56 @@ def _read_toml(path: Path) -> dict[str, Any]:
 def _overlay(tree: dict[str, Any], environment: Mapping[str, str], path: Path) -> None:
     enrolled = isinstance(tree.get("unit"), dict) and tree["unit"].get("enrolled") is True
     for variable in sorted(name for name in environment if name.startswith(PREFIX)):
-        table, index, key = _address(variable)
-        if enrolled and (table in GUARDED_TABLES or (table, key) in GUARDED_KEYS):
-            raise SettingsError(f"{variable}: an enrolled unit takes {table}.{key} from {path} only; unset it")
-        _place(tree, table, index, key, environment[variable], variable)
+        table, index, keys = _address(variable)
+        if enrolled and (table in GUARDED_TABLES or (table, *keys) in GUARDED_KEYS):
+            raise SettingsError(f"{variable}: an enrolled unit takes {table}.{keys[0]} from {path} only; unset it")
+        _place(tree, table, index, keys, environment[variable], variable)
 
 
-def _address(variable: str) -> tuple[str, int | None, str]:
+def _address(variable: str) -> tuple[str, int | None, tuple[str, ...]]:
+    """Table, number of the camera, and the key with the tables in that table before it."""
     rest = variable.removeprefix(PREFIX)
     camera = _CAMERA_VARIABLE.fullmatch(rest)
-    if camera and camera[2].lower() in CameraSettings.model_fields:
-        return "camera", int(camera[1]), camera[2].lower()
+    if camera and (keys := _keys_in(CameraSettings, camera[2].lower())):
+        return "camera", int(camera[1]), keys
     table, _, key = rest.lower().partition("_")
-    if table != "camera" and key in _keys_of(table):
-        return table, None, key
+    field = Settings.model_fields.get(table)
+    model = None if table == "camera" or field is None else _model_of(field.annotation)
+    if model is not None and (keys := _keys_in(model, key)):
+        return table, None, keys
     raise SettingsError(f"{variable}: no such setting; variables are {PREFIX}<TABLE>_<KEY>, as in EDGE_MQTT_URL")
 
 
-def _keys_of(table: str) -> frozenset[str]:
-    field = Settings.model_fields.get(table)
-    if field is None:
-        return frozenset()
-    annotation = field.annotation
+def _keys_in(model: type[BaseModel], name: str) -> tuple[str, ...]:
+    """`bitrate_kbps` of a table, or `proxy_bitrate_kbps` of a table in it; empty when there is neither."""
+    field = model.model_fields.get(name)
+    if field is not None and _model_of(field.annotation) is None:
+        return (name,)
+    table, _, key = name.partition("_")
+    field = model.model_fields.get(table)
+    inner = None if field is None else _model_of(field.annotation)
+    return (table, key) if inner is not None and key in inner.model_fields else ()
+
+
+def _model_of(annotation: object) -> type[BaseModel] | None:
     for kind in (annotation, *get_args(annotation)):
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            return frozenset(kind.model_fields)
-    return frozenset()
+            return kind
+    return None
 
 
-def _place(tree: dict[str, Any], table: str, index: int | None, key: str, value: str, variable: str) -> None:
-    parsed: object = (
-        [part.strip() for part in value.split(",") if part.strip()] if key == "allowed_origins" else value
-    )
+def _parsed(key: str, value: str, variable: str) -> object:
+    if key == "masks":
+        try:
+            return tomllib.loads(f"masks = {value}")["masks"]
+        except tomllib.TOMLDecodeError as error:
+            raise SettingsError(f"{variable}: not a list as in the file, [[[0, 0], [0.5, 0], [0, 0.5]]]") from error
+    return [part.strip() for part in value.split(",") if part.strip()] if key in _LISTS else value
+
+
+def _place(
+    tree: dict[str, Any], table: str, index: int | None, keys: tuple[str, ...], value: str, variable: str
+) -> None:
     if index is None:
         target = tree.setdefault(table, {})
     else:
@@ -147,9 +166,12 @@ def _place(tree: dict[str, Any], table: str, index: int | None, key: str, value:
         if index == len(cameras):
             cameras.append({})
         target = cameras[index]
+    for inner in keys[:-1]:
+        if isinstance(target, dict):
+            target = target.setdefault(inner, {})
     if not isinstance(target, dict):
-        raise SettingsError(f"{variable}: [{table}] in the file is not a table")
-    target[key] = parsed
+        raise SettingsError(f"{variable}: [{'.'.join((table, *keys[:-1]))}] in the file is not a table")
+    target[keys[-1]] = _parsed(keys[-1], value, variable)
 
 
 _REMEDIES = {
@@ -164,7 +186,7 @@ def _sentences(error: ValidationError, tree: Mapping[str, Any]) -> list[str]:
         _sentence(problem, tree)
         for problem in problems
         # Said of [[camera]] as a whole because a camera in it is wrong, which has its own sentence.
-        if problem["type"] != "too_short" or len(problems) == 1
+        if problem["type"] != "too_short" or problem["loc"] != ("camera",) or len(problems) == 1
     ]
 
 
@@ -221,9 +243,15 @@ def _with_absolute_paths(settings: Settings, folder: Path) -> Settings:
 
 
 def _with_absolute_file(camera: CameraSettings, folder: Path) -> CameraSettings:
-    changes: dict[str, object] = {}
+    changes: dict[str, object] = {"source": _absolute_source(camera, folder)}
     if camera.ca_file is not None:
         changes["ca_file"] = folder / camera.ca_file
-    if camera.video_file is not None and not camera.source.partition(":")[2].startswith("//"):
-        changes["source"] = f"file:{folder / camera.video_file}"
+    if camera.has_own_recorder_for_proxy and camera.proxy is not None and (ring := camera.proxy_ring) is not None:
+        changes["proxy"] = camera.proxy.model_copy(update={"source": _absolute_source(ring, folder)})
     return camera.model_copy(update=changes)
+
+
+def _absolute_source(camera: CameraSettings, folder: Path) -> str:
+    if camera.video_file is None or camera.source.partition(":")[2].startswith("//"):
+        return camera.source
+    return f"file:{folder / camera.video_file}"

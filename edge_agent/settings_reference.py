@@ -16,17 +16,25 @@ from pydantic import BaseModel
 from edge_agent.contract.names import CAMERA_NAME_PATTERN, UNIT_ID_PATTERN
 from edge_agent.settings import (
     CameraSettings,
+    EncoderSettings,
     MqttSettings,
     PositionSettings,
+    ProxySettings,
+    SensorSettings,
     TrustSettings,
     UnitSettings,
     UploadSettings,
+    V4l2Settings,
 )
 from edge_agent.settings_file import GUARDED_KEYS, GUARDED_TABLES
 
 TABLES: dict[str, type[BaseModel]] = {
     "unit": UnitSettings,
     "camera": CameraSettings,
+    "camera.encoder": EncoderSettings,
+    "camera.proxy": ProxySettings,
+    "camera.sensor": SensorSettings,
+    "camera.v4l2": V4l2Settings,
     "mqtt": MqttSettings,
     "upload": UploadSettings,
     "trust": TrustSettings,
@@ -36,6 +44,9 @@ TABLES: dict[str, type[BaseModel]] = {
 
 _UNITS = {
     "_deg": "degrees",
+    "_dioptre": "dioptres",
+    "_ev": "stops",
+    "_us": "µs",
     "_bytes": "bytes",
     "_kbps": "kbit/s",
     "_h": "hours",
@@ -62,9 +73,9 @@ first. A camera whose file is missing is not recorded until the file is there; t
 
 **Variables.** Every key is also `EDGE_<TABLE>_<KEY>` in the environment, which wins over the file:
 `EDGE_UNIT_DATA_DIR`, `EDGE_MQTT_URL`; cameras are numbered from 0: `EDGE_CAMERA_1_SOURCE` is the second one's, and
-adds it when the file has one. Values are written as in the file, without quotes; `allowed_origins` is separated by
-commas. A variable that begins with `EDGE_` and is no setting is an error. A file with `enrolled = true` lets no
-variable change {guarded}.
+adds it when the file has one; `EDGE_CAMERA_0_PROXY_BITRATE_KBPS` is a key of a table in it. Values are written as in
+the file, without quotes; `allowed_origins` and `order` are separated by commas. A variable that begins with `EDGE_`
+and is no setting is an error. A file with `enrolled = true` lets no variable change {guarded}.
 
 This page is written by `python -m edge_agent.settings_reference docs/settings.md`.
 """
@@ -89,13 +100,15 @@ def _rows(model: type[BaseModel]) -> Iterator[str]:
     meanings = _meanings(model)
     schema = model.model_json_schema()
     for key, about in schema["properties"].items():
+        if f"camera.{key}" in TABLES:
+            continue  # a table of its own
         default = "**needed**" if key in schema.get("required", ()) else _default_text(about.get("default"))
         unit = next((text for ending, text in _UNITS.items() if key.endswith(ending)), "")
         yield f"| `{key}` | {_type_text(about)} | {default} | {unit} | {meanings.get(key, '')} |"
 
 
 def _default_text(value: object) -> str:
-    if value is None or value == []:
+    if value is None or value in ([], {}):
         return "none"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
@@ -107,11 +120,11 @@ def _default_text(value: object) -> str:
 def _type_text(about: dict[str, Any]) -> str:
     kind = next((kind for kind in about.get("anyOf", ()) if kind.get("type") != "null"), about)
     if "enum" in kind:
-        return " or ".join(f'`"{value}"`' for value in kind["enum"])
+        return " or ".join(f'`"{value}"`' if isinstance(value, str) else f"`{value}`" for value in kind["enum"])
     if kind.get("format") == "path":
         return "path"
     if kind["type"] == "array":
-        return "list of text"
+        return "list of lists of points" if "items" in kind["items"] else "list of text"
     return ", ".join(filter(None, [_TYPES[kind["type"]], _range_text(kind), _pattern_text(kind)]))
 
 
