@@ -26,6 +26,10 @@ class Clock(Protocol):
         """Microseconds since boot; never steps back."""
         ...
 
+    def boottime_of_monotonic_us(self, monotonic_us: int) -> int:
+        """`monotonic_us` of an instant of this boot that a driver or a library gave in CLOCK_MONOTONIC."""
+        ...
+
     def sleep(self, seconds: float) -> None:
         """Block this thread."""
         ...
@@ -49,6 +53,13 @@ class SystemClock:
     def monotonic_us(self) -> int:
         """Microseconds since boot, suspend included (CLOCK_BOOTTIME)."""
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
+
+    def boottime_of_monotonic_us(self, monotonic_us: int) -> int:
+        """An instant of CLOCK_MONOTONIC, which stands still in suspend, as CLOCK_BOOTTIME; since the last suspend."""
+        before_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        boottime_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        after_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        return monotonic_us + (boottime_ns - (before_ns + after_ns) // 2) // 1000
 
     def sleep(self, seconds: float) -> None:
         """Block this thread."""
@@ -80,6 +91,10 @@ class FakeClock:
         """The monotonic reading advanced by the test."""
         with self._lock:
             return self._monotonic_us
+
+    def boottime_of_monotonic_us(self, monotonic_us: int) -> int:
+        """The same: this board is never suspended."""
+        return monotonic_us
 
     def advance(self, seconds: float) -> None:
         """Let time pass on both clocks."""
