@@ -13,6 +13,7 @@ Factory = Callable[[CameraSettings, SourceContext], Source]
 
 SOURCES: dict[str, str] = {
     "file": "edge_agent.capture.file:FileSource",
+    "gstreamer": "edge_agent.capture.gstreamer.source:GstreamerSource",
     "rtsp": "edge_agent.capture.rtsp:RtspSource",
     "rtsps": "edge_agent.capture.rtsp:RtspSource",
     "test": "edge_agent.capture.test:PatternSource",

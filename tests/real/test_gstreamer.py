@@ -1,0 +1,222 @@
+"""`gstreamer:` with the GStreamer of this machine: what pipelines give, what they say when they cannot."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import psutil
+import pytest
+
+from edge_agent.capture.gstreamer.process import Order, running
+from edge_agent.capture.source import SourceContext
+from edge_agent.capture.supervisor import CaptureState, CaptureSupervisor
+from edge_agent.capture.table import open_source
+from edge_agent.capture.timeline import MediaTimeline
+from edge_agent.clock import SystemClock
+from edge_agent.contract.access_unit import AccessUnit, CodecConfig
+from edge_agent.errors import CaptureError, SourceFormatError, SourceUnavailableError
+from edge_agent.settings import CameraSettings
+from tests.support.polling import wait_until
+from tests.support.processes import Processes
+from tests.support.unit import Unit, camera_of
+from tests.support.unit import running as running_unit
+from tests.unit.capture.fakes import RecordingSink
+
+pytestmark = pytest.mark.real
+
+LIVE = "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=192,height=144,framerate=25/1"
+FAST = "speed-preset=ultrafast key-int-max=10"
+X264 = f"x264enc tune=zerolatency bitrate=300 {FAST}"
+
+
+class Capture:
+    """A supervised pipeline in a thread."""
+
+    def __init__(self, pipeline: str, **settings: object) -> None:
+        self.clock = SystemClock()
+        fields = {"connect_timeout_s": 5.0, "stall_timeout_s": 2.0} | settings
+        camera = CameraSettings.model_validate({"name": "main", "source": f"gstreamer:{pipeline}"} | fields)
+        context = SourceContext("nomad-07", self.clock, MediaTimeline(self.clock.monotonic_us()))
+        self.sink = RecordingSink()
+        self.supervisor = CaptureSupervisor(camera, context, self.sink, self.clock)
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self.supervisor.run, args=(self.stop,))
+        self.thread.start()
+
+    def until(self, probe: Callable[[CaptureState], object], what: str) -> CaptureState:
+        wait_until(lambda: probe(self.supervisor.state()), what=what, timeout_s=60)
+        return self.supervisor.state()
+
+    def until_units(self, count: int) -> list[AccessUnit]:
+        wait_until(lambda: len(self.sink.units) >= count, what=f"{count} pictures", timeout_s=60)
+        return self.sink.units
+
+    def end(self) -> float:
+        """How long it took."""
+        began_us = self.clock.monotonic_us()
+        self.stop.set()
+        self.thread.join(20)
+        assert not self.thread.is_alive()
+        return (self.clock.monotonic_us() - began_us) / 1e6
+
+
+@pytest.fixture
+def capture() -> Iterator[Callable[..., Capture]]:
+    started: list[Capture] = []
+
+    def start(pipeline: str, **settings: object) -> Capture:
+        started.append(Capture(pipeline, **settings))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.end()
+
+
+def run_once(pipeline: str, stop: threading.Event | None = None) -> None:
+    """One attempt."""
+    clock = SystemClock()
+    camera = CameraSettings(name="main", source=f"gstreamer:{pipeline}", connect_timeout_s=5.0)
+    context = SourceContext("nomad-07", clock, MediaTimeline(clock.monotonic_us()))
+    open_source(camera, context).run(RecordingSink(), stop or threading.Event())
+
+
+def decode_all(config: CodecConfig, units: list[AccessUnit]) -> list[av.VideoFrame]:
+    decoder = av.CodecContext.create(config.codec, "r")
+    assert isinstance(decoder, av.VideoCodecContext)
+    decoder.extradata = config.extradata
+    frames = [frame for unit in units for frame in decoder.decode(av.Packet(unit.data))]
+    return frames + decoder.decode(None)
+
+
+def children() -> list[psutil.Process]:
+    """Pipelines that this process runs."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if any(word.endswith("gstreamer/child.py") for word in process.cmdline()):
+                found.append(process)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("encoder", "codec", "reorders"),
+    [
+        (X264, "h264", False),
+        (
+            "x264enc bframes=2 rc-lookahead=5 sync-lookahead=0 key-int-max=10 speed-preset=ultrafast b-adapt=false",
+            "h264",
+            True,
+        ),
+        (f"x265enc tune=zerolatency {FAST}", "hevc", False),
+    ],
+)
+def test_what_a_pipeline_encodes_is_recorded_as_it_comes(
+    capture: Callable[..., Capture], encoder: str, codec: str, reorders: bool
+) -> None:
+    camera = capture(f"{LIVE} ! {encoder}")
+    camera.until_units(40)
+    camera.end()
+    assert [(config.codec, cause) for config, cause in camera.sink.starts] == [(codec, "start")]
+    config = camera.sink.starts[0][0]
+    assert (config.width_px, config.height_px, config.frame_rate_fps) == (192, 144, 25.0)
+    units = camera.sink.units
+    assert len(decode_all(config, units)) == len(units), "an end in order leaves no picture half"
+    assert any(unit.pts_90k > unit.dts_90k for unit in units) is reorders
+    steps = [after.dts_90k - before.dts_90k for before, after in pairwise(units)]
+    assert sorted(steps)[len(steps) // 2] == 3600
+    assert camera.sink.ends == [("stopped", "recording was stopped")]
+    assert children() == []
+
+
+def test_a_live_picture_is_dated_by_when_it_was_taken(capture: Callable[..., Capture]) -> None:
+    """An encoder that holds pictures back for a second does not make them a second younger."""
+    began_us = SystemClock().monotonic_us()
+    camera = capture(f"{LIVE} ! x264enc key-int-max=10 bframes=0 rc-lookahead=20 speed-preset=ultrafast mb-tree=true")
+    units = camera.until_units(30)
+    now_us = camera.clock.monotonic_us()
+    ages_us = [now_us - unit.capture_us for unit in units[:30]]
+    assert ages_us[-1] > 400_000, "the last that came was taken long ago"
+    assert began_us < units[0].capture_us < now_us
+    for before, after in pairwise(units[:30]):
+        assert after.capture_us - before.capture_us == pytest.approx(40_000, abs=5)
+        assert (after.pts_90k - before.pts_90k) * 100 / 9 == pytest.approx(40_000, abs=25)
+
+
+def test_what_is_not_live_is_played_in_real_time_and_ends(tmp_path: Path) -> None:
+    clock = SystemClock()
+    began_us = clock.monotonic_us()
+    with pytest.raises(SourceUnavailableError, match="came to its end"):
+        run_once(f"videotestsrc num-buffers=50 ! video/x-raw,format=I420,width=64,height=64,framerate=25/1 ! {X264}")
+    assert (clock.monotonic_us() - began_us) / 1e6 > 1.8
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "kind", "said"),
+    [
+        ("videotestsrc ! nosuchelement", SourceFormatError, "no element nosuchelement"),
+        ("videotestsrc ! nvv4l2h264enc", SourceFormatError, "nvidia-l4t-gstreamer"),
+        ("videotestsrc nonsense=1 ! x264enc", SourceFormatError, "not understood"),
+        ("videotestsrc ! (", SourceFormatError, "not understood"),
+        ("videotestsrc ! x264enc ! fakesink", SourceFormatError, "no open end"),
+        ("videotestsrc ! x264enc videotestsrc ! x264enc", SourceFormatError, "several open ends, one at x264enc"),
+        ("x264enc", SourceFormatError, "open beginning"),
+        ("v4l2src", SourceFormatError, "several things"),
+        ("audiotestsrc", SourceFormatError, "sound never is"),
+        ("v4l2src device=/dev/video99 ! image/jpeg", SourceUnavailableError, "v4l2-ctl --list-devices"),
+        ("filesrc location=/nonexistent/street.h264 ! h264parse", SourceUnavailableError, "No such file"),
+        ("filesrc location=/proc/cpuinfo ! h264parse", SourceUnavailableError, "No valid frames"),
+    ],
+)
+def test_a_pipeline_that_cannot_run_says_why(pipeline: str, kind: type[CaptureError], said: str) -> None:
+    with pytest.raises(kind, match=said) as caught:
+        run_once(pipeline)
+    assert str(caught.value).startswith("gstreamer: ")
+    assert children() == []
+
+
+def test_a_key_frame_can_be_asked_for() -> None:
+    with running(Order(f"{LIVE} ! x264enc tune=zerolatency key-int-max=1000 speed-preset=ultrafast")) as child:
+        keys: list[int] = []
+        for number in range(200):
+            record = child.reader.read()
+            assert record is not None
+            if record.is_key:
+                keys.append(number)
+            if number == 30:
+                child.ask_key()
+            if len(keys) == 2:
+                break
+    assert 30 < keys[1] < 80
+
+
+def test_a_pipeline_that_ended_starts_again(capture: Callable[..., Capture]) -> None:
+    camera = capture(
+        f"videotestsrc num-buffers=20 ! video/x-raw,format=I420,width=64,height=64,framerate=25/1 ! {X264}"
+    )
+    camera.until(lambda state: state.restarts >= 2, "two restarts")
+    wait_until(lambda: len(camera.sink.starts) >= 2, what="another stream")
+    assert camera.sink.starts[1][1] == "camera-lost"
+
+
+@pytest.fixture
+def unit(tmp_path: Path, processes: Processes) -> Iterator[Unit]:
+    yield from running_unit(Unit(tmp_path / "unit", processes))
+
+
+def test_a_unit_records_a_pipeline_onto_its_disk(unit: Unit) -> None:
+    unit.cameras = [camera_of(f"gstreamer:{LIVE} ! {X264}")]
+    unit.write_settings()
+    unit.start()
+    unit.wait_recording("main")
+    assert unit.end() == 0
+    unit.check_unbroken("main")
+    pictures = 0
+    for path in unit.segment_files():
+        with av.open(str(path)) as container:
+            pictures += sum(1 for _ in container.decode(video=0))
+    assert pictures == sum(len(info.samples) for info in unit.scanned())
+    assert pictures > 25
