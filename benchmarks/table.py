@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from benchmarks import (
     clip,
     command,
+    gstreamer,
     idle_traffic,
     memory,
     narrow,
@@ -24,6 +25,7 @@ Benchmark = Callable[[Workspace], Iterator[Row]]
 BENCHMARKS: dict[str, Benchmark] = {
     "clip": clip.run,
     "recording": recording.run,
+    "gstreamer": gstreamer.run,
     "upload": upload.run,
     "narrow": narrow.run,
     "command": command.run,

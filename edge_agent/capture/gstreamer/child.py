@@ -57,7 +57,11 @@ HELLO, CAPS, UNIT, EVENT, END, PICTURE = range(1, 7)
 KEY, DISCONTINUOUS, DAMAGED = 1, 2, 4
 
 QUEUE_BUFFERS = 8
+CODED_BUFFERS = 64
 """Pictures that wait for the recorder; a live source leaves pictures out when they are full, another one waits."""
+GATHER_S = 0.4
+"""Coded pictures are handed on so often, several at a time: each waking-up finds two processes' caches cold, and
+costs five times as much as the picture behind it."""
 PULL_NS = 200_000_000
 DRAIN_S = 2.0
 B_FRAMES_NS = 200_000_000
@@ -77,15 +81,19 @@ class Records:
         self._descriptor = descriptor
         self._lock = threading.Lock()  # protects the number, and keeps records whole
         self._number = 0
+        self._left: list[memoryview] = []
 
-    def write(self, kind: int, payload: bytes = b"", flags: int = 0, times: Times = NO_TIMES) -> None:
-        """Write one record; waits as long as the recorder does not read."""
+    def write(
+        self, kind: int, payload: bytes = b"", flags: int = 0, times: Times = NO_TIMES, is_last: bool = True
+    ) -> None:
+        """Write one record, unless another one follows at once; waits as long as the recorder does not read."""
         with self._lock:
             head = HEAD.pack(MAGIC, kind, flags, 0, len(payload), self._number, *times)
             check = CHECK.pack(zlib.crc32(head))
             self._number = (self._number + 1) & 0xFFFFFFFF
-            left = [memoryview(head + check), memoryview(payload), memoryview(check)]
-            while left:
+            left = self._left
+            left += [memoryview(head + check), memoryview(payload), memoryview(check)]
+            while left and is_last:
                 written = os.writev(self._descriptor, left)
                 while left and written >= len(left[0]):
                     written -= len(left.pop(0))
@@ -138,6 +146,10 @@ class Pipeline:
 
     def __init__(self, gst: Bound, glib: Bound, order: Order) -> None:
         self.gst = gst
+        self.hurry = threading.Event()
+        """An end is wanted: nothing is gathered any more."""
+        self.over = threading.Event()
+        """It has failed, or everything that came was written."""
         self.pipeline = gst.Pipeline.new("recorder")
         # One clock, whatever an element offers: the capture time of a picture is base time plus running time.
         self.clock = gst.SystemClock.obtain()
@@ -202,9 +214,8 @@ class Pipeline:
         return source
 
     def _link(self, body: Bound, tail: Chain) -> Bound:
-        sink = self._make(
-            "appsink", {"max-buffers": str(QUEUE_BUFFERS), "sync": "false", "enable-last-sample": "false"}
-        )
+        count = QUEUE_BUFFERS if self.codec == "raw" else CODED_BUFFERS
+        sink = self._make("appsink", {"max-buffers": count, "sync": "false", "enable-last-sample": "false"})
         before = body
         for element in [*(self._make(name, properties) for name, properties in tail), sink]:
             self.pipeline.add(element)
@@ -267,14 +278,20 @@ class Pump:
     def run(self) -> None:
         """Until the pipeline ends or fails."""
         sink = self._line.sink
+        gathers = self._line.codec != "raw" and self._line.source is None
         while True:
             sample = sink.emit("try-pull-sample", PULL_NS)
-            if sample is not None:
-                self._pass_on(sample)
-            elif sink.get_property("eos"):
+            if sample is None and sink.get_property("eos"):
+                self._line.over.set()
                 return
+            while sample is not None:
+                following = sink.emit("try-pull-sample", 0) if gathers else None
+                self._pass_on(sample, following is None)
+                sample = following
+            if gathers:
+                self._line.hurry.wait(GATHER_S)
 
-    def _pass_on(self, sample: Bound) -> None:
+    def _pass_on(self, sample: Bound, is_last: bool) -> None:
         caps = sample.get_caps()
         if self._caps is None or (hash(caps) != hash(self._caps) and not caps.is_equal(self._caps)):
             self._tell_caps(caps)
@@ -291,7 +308,7 @@ class Pump:
         said |= DAMAGED if flags & gst.CORRUPTED else 0
         is_mapped, view = unit.map(self._gst.MapFlags.READ)
         if is_mapped:
-            self._records.write(UNIT, view.data, said, times)
+            self._records.write(UNIT, bytes(view.data), said, times, is_last)
             unit.unmap(view)
 
     def _running(self, segment: Bound, stamp: int) -> int:
@@ -330,20 +347,16 @@ class Listener:
         self._records = records
         self.failed = threading.Event()
         """An error was passed on."""
-        self.ended = threading.Event()
-        """The whole pipeline has ended."""
 
     def run(self) -> None:
         """For ever."""
         kinds = self._line.gst.MessageType
-        wanted = kinds.ERROR | kinds.WARNING | kinds.LATENCY | kinds.EOS
+        wanted = kinds.ERROR | kinds.WARNING | kinds.LATENCY
         bus = self._line.pipeline.get_bus()
         while True:
             message = bus.timed_pop_filtered(self._line.gst.CLOCK_TIME_NONE, wanted)
             if message.type == kinds.LATENCY:
                 self._line.pipeline.recalculate_latency()
-            elif message.type == kinds.EOS:
-                self.ended.set()
             else:
                 self._tell(message, message.type == kinds.ERROR)
 
@@ -362,6 +375,7 @@ class Listener:
         )
         if is_error:
             self.failed.set()
+            self._line.over.set()
 
 
 class Feed:
@@ -418,6 +432,7 @@ class Obedience:
             if word == "key" and self.line is not None:
                 self.line.ask_key()
             elif word == "stop" and self.line is not None:
+                self.line.hurry.set()
                 threading.Thread(target=self.line.end, daemon=True).start()
             elif word == "stop":
                 break
@@ -447,10 +462,8 @@ def run(order: Order, obedience: Obedience, records: Records, pictures: "int | N
     if is_live is not None:
         if pictures is not None:
             threading.Thread(target=Feed(line, pictures).run, daemon=True).start()
-        pulling = threading.Thread(target=pump.run, daemon=True)
-        pulling.start()
-        while pulling.is_alive() and not listener.failed.wait(0.2):
-            pass
+        threading.Thread(target=pump.run, daemon=True).start()
+        line.over.wait()
     failed = listener.failed.wait(DRAIN_S if is_live is None else 0.1)
     stop_pipeline(line)
     return "failed" if failed or is_live is None else "ended"
