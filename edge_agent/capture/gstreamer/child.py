@@ -251,9 +251,9 @@ class Pipeline:
             return None
         return bool(is_live)
 
-    def ask_key(self) -> None:
-        """Ask the encoder for a key frame (GstForceKeyUnit, upstream)."""
-        text = "GstForceKeyUnit, running-time=(guint64)18446744073709551615, all-headers=(boolean)true, count=(uint)0"
+    def ask_key(self, running_ns: int = (1 << 64) - 1) -> None:
+        """Ask the encoder for a key frame (GstForceKeyUnit, upstream): at a running time, or as soon as it can."""
+        text = f"GstForceKeyUnit, running-time=(guint64){running_ns}, all-headers=(boolean)true, count=(uint)0"
         asked = self.gst.Structure.from_string(text)[0]
         event = self.gst.Event.new_custom(self.gst.EventType.CUSTOM_UPSTREAM, asked)
         self.sink.get_static_pad("sink").push_event(event)
@@ -401,7 +401,7 @@ class Feed:
             picture = gst.Buffer.new_wrapped(data)
             picture.pts, picture.duration = shown, length
             if flags & KEY:
-                self._line.ask_key()
+                self._line.ask_key(shown)
             if self._line.source.emit("push-buffer", picture) != gst.FlowReturn.OK:
                 break
         self._line.end()

@@ -68,6 +68,25 @@ class RawReader:
         return frame
 
 
+def packed_i420(frame: av.VideoFrame) -> bytes:
+    """A `yuv420p` frame in GStreamer's default layout.
+
+    Raises:
+        ValueError: it is none, or has odd sides.
+    """
+    if frame.format.name != "yuv420p" or frame.width % 2 or frame.height % 2:
+        raise ValueError(f"a picture is {frame.format.name}, {frame.width}×{frame.height}")
+    parts: list[bytes | memoryview] = []
+    for plane in frame.planes:
+        view, stride = memoryview(plane).cast("B"), _up_to_4(plane.width)
+        if plane.line_size == stride:
+            parts.append(view[: stride * plane.height])
+        else:
+            starts = range(0, plane.line_size * plane.height, plane.line_size)
+            parts.append(b"".join(bytes(view[start : start + plane.width]).ljust(stride, b"\0") for start in starts))
+    return b"".join(parts)
+
+
 def _up_to_4(count: int) -> int:
     return (count + 3) & ~3
 

@@ -79,6 +79,7 @@ class Child:
         self._feed: int | None = None
         if order.input_caps is not None:
             far_input, self._feed = _pipe()
+            os.set_blocking(self._feed, False)
             ends.append(far_input)
         self._stream = io.BufferedReader(io.FileIO(output, "rb"), _PIPE_BYTES // 4)
         self._control = io.FileIO(control, "wb")
@@ -128,16 +129,20 @@ class Child:
         """Ask for an end in order: what is being encoded still comes, then its end record."""
         self._write_control(b"stop\n")
 
-    def give(self, record: Record) -> None:
+    def give(self, record: Record, timeout_s: float) -> None:
         """Give an encoder a picture; waits when it is behind.
 
         Raises:
-            OSError: it has ended.
+            OSError: it has ended, or (`TimeoutError`) takes nothing for so long.
         """
         if self._feed is None:
             raise ValueError("this child takes no pictures")
+        poll = select.poll()
+        poll.register(self._feed, select.POLLOUT)
         left = [memoryview(part) for part in self._writer.frame(record) if part]
         while left:
+            if not poll.poll(timeout_s * 1000):
+                raise TimeoutError
             written = os.writev(self._feed, left)
             while left and written >= len(left[0]):
                 written -= len(left.pop(0))
@@ -206,14 +211,23 @@ def _pipe() -> tuple[int, int]:
     return read_end, write_end
 
 
-@contextmanager
-def running(order: Order, command: Sequence[str] | None = None) -> Iterator[Child]:
-    """A child that carries out `order`, and is gone afterwards; tests name another `command`.
+def start(order: Order, command: Sequence[str] | None = None) -> Child:
+    """A child that carries out `order`; whoever calls this closes it. Tests name another `command`.
 
     Raises:
         SourceUnavailableError: the interpreter cannot be started.
     """
-    child = Child(order, command or (interpreter(), "-I", "-B", str(CHILD)))
+    return Child(order, command or (interpreter(), "-I", "-B", str(CHILD)))
+
+
+@contextmanager
+def running(order: Order, command: Sequence[str] | None = None) -> Iterator[Child]:
+    """A child that carries out `order`, and is gone afterwards; as `start`.
+
+    Raises:
+        SourceUnavailableError: the interpreter cannot be started.
+    """
+    child = start(order, command)
     try:
         yield child
     finally:

@@ -1,0 +1,108 @@
+"""Pictures to a pipeline's encoder and back."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import pairwise
+
+import av
+import pytest
+
+from edge_agent.capture.gstreamer.chains import Chain, Wish, nvenc, software
+from edge_agent.capture.gstreamer.encoder import CodedPicture, PipelineEncoder
+from edge_agent.capture.gstreamer.trial import why_not
+from edge_agent.clock import SystemClock
+from edge_agent.contract.access_unit import Codec
+from edge_agent.errors import CaptureError
+from tests.support.polling import wait_until
+from tests.unit.capture.fakes import make_context
+
+pytestmark = pytest.mark.real
+
+WISH = Wish("h264", 300, 1000, "high")
+PICTURE_NS = 40_000_000
+
+
+def picture(number: int, width: int = 176, height: int = 144) -> av.VideoFrame:
+    """Grey, brighter from picture to picture."""
+    frame = av.VideoFrame(width, height, "yuv420p")
+    for index, plane in enumerate(frame.planes):
+        plane.update(bytes([128 if index else 40 + number * 2]) * plane.buffer_size)
+    return frame
+
+
+@pytest.fixture
+def encoders() -> Iterator[list[PipelineEncoder]]:
+    started: list[PipelineEncoder] = []
+    yield started
+    for encoder in started:
+        encoder.close()
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_what_goes_in_comes_out_with_its_stamps(encoders: list[PipelineEncoder], codec: Codec) -> None:
+    encoder = PipelineEncoder(software(Wish(codec, 300, 1000, "high")), 176, 144, Fraction(25))
+    encoders.append(encoder)
+    came: list[CodedPicture] = []
+    for number in range(40):
+        came += encoder.encode(picture(number), number * PICTURE_NS, is_key=number == 20)
+    came += encoder.finish()
+    assert [coded.pts_ns for coded in came] == [number * PICTURE_NS for number in range(40)]
+    assert all(after.dts_ns > before.dts_ns for before, after in pairwise(came))
+    assert came[0].is_key
+    assert [number for number, coded in enumerate(came) if coded.is_key] == [0, 20], "where it was asked for"
+    decoder = av.CodecContext.create(codec, "r")
+    assert isinstance(decoder, av.VideoCodecContext)
+    frames = [frame for coded in came for frame in decoder.decode(av.Packet(coded.data))] + decoder.decode(None)
+    shades = [memoryview(frame.planes[0])[0] for frame in frames]
+    assert len(frames) == 40
+    assert shades == pytest.approx([40 + number * 2 for number in range(40)], abs=4)
+
+
+def test_a_width_whose_rows_have_to_be_packed(encoders: list[PipelineEncoder]) -> None:
+    encoder = PipelineEncoder(software(WISH), 178, 146, Fraction(25))
+    encoders.append(encoder)
+    for number in range(10):
+        encoder.encode(picture(number, 178, 146), number * PICTURE_NS)
+    assert encoder.finish()
+
+
+@pytest.mark.parametrize(
+    ("chain", "said"),
+    [(nvenc(WISH), "nvidia-l4t-gstreamer"), (Chain("x264enc", "x264enc nonsense=1"), "not understood")],
+)
+def test_an_encoder_that_is_not_there_says_so(encoders: list[PipelineEncoder], chain: Chain, said: str) -> None:
+    encoder = PipelineEncoder(chain, 176, 144, Fraction(25))
+    encoders.append(encoder)
+
+    def give() -> str:
+        try:
+            encoder.encode(picture(0), 0)
+        except CaptureError as error:
+            return str(error)
+        return ""
+
+    assert said in wait_until(give, what="its words")
+
+
+def test_an_encoder_that_hangs_is_told_and_ended(encoders: list[PipelineEncoder]) -> None:
+    encoder = PipelineEncoder(Chain("identity", "identity sleep-time=60000000 ! x264enc"), 176, 144, Fraction(25))
+    encoders.append(encoder)
+    failures: list[str] = []
+    for number in range(60):
+        try:
+            encoder.encode(picture(number), number * PICTURE_NS)
+        except CaptureError as error:
+            failures.append(str(error))
+            break
+    assert failures
+    began_us = SystemClock().monotonic_us()
+    encoder.close()
+    assert SystemClock().monotonic_us() - began_us < 2_000_000
+
+
+def test_a_trial_shows_which_encoder_works_on_this_board() -> None:
+    context = make_context(SystemClock())
+    assert why_not(software(WISH), 176, 144, context) is None
+    assert "nvvidconv" in (why_not(nvenc(WISH), 176, 144, context) or "")
+    broken = Chain("x264enc", "x264enc ! identity error-after=5")
+    assert why_not(broken, 176, 144, context)
