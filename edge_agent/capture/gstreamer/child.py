@@ -32,6 +32,7 @@ Written against GStreamer 1.20 (JetPack 6) to 1.22 and run with 1.22 on x86 alon
 
 import ctypes
 import json
+import math
 import os
 import re
 import signal
@@ -62,6 +63,8 @@ CODED_BUFFERS = 64
 GATHER_S = 0.4
 """Coded pictures are handed on so often, several at a time: each waking-up finds two processes' caches cold, and
 costs five times as much as the picture behind it."""
+RHYTHM_SLACK_NS = 20_000_000
+RHYTHM_DRIFT_NS = 1_000_000
 PULL_NS = 200_000_000
 DRAIN_S = 2.0
 B_FRAMES_NS = 200_000_000
@@ -266,6 +269,32 @@ class Pipeline:
             self.source.emit("end-of-stream")
 
 
+class Rhythm:
+    """When to wake up next: just after each key frame, where the recorder closes its fragments, and in between."""
+
+    def __init__(self, clock: Bound) -> None:
+        self._clock = clock
+        self._key_ns = self._group_ns = 0
+        self._late_ns = 1 << 62
+
+    def note(self, capture_ns: int, is_key: bool, is_newest: bool) -> None:
+        """A picture was pulled, which was taken then."""
+        if is_newest:  # others have waited
+            self._late_ns = min(self._late_ns + RHYTHM_DRIFT_NS, self._clock.get_time() - capture_ns)
+        if is_key:
+            self._group_ns = capture_ns - self._key_ns if self._key_ns else 0
+            self._key_ns = capture_ns
+
+    def pause_s(self) -> float:
+        """For how long to sleep."""
+        if not 0 < self._group_ns < 10 * 10**9:
+            return GATHER_S
+        step_ns = self._group_ns / math.ceil(self._group_ns / 1e9 / GATHER_S)
+        since_ns = self._clock.get_time() - self._key_ns - self._late_ns - RHYTHM_SLACK_NS
+        pause_s = float(step_ns - since_ns % step_ns) / 1e9
+        return pause_s if pause_s > 0.02 else pause_s + step_ns / 1e9
+
+
 class Pump:
     """Pulls units from the sink and writes them."""
 
@@ -274,6 +303,7 @@ class Pump:
         self._records = records
         self._gst = line.gst
         self._caps: Bound = None
+        self._rhythm = Rhythm(line.clock)
 
     def run(self) -> None:
         """Until the pipeline ends or fails."""
@@ -289,7 +319,7 @@ class Pump:
                 self._pass_on(sample, following is None)
                 sample = following
             if gathers:
-                self._line.hurry.wait(GATHER_S)
+                self._line.hurry.wait(self._rhythm.pause_s())
 
     def _pass_on(self, sample: Bound, is_last: bool) -> None:
         caps = sample.get_caps()
@@ -306,6 +336,7 @@ class Pump:
         said = 0 if flags & gst.DELTA_UNIT else KEY
         said |= DISCONTINUOUS if flags & gst.DISCONT else 0
         said |= DAMAGED if flags & gst.CORRUPTED else 0
+        self._rhythm.note(capture, said & KEY != 0, is_last)
         is_mapped, view = unit.map(self._gst.MapFlags.READ)
         if is_mapped:
             self._records.write(UNIT, bytes(view.data), said, times, is_last)
