@@ -16,6 +16,7 @@ from typing import Literal
 
 from edge_agent.buffer.client import call_sync
 from edge_agent.buffer.layout import size_on_disk
+from edge_agent.capture.outputs import make_outputs
 from edge_agent.capture.source import SourceContext
 from edge_agent.capture.table import open_source
 from edge_agent.capture.timeline import MediaTimeline
@@ -192,9 +193,10 @@ class _FirstPicture:
 
 def _try_source(settings: Settings, camera: CameraSettings, clock: Clock) -> tuple[Verdict, str]:
     """Open the camera and wait for its first picture; a library that hangs is left behind when the process ends."""
-    context = SourceContext(settings.unit.id, clock, MediaTimeline(clock.monotonic_us()))
-    source = open_source(camera, context)
     sink, stop, ended = _FirstPicture(), threading.Event(), threading.Event()
+    outputs = make_outputs(camera, clock, sink)
+    context = SourceContext(settings.unit.id, clock, MediaTimeline(clock.monotonic_us()), frames=outputs)
+    source = open_source(camera, context)
     problems: list[CaptureError] = []
 
     def attempt() -> None:

@@ -7,6 +7,7 @@ import traceback
 from edge_agent.capture.gate import Gate
 from edge_agent.capture.redact import redact
 from edge_agent.capture.source import Activity, Source
+from edge_agent.contract.access_unit import StreamSink
 from edge_agent.errors import CaptureError, EdgeAgentError
 
 _log = logging.getLogger(__name__)
@@ -18,7 +19,10 @@ class Attempt:
     The thread is a daemon: one that hangs does not keep the process from leaving.
     """
 
-    def __init__(self, name: str, source: Source, gate: Gate, activity: Activity, start_us: int) -> None:
+    def __init__(
+        self, name: str, source: Source, sink: StreamSink, gate: Gate, activity: Activity, start_us: int
+    ) -> None:
+        """Begin; the source writes to `sink`, from which what is recorded comes to `gate`."""
         self.activity = activity
         self.gate = gate
         self.start_us = start_us
@@ -29,12 +33,13 @@ class Attempt:
         self.error: EdgeAgentError | None = None
         """Why, once `done` is set; None when it was stopped or came to its end."""
         self._source = source
+        self._sink = sink
         self._thread = threading.Thread(target=self._run, name=f"capture-{name}", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         try:
-            self._source.run(self.gate, self.stop)
+            self._source.run(self._sink, self.stop)
         except EdgeAgentError as error:
             self.error = error
         except Exception as error:  # noqa: BLE001 -- a library's bug ends the attempt, not the recording; it is logged

@@ -3,11 +3,16 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from edge_agent.capture.report import CaptureReport
 from edge_agent.capture.timeline import MediaTimeline
 from edge_agent.clock import Clock
 from edge_agent.contract.access_unit import GapCause, StreamSink
+
+if TYPE_CHECKING:  # libav and the drawing library are loaded by who has pictures
+    from edge_agent.capture.encoding.ladder import EncoderLadder
+    from edge_agent.capture.frames.hook import FrameHook
 
 
 class Activity:
@@ -20,6 +25,9 @@ class Activity:
         """Writes what the source holds back; any thread may call it. One reference, swapped whole."""
         self.interrupt: Callable[[], object] = _nothing
         """Ends a call that the source's library waits in; any thread may call it. One reference, swapped whole."""
+        self.is_back: Callable[[], bool] = _never
+        """Whether the camera that the attempt missed is there again: asked, several times a second, while the next
+        attempt waits for its turn; quick, raises nothing. One reference, swapped whole."""
 
     def touch(self, monotonic_us: int) -> None:
         """A packet came; one that is told of late changes nothing."""
@@ -29,6 +37,31 @@ class Activity:
 
 def _nothing() -> None:
     """Of a source that hands on at once, and waits for nothing without looking at `stop`."""
+
+
+def _never() -> bool:
+    """Of a source that finds out by trying again."""
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class FrameOutputs:
+    """Where a source that encodes pictures here, or has them encoded by its own library, writes.
+
+    Attributes:
+        hook: every picture goes through it before it is encoded.
+        encoders: who encodes.
+        main: gets access units of pictures that went through the hook; None where the main stream passes as it came
+            and its pictures are for the proxy alone.
+        proxy: likewise of the small stream; None when there is none, or it is made elsewhere.
+        proxy_timeline: that of the proxy's ring.
+    """
+
+    hook: "FrameHook"
+    encoders: "EncoderLadder"
+    main: StreamSink | None
+    proxy: StreamSink | None
+    proxy_timeline: MediaTimeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +74,8 @@ class SourceContext:
         timeline: the run's media time line; one object for all attempts of a run.
         activity: told of every packet, and how to get at the source from other threads.
         cause: why the first stream of this attempt begins where it does; the supervisor sets it.
+        report: told of what was configured and what is not as it was asked; one object for all attempts.
+        frames: where pictures that are encoded here go; the supervisor sets it for each attempt.
     """
 
     unit_id: str
@@ -48,6 +83,8 @@ class SourceContext:
     timeline: MediaTimeline
     activity: Activity = field(default_factory=Activity)
     cause: GapCause = "start"
+    report: CaptureReport = field(default_factory=lambda: CaptureReport(""))
+    frames: FrameOutputs | None = None
 
 
 class Source(Protocol):
@@ -55,6 +92,9 @@ class Source(Protocol):
 
     def run(self, sink: StreamSink, stop: threading.Event) -> None:
         """Make one attempt: open, and write to `sink` until `stop` is set, the source ends or fails.
+
+        `sink` is for a stream that the camera encoded and nobody has looked at: where masks or text are asked for it
+        is decoded behind it. Pictures go to a `FramePipeline` instead, which writes to the context's `frames`.
 
         `start_stream` and `write` are called from this thread, or through `Activity.hand_over`, never at the same
         time; `end_stream` for the attempt's end is the supervisor's.

@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from tenacity import RetryCallState, Retrying, wait_random, wait_random_exponential
 
@@ -17,6 +18,9 @@ from edge_agent.clock import Clock
 from edge_agent.contract.access_unit import AccessUnit, CodecConfig, GapCause, StreamSink
 from edge_agent.errors import CaptureError, EdgeAgentError, SourceFormatError
 from edge_agent.settings import CameraSettings
+
+if TYPE_CHECKING:
+    from edge_agent.capture.coded import CodedPath
 
 _log = logging.getLogger(__name__)
 
@@ -91,6 +95,9 @@ class CaptureSupervisor:
         self._last_frame_us: int | None = None
         self._attempt: Attempt | None = None
         """The last that was begun. One reference, swapped whole."""
+        self._coded: CodedPath | None = None
+        self._proxy_gate: Gate | None = None
+        """Those of the attempt."""
 
     def state(self) -> CaptureState:
         """As it is now; from any thread."""
@@ -120,14 +127,34 @@ class CaptureSupervisor:
                 return
             cause = attempt.gate.cause
             failures = 1 if self._was_stable(attempt) else min(failures + 1, _MAX_FAILURES)
-            self._standstills.wait(stop, self._wait_s(failures, error))
+            self._pause(attempt, stop, self._wait_s(failures, error))
             self._change(lambda state: replace(state, restarts=state.restarts + 1))
 
     def _start(self, cause: GapCause) -> Attempt:
-        activity = Activity()
-        source = self._open(self._camera, replace(self._context, activity=activity, cause=cause))
         gate = Gate(self._sink, self, cause)
-        return Attempt(self._camera.name, source, gate, activity, self._clock.monotonic_us())
+        context = replace(self._context, activity=Activity(), cause=cause)
+        shared = self._context.frames
+        if shared is None:
+            return self._attempt_with(context, gate, gate)
+        from edge_agent.capture.coded import CodedPath
+
+        self._proxy_gate = None if shared.proxy is None else Gate(shared.proxy, _Unheard(self), cause)
+        outputs = replace(shared, main=gate, proxy=self._proxy_gate)
+        context = replace(context, frames=outputs)
+        self._coded = CodedPath(self._camera, context, outputs)
+        return self._attempt_with(context, gate, self._coded)
+
+    def _attempt_with(self, context: SourceContext, gate: Gate, sink: StreamSink) -> Attempt:
+        source = self._open(self._camera, context)
+        return Attempt(self._camera.name, source, sink, gate, context.activity, self._clock.monotonic_us())
+
+    def _pause(self, attempt: Attempt, stop: threading.Event, wait_s: float) -> None:
+        """Until the next attempt's turn; a camera that is back has it at once."""
+        end_us = self._clock.monotonic_us() + round(wait_s * 1e6)
+        while not stop.is_set() and (left_us := end_us - self._clock.monotonic_us()) > 0:
+            if attempt.activity.is_back():
+                return
+            self._standstills.wait(stop, min(left_us / 1e6, _POLL_S))
 
     def _watch(self, attempt: Attempt, stop: threading.Event) -> EdgeAgentError | None:
         """Wait for the attempt's end and end its stream; returns why it ended."""
@@ -145,12 +172,21 @@ class CaptureSupervisor:
         attempt.activity.hand_over()  # of a source that did not end in time
         error = attempt.error
         if stop.is_set():
-            attempt.gate.shut("stopped", "recording was stopped")
+            self._shut(attempt, "stopped", "recording was stopped")
         elif error is not None:
-            attempt.gate.shut("camera-lost", str(error))
+            self._shut(attempt, "camera-lost", str(error))
         else:
-            attempt.gate.shut("camera-lost", "the source came to its end")
+            self._shut(attempt, "camera-lost", "the source came to its end")
         return error
+
+    def _shut(self, attempt: Attempt, cause: GapCause, detail: str) -> None:
+        """Let nothing more through, what is still being encoded excepted."""
+        coded, self._coded = self._coded, None
+        if coded is not None:
+            coded.close()
+        attempt.gate.shut(cause, detail)
+        if self._proxy_gate is not None:
+            self._proxy_gate.shut(cause, detail)
 
     def _silent_s(self, attempt: Attempt) -> float | None:
         """For how long nothing came, once that is too long."""
@@ -164,7 +200,7 @@ class CaptureSupervisor:
     def _abandon(self, attempt: Attempt, stop: threading.Event, detail: str) -> EdgeAgentError | None:
         """Cut off an attempt that is silent, and wait for its thread as long as it takes."""
         attempt.activity.hand_over()
-        attempt.gate.shut("camera-lost", detail)
+        self._shut(attempt, "camera-lost", detail)
         attempt.stop.set()
         if not self._see_off(attempt, _HUNG_AFTER_US, stop):
             if not stop.is_set():
@@ -240,3 +276,23 @@ class CaptureSupervisor:
     def _change(self, change: Callable[[CaptureState], CaptureState]) -> None:
         with self._lock:
             self._state = change(self._state)
+
+
+class _Unheard:
+    """Watches a proxy's gate: what counts is the main stream, and what the recorder slept through."""
+
+    def __init__(self, supervisor: CaptureSupervisor) -> None:
+        self._supervisor = supervisor
+
+    def on_start(self, config: CodecConfig) -> None:
+        """Nobody asks."""
+
+    def on_write(self, unit: AccessUnit) -> None:
+        """Nobody asks."""
+
+    def on_end(self, cause: GapCause, detail: str) -> None:
+        """Nobody asks."""
+
+    def standstill(self) -> str | None:
+        """As of the main stream."""
+        return self._supervisor.standstill()

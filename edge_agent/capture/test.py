@@ -8,14 +8,13 @@ import threading
 from fractions import Fraction
 
 import av
-from av.video.codeccontext import VideoCodecContext
 
 from edge_agent.capture import timecode
-from edge_agent.capture.normaliser import Normaliser
-from edge_agent.capture.packet import RawPacket
+from edge_agent.capture.pipeline import FramePipeline
+from edge_agent.capture.report import Configured
 from edge_agent.capture.scene import Scene
 from edge_agent.capture.source import SourceContext
-from edge_agent.contract.access_unit import TIMESCALE_HZ, CodecConfig, StreamSink
+from edge_agent.contract.access_unit import StreamSink
 from edge_agent.errors import SettingsError
 from edge_agent.settings import CameraSettings
 
@@ -42,14 +41,26 @@ class PatternSource:
         self._settings = settings
         self._context = context
 
-    def run(self, sink: StreamSink, stop: threading.Event) -> None:
-        """Draw until `stop` is set."""
-        encoder = self._open_encoder()
-        config = CodecConfig(
-            "h264", bytes(encoder.extradata or b""), self._width_px, self._height_px, float(self._fps)
+    def run(self, sink: StreamSink, stop: threading.Event) -> None:  # noqa: ARG002 -- nothing here is encoded already
+        """Draw until `stop` is set.
+
+        Raises:
+            CaptureError: nothing encodes what is asked for.
+        """
+        context = self._context
+        pipeline = FramePipeline(
+            self._settings, context, self._width_px, self._height_px, float(self._fps), effort="least"
         )
-        normaliser = Normaliser(sink, self._context, config, Fraction(1, TIMESCALE_HZ))
-        scene = Scene(self._width_px, self._height_px, f"{self._context.unit_id}  {self._settings.name}")
+        scene = Scene(self._width_px, self._height_px, f"{context.unit_id}  {self._settings.name}")
+        context.report.configured(
+            Configured("test:", "yuv420p", self._width_px, self._height_px, float(self._fps), "drawn here")
+        )
+        try:
+            self._draw(pipeline, scene, stop)
+        finally:
+            pipeline.finish()
+
+    def _draw(self, pipeline: FramePipeline, scene: Scene, stop: threading.Event) -> None:
         clock = self._context.clock
         start_us = clock.monotonic_us()
         number = 0
@@ -59,53 +70,8 @@ class PatternSource:
             if wait_us > 0:
                 clock.wait(stop, wait_us / 1e6)
                 continue
-            self._push_picture(normaliser, encoder, scene, number, due_us)
+            utc_us = clock.wall_us() - (clock.monotonic_us() - due_us)
+            pipeline.push(av.VideoFrame.from_ndarray(scene.draw(utc_us, number), format="yuv420p"), due_us)
             late_us = clock.monotonic_us() - start_us
             # A machine that is too slow for the rate leaves pictures out, as a camera does, and stays in real time.
             number = max(number + 1, int(late_us * self._fps / 1_000_000))
-        normaliser.finish()
-
-    def _push_picture(
-        self, normaliser: Normaliser, encoder: VideoCodecContext, scene: Scene, number: int, due_us: int
-    ) -> None:
-        clock = self._context.clock
-        utc_us = clock.wall_us() - (clock.monotonic_us() - due_us)
-        picture = scene.draw(utc_us, number)
-        frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
-        stamp = int(number * TIMESCALE_HZ / self._fps)
-        frame.pts, frame.time_base = stamp, Fraction(1, TIMESCALE_HZ)
-        for packet in encoder.encode(frame):
-            normaliser.push(
-                RawPacket(
-                    data=bytes(packet),
-                    pts=stamp,
-                    dts=stamp,
-                    duration=int(TIMESCALE_HZ / self._fps),
-                    is_key=packet.is_keyframe,
-                    arrival_us=clock.monotonic_us(),
-                    capture_us=due_us,
-                )
-            )
-
-    def _open_encoder(self) -> VideoCodecContext:
-        """libx264 with tune zerolatency: one picture in, one packet out, no B-frames."""
-        settings = self._settings
-        gop = max(1, round(settings.gop_s * self._fps))
-        encoder = VideoCodecContext.create("libx264", "w")
-        encoder.width, encoder.height, encoder.pix_fmt = self._width_px, self._height_px, "yuv420p"
-        encoder.framerate, encoder.time_base = self._fps, Fraction(1, TIMESCALE_HZ)
-        encoder.bit_rate = settings.bitrate_kbps * 1000
-        encoder.gop_size = gop
-        encoder.max_b_frames = 0
-        encoder.thread_count = 1
-        encoder.flags |= av.codec.context.Flags.global_header
-        encoder.options = {
-            "preset": "ultrafast",
-            "tune": "zerolatency",
-            "forced-idr": "1",
-            "maxrate": f"{settings.bitrate_kbps}k",
-            "bufsize": f"{settings.bitrate_kbps}k",
-            "x264-params": f"keyint={gop}:min-keyint={gop}:scenecut=0:sliced-threads=0",
-        }
-        encoder.open()
-        return encoder

@@ -1,14 +1,20 @@
 """A sink that remembers and checks, and pictures that are cheap to make."""
 
 import threading
+from dataclasses import replace
 from fractions import Fraction
 
+from edge_agent.capture.encoding.kinds import KINDS
+from edge_agent.capture.encoding.ladder import EncoderLadder
+from edge_agent.capture.encoding.probe import Probed
 from edge_agent.capture.normaliser import Normaliser
+from edge_agent.capture.outputs import make_outputs
 from edge_agent.capture.packet import RawPacket
 from edge_agent.capture.source import SourceContext
 from edge_agent.capture.timeline import MediaTimeline
 from edge_agent.clock import Clock, FakeClock
-from edge_agent.contract.access_unit import AccessUnit, Codec, CodecConfig, GapCause
+from edge_agent.contract.access_unit import AccessUnit, Codec, CodecConfig, GapCause, StreamSink
+from edge_agent.settings import CameraSettings
 
 SPS = bytes.fromhex("6742c01eda02c049b014a0c0c0d4a000000300200000065 1e2c5d4".replace(" ", ""))
 """704×576, baseline, from a real encoder."""
@@ -66,6 +72,15 @@ def make_config(codec: Codec = "h264", extradata: bytes = EXTRADATA, fps: float 
 def make_context(clock: Clock | None = None, timeline: MediaTimeline | None = None) -> SourceContext:
     clock = clock or FakeClock()
     return SourceContext("nomad-07", clock, timeline or MediaTimeline(clock.monotonic_us()))
+
+
+def make_frame_context(settings: CameraSettings, sink: StreamSink, clock: Clock | None = None) -> SourceContext:
+    """As the supervisor makes it for a source that encodes pictures here; libx264 is taken untried."""
+    context = make_context(clock)
+    ladder = EncoderLadder(
+        settings.encoder, {"libx264": KINDS["libx264"]}, context.clock, lambda *_: Probed("", speed=9.0)
+    )
+    return replace(context, frames=replace(make_outputs(settings, context.clock, sink), encoders=ladder))
 
 
 class Feeder:

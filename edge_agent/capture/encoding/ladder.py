@@ -1,0 +1,113 @@
+"""Which encoder is used: the first in order that works, and the next one when it fails again and again."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from edge_agent.camera_settings import EncoderName, EncoderSettings
+from edge_agent.capture.encoding.encoder import EncodeOrder, Encoder, OpenEncoder
+from edge_agent.capture.encoding.probe import Probed, probe
+from edge_agent.clock import Clock
+from edge_agent.errors import CaptureError, SourceUnavailableError
+
+DEFAULT_ORDER: tuple[EncoderName, ...] = ("v4l2m2m", "gstreamer", "libx264", "libx265")
+"""The board's before software. `camera` is none of these: pictures that it encoded do not come here."""
+
+FAILURES_BEFORE_NEXT = 2
+"""Within `FORGET_AFTER_US`: it is begun anew once, then the next one has its turn."""
+FORGET_AFTER_US = 3600 * 1_000_000
+REAL_TIME = 1.0
+
+Try = Callable[[OpenEncoder, EncodeOrder, Clock], Probed]
+
+
+@dataclass(slots=True)
+class _Record:
+    """What is known of one encoder for one order."""
+
+    probed: Probed | None = None
+    failed_us: list[int] = field(default_factory=list)
+
+
+class EncoderLadder:
+    """One a recorder's life; any thread may ask."""
+
+    def __init__(
+        self,
+        settings: EncoderSettings,
+        kinds: Mapping[EncoderName, OpenEncoder],
+        clock: Clock,
+        try_out: Try = probe,
+    ) -> None:
+        """Nothing is tried before it is needed.
+
+        Args:
+            settings: the order, if it is not the default.
+            kinds: encoders that there are, by name.
+            clock: the clocks.
+            try_out: encodes a second.
+        """
+        self._names: Sequence[EncoderName] = [name for name in settings.order or DEFAULT_ORDER if name in kinds]
+        self._kinds = kinds
+        self._clock = clock
+        self._try_out = try_out
+        self._lock = threading.Lock()  # protects _records; held while an encoder is tried out
+        self._records: dict[tuple[EncoderName, EncodeOrder], _Record] = {}
+
+    def open(self, order: EncodeOrder) -> tuple[EncoderName, Encoder]:
+        """The best that works.
+
+        Raises:
+            SourceUnavailableError: none does; the message says of each why.
+        """
+        with self._lock:
+            names = self._usable(order)
+        faults: list[str] = []
+        for name in names:
+            try:
+                return name, self._kinds[name](order)
+            except CaptureError as error:
+                faults.append(f"{name}: {error}")
+                self.failed(name, order)
+        faults += self._faults(order)
+        what = f"{order.codec} of {order.width_px}×{order.height_px}"
+        why = "; ".join(faults) or "none is named"
+        raise SourceUnavailableError(f"nothing encodes {what}: {why}; mend [camera.encoder]")
+
+    def failed(self, name: EncoderName, order: EncodeOrder) -> None:
+        """One that worked failed."""
+        with self._lock:
+            self._record(name, order).failed_us.append(self._clock.monotonic_us())
+
+    def _usable(self, order: EncodeOrder) -> list[EncoderName]:
+        """In the order in which they are to be opened; each that comes before the first usable one was tried out."""
+        slow: list[tuple[float, EncoderName]] = []
+        weak: list[EncoderName] = []
+        for name in self._names:
+            record = self._record(name, order)
+            if record.probed is None:
+                record.probed = self._try_out(self._kinds[name], order, self._clock)
+            if record.probed.fault:
+                continue
+            if self._is_weak(record):
+                weak.append(name)
+            elif record.probed.speed < REAL_TIME:
+                slow.append((record.probed.speed, name))
+            else:
+                return [name, *weak]
+        # None keeps up: the fastest leaves the fewest pictures out. Those that failed come last, and are better than
+        # nothing.
+        return [name for _, name in sorted(slow, reverse=True)] + weak
+
+    def _is_weak(self, record: _Record) -> bool:
+        now_us = self._clock.monotonic_us()
+        record.failed_us = [at for at in record.failed_us if now_us - at < FORGET_AFTER_US]
+        return len(record.failed_us) >= FAILURES_BEFORE_NEXT
+
+    def _record(self, name: EncoderName, order: EncodeOrder) -> _Record:
+        return self._records.setdefault((name, order), _Record())
+
+    def _faults(self, order: EncodeOrder) -> list[str]:
+        with self._lock:
+            found = ((name, self._record(name, order).probed) for name in self._names)
+            return [f"{name}: {probed.fault}" for name, probed in found if probed is not None and probed.fault]
