@@ -11,6 +11,8 @@ import psutil
 import pytest
 
 from edge_agent.capture.gstreamer.process import Order, running
+from edge_agent.capture.outputs import make_outputs
+from edge_agent.capture.report import CaptureReport
 from edge_agent.capture.source import SourceContext
 from edge_agent.capture.supervisor import CaptureState, CaptureSupervisor
 from edge_agent.capture.table import open_source
@@ -39,8 +41,15 @@ class Capture:
         self.clock = SystemClock()
         fields = {"connect_timeout_s": 5.0, "stall_timeout_s": 2.0} | settings
         camera = CameraSettings.model_validate({"name": "main", "source": f"gstreamer:{pipeline}"} | fields)
-        context = SourceContext("nomad-07", self.clock, MediaTimeline(self.clock.monotonic_us()))
         self.sink = RecordingSink()
+        self.report = CaptureReport("main")
+        context = SourceContext(
+            "nomad-07",
+            self.clock,
+            MediaTimeline(self.clock.monotonic_us()),
+            report=self.report,
+            frames=make_outputs(camera, self.clock, self.sink),
+        )
         self.supervisor = CaptureSupervisor(camera, context, self.sink, self.clock)
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self.supervisor.run, args=(self.stop,))
@@ -144,6 +153,53 @@ def test_a_live_picture_is_dated_by_when_it_was_taken(capture: Callable[..., Cap
     for before, after in pairwise(units[:30]):
         assert after.capture_us - before.capture_us == pytest.approx(40_000, abs=5)
         assert (after.pts_90k - before.pts_90k) * 100 / 9 == pytest.approx(40_000, abs=25)
+
+
+@pytest.mark.parametrize(
+    ("ending", "kind"),
+    [("", "I420"), (" ! videoconvert ! video/x-raw,format=NV12", "NV12"), (" ! jpegenc", "mjpeg")],
+)
+def test_pictures_that_the_pipeline_does_not_encode_are_encoded_here(
+    capture: Callable[..., Capture], ending: str, kind: str
+) -> None:
+    masks = [[(0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)]]
+    camera = capture(f"{LIVE.replace('pattern=ball', 'pattern=white')}{ending}", masks=masks, hflip=True, fps=25)
+    began_us = camera.clock.monotonic_us()
+    units = camera.until_units(30)
+    camera.end()
+    config = camera.sink.starts[0][0]
+    assert (config.codec, config.width_px, config.height_px) == ("h264", 192, 144)
+    frames = decode_all(config, camera.sink.units)
+    row = memoryview(frames[-1].planes[0]).cast("B")[72 * frames[-1].planes[0].line_size :]
+    assert row[20] < 60, "the mask"
+    assert row[170] > 200, "the picture"
+    assert all(began_us - 5_000_000 < unit.capture_us < camera.clock.monotonic_us() for unit in units)
+    steps = [after.capture_us - before.capture_us for before, after in pairwise(units)]
+    assert sorted(steps)[len(steps) // 2] == pytest.approx(40_000, abs=1_000)
+    configured = camera.report.state.configured
+    assert configured is not None
+    assert (configured.format, configured.width_px, configured.fps) == (kind, 192, 25.0)
+    assert camera.report.state.warnings == {}
+    assert camera.report.state.encoder
+
+
+def test_what_a_pipeline_encodes_is_masked_all_the_same(capture: Callable[..., Capture]) -> None:
+    masks = [[(0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)]]
+    camera = capture(f"{LIVE.replace('pattern=ball', 'pattern=white')} ! {X264}", masks=masks)
+    camera.until_units(30)
+    camera.end()
+    frames = decode_all(camera.sink.starts[0][0], camera.sink.units)
+    row = memoryview(frames[-1].planes[0]).cast("B")[72 * frames[-1].planes[0].line_size :]
+    assert row[20] < 60, "the mask"
+    assert row[170] > 200, "the picture"
+
+
+def test_a_size_and_a_rate_that_were_not_asked_for_are_told(capture: Callable[..., Capture]) -> None:
+    camera = capture(f"{LIVE} ! {X264}", width=1280, height=720, fps=50)
+    camera.until_units(5)
+    warnings = camera.report.state.warnings
+    assert "gives 192×144" in warnings["size-not-as-asked"]
+    assert "asked for 50" in warnings["frame-rate-not-as-asked"]
 
 
 def test_what_is_not_live_is_played_in_real_time_and_ends(tmp_path: Path) -> None:

@@ -7,19 +7,26 @@ from itertools import pairwise
 import av
 import pytest
 
+from edge_agent.capture.encoding.encoder import EncodedPicture, EncodeOrder
+from edge_agent.capture.encoding.probe import probe
 from edge_agent.capture.gstreamer.chains import Chain, Wish, nvenc, software
-from edge_agent.capture.gstreamer.encoder import CodedPicture, PipelineEncoder
+from edge_agent.capture.gstreamer.encoder import PipelineEncoder
 from edge_agent.capture.gstreamer.trial import why_not
 from edge_agent.clock import SystemClock
 from edge_agent.contract.access_unit import Codec
 from edge_agent.errors import CaptureError
+from tests.real.test_gstreamer import children
 from tests.support.polling import wait_until
 from tests.unit.capture.fakes import make_context
 
 pytestmark = pytest.mark.real
 
 WISH = Wish("h264", 300, 1000, "high")
-PICTURE_NS = 40_000_000
+PICTURE_90K = 3600
+
+
+def order_for(codec: Codec = "h264", width: int = 176, height: int = 144) -> EncodeOrder:
+    return EncodeOrder(codec, width, height, Fraction(25), 300, 1000)
 
 
 def picture(number: int, width: int = 176, height: int = 144) -> av.VideoFrame:
@@ -27,6 +34,7 @@ def picture(number: int, width: int = 176, height: int = 144) -> av.VideoFrame:
     frame = av.VideoFrame(width, height, "yuv420p")
     for index, plane in enumerate(frame.planes):
         plane.update(bytes([128 if index else 40 + number * 2]) * plane.buffer_size)
+    frame.pts = number * PICTURE_90K
     return frame
 
 
@@ -35,19 +43,19 @@ def encoders() -> Iterator[list[PipelineEncoder]]:
     started: list[PipelineEncoder] = []
     yield started
     for encoder in started:
-        encoder.close()
+        encoder.kill()
 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
 def test_what_goes_in_comes_out_with_its_stamps(encoders: list[PipelineEncoder], codec: Codec) -> None:
-    encoder = PipelineEncoder(software(Wish(codec, 300, 1000, "high")), 176, 144, Fraction(25))
+    encoder = PipelineEncoder(order_for(codec), software(Wish(codec, 300, 1000, "high")))
     encoders.append(encoder)
-    came: list[CodedPicture] = []
+    came: list[EncodedPicture] = []
     for number in range(40):
-        came += encoder.encode(picture(number), number * PICTURE_NS, is_key=number == 20)
+        came += encoder.encode(picture(number), is_key=number == 20)
     came += encoder.finish()
-    assert [coded.pts_ns for coded in came] == [number * PICTURE_NS for number in range(40)]
-    assert all(after.dts_ns > before.dts_ns for before, after in pairwise(came))
+    assert [coded.pts for coded in came] == [number * PICTURE_90K for number in range(40)]
+    assert all(after.dts > before.dts for before, after in pairwise(came))
     assert came[0].is_key
     assert [number for number, coded in enumerate(came) if coded.is_key] == [0, 20], "where it was asked for"
     decoder = av.CodecContext.create(codec, "r")
@@ -59,10 +67,10 @@ def test_what_goes_in_comes_out_with_its_stamps(encoders: list[PipelineEncoder],
 
 
 def test_a_width_whose_rows_have_to_be_packed(encoders: list[PipelineEncoder]) -> None:
-    encoder = PipelineEncoder(software(WISH), 178, 146, Fraction(25))
+    encoder = PipelineEncoder(order_for("h264", 178, 146), software(WISH))
     encoders.append(encoder)
     for number in range(10):
-        encoder.encode(picture(number, 178, 146), number * PICTURE_NS)
+        encoder.encode(picture(number, 178, 146), is_key=False)
     assert encoder.finish()
 
 
@@ -71,12 +79,12 @@ def test_a_width_whose_rows_have_to_be_packed(encoders: list[PipelineEncoder]) -
     [(nvenc(WISH), "nvidia-l4t-gstreamer"), (Chain("x264enc", "x264enc nonsense=1"), "not understood")],
 )
 def test_an_encoder_that_is_not_there_says_so(encoders: list[PipelineEncoder], chain: Chain, said: str) -> None:
-    encoder = PipelineEncoder(chain, 176, 144, Fraction(25))
+    encoder = PipelineEncoder(order_for(), chain)
     encoders.append(encoder)
 
     def give() -> str:
         try:
-            encoder.encode(picture(0), 0)
+            encoder.encode(picture(0), is_key=False)
         except CaptureError as error:
             return str(error)
         return ""
@@ -85,19 +93,18 @@ def test_an_encoder_that_is_not_there_says_so(encoders: list[PipelineEncoder], c
 
 
 def test_an_encoder_that_hangs_is_told_and_ended(encoders: list[PipelineEncoder]) -> None:
-    encoder = PipelineEncoder(Chain("identity", "identity sleep-time=60000000 ! x264enc"), 176, 144, Fraction(25))
+    encoder = PipelineEncoder(order_for(), Chain("identity", "identity sleep-time=60000000 ! x264enc"))
     encoders.append(encoder)
     failures: list[str] = []
     for number in range(60):
         try:
-            encoder.encode(picture(number), number * PICTURE_NS)
+            encoder.encode(picture(number), is_key=False)
         except CaptureError as error:
             failures.append(str(error))
             break
     assert failures
-    began_us = SystemClock().monotonic_us()
-    encoder.close()
-    assert SystemClock().monotonic_us() - began_us < 2_000_000
+    encoder.kill()
+    wait_until(lambda: not children(), what="its end")
 
 
 def test_a_trial_shows_which_encoder_works_on_this_board() -> None:
@@ -106,3 +113,13 @@ def test_a_trial_shows_which_encoder_works_on_this_board() -> None:
     assert "nvvidconv" in (why_not(nvenc(WISH), 176, 144, context) or "")
     broken = Chain("x264enc", "x264enc ! identity error-after=5")
     assert why_not(broken, 176, 144, context)
+
+
+def test_the_probe_of_all_encoders_takes_it() -> None:
+    """As the ladder tries it: a second of pictures, decoded; and one that is not on this machine."""
+    clock = SystemClock()
+    works = probe(lambda order: PipelineEncoder(order, software(WISH)), order_for(), clock)
+    assert works.fault == ""
+    assert works.speed > 1
+    assert "nvidia-l4t-gstreamer" in probe(PipelineEncoder, order_for(), clock).fault
+    wait_until(lambda: not children(), what="their end")

@@ -15,11 +15,13 @@ class Pace:
     Attributes:
         fps: measured by arrival.
         is_slow: under nine tenths of what is expected.
+        is_settled: not the first window.
         runs_free: far more than any camera sends.
     """
 
     fps: float
     is_slow: bool
+    is_settled: bool
     runs_free: bool
 
 
@@ -28,7 +30,8 @@ class PaceMeter:
 
     def __init__(self, expected_fps: float) -> None:
         """`expected_fps` is 0.0 where nothing is."""
-        self._expected_fps = expected_fps
+        self.expected_fps = expected_fps
+        """0.0 where nothing is."""
         self._begin_us: int | None = None
         self._count = 0
         self._windows = 0
@@ -45,5 +48,5 @@ class PaceMeter:
         fps = self._count * 1e6 / elapsed_us
         self._begin_us, self._count = arrival_us, 0
         self._windows += 1
-        is_slow = self._windows > 1 and fps < self._expected_fps * _TOLERANCE
-        return Pace(fps, is_slow, fps > _FREE_FPS)
+        is_slow = self._windows > 1 and fps < self.expected_fps * _TOLERANCE
+        return Pace(fps, is_slow, self._windows > 1, fps > _FREE_FPS)

@@ -76,6 +76,7 @@ class Child:
         output, far_output = _pipe()
         far_control, control = os.pipe2(os.O_CLOEXEC)
         ends = [far_output, far_control]
+        self._feed_lock = threading.Lock()  # protects the descriptor, and keeps pictures whole
         self._feed: int | None = None
         if order.input_caps is not None:
             far_input, self._feed = _pipe()
@@ -135,25 +136,27 @@ class Child:
         Raises:
             OSError: it has ended, or (`TimeoutError`) takes nothing for so long.
         """
-        if self._feed is None:
-            raise ValueError("this child takes no pictures")
-        poll = select.poll()
-        poll.register(self._feed, select.POLLOUT)
         left = [memoryview(part) for part in self._writer.frame(record) if part]
-        while left:
-            if not poll.poll(timeout_s * 1000):
-                raise TimeoutError
-            written = os.writev(self._feed, left)
-            while left and written >= len(left[0]):
-                written -= len(left.pop(0))
-            if left:
-                left[0] = left[0][written:]
+        with self._feed_lock:
+            if self._feed is None:
+                raise BrokenPipeError
+            poll = select.poll()
+            poll.register(self._feed, select.POLLOUT)
+            while left:
+                if not poll.poll(timeout_s * 1000):
+                    raise TimeoutError
+                written = os.writev(self._feed, left)
+                while left and written >= len(left[0]):
+                    written -= len(left.pop(0))
+                if left:
+                    left[0] = left[0][written:]
 
     def end_feed(self) -> None:
         """No more pictures: the encoder gives what it holds back, and ends."""
-        feed, self._feed = self._feed, None
-        if feed is not None:
-            os.close(feed)
+        with self._feed_lock:
+            feed, self._feed = self._feed, None
+            if feed is not None:
+                os.close(feed)
 
     def kill(self) -> None:
         """End it at once, stopped or hung as it may be; any thread may call it, and any number of times."""

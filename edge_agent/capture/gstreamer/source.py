@@ -1,8 +1,8 @@
 """`gstreamer:` a pipeline as a camera: what a technician writes, or a Jetson's own camera (`gstreamer:argus`).
 
 The pipeline runs in a process of its own (`process`, `child`), so that a library that hangs, crashes or prints
-rubbish takes nothing of the recorder with it. What it encodes is recorded as it comes. Tried with GStreamer 1.22 on
-x86; `gstreamer:argus` was never run on a Jetson.
+rubbish takes nothing of the recorder with it. What it encodes is recorded as it comes, other pictures
+are encoded here. Tried with GStreamer 1.22 on x86; `gstreamer:argus` was never run on a Jetson.
 """
 
 import logging
@@ -13,11 +13,13 @@ from edge_agent.capture.gstreamer.address import ArgusCamera, parse
 from edge_agent.capture.gstreamer.faults import fault_of
 from edge_agent.capture.gstreamer.framing import Kind, Record
 from edge_agent.capture.gstreamer.messages import Caps, End, Event, read_message
-from edge_agent.capture.gstreamer.outputs import CodedOutput, Output
-from edge_agent.capture.gstreamer.pace import PaceMeter
+from edge_agent.capture.gstreamer.outputs import CodedOutput, Output, PictureOutput
+from edge_agent.capture.gstreamer.pictures import picture_reader
 from edge_agent.capture.gstreamer.process import Child, Order, running
 from edge_agent.capture.gstreamer.stamps import StampJudge
+from edge_agent.capture.gstreamer.telling import Teller
 from edge_agent.capture.gstreamer.trial import working_pipeline
+from edge_agent.capture.pipeline import FramePipeline
 from edge_agent.capture.redact import redact
 from edge_agent.capture.source import SourceContext
 from edge_agent.contract.access_unit import Codec, StreamSink
@@ -28,6 +30,7 @@ from edge_agent.settings import CameraSettings
 _log = logging.getLogger(__name__)
 
 _RECORDED: dict[str, Codec] = {"h264": "h264", "hevc": "hevc"}
+_DEFAULT_FPS = 25.0
 _MAX_WARNINGS = 8
 """That are logged an attempt, each once."""
 
@@ -64,7 +67,7 @@ class GstreamerSource:
             self._child = child
             self._context.activity.interrupt = child.kill
             try:
-                _Attempt(self._name, self._settings, self._context, child, sink).run(stop)
+                _Attempt(self._name, self._turned(), self._context, child, sink).run(stop)
             finally:
                 self._child = None
 
@@ -77,6 +80,12 @@ class GstreamerSource:
     @property
     def _name(self) -> str:
         return "gstreamer:argus" if isinstance(self._address, ArgusCamera) else "gstreamer"
+
+    def _turned(self) -> CameraSettings:
+        """The settings as they are left for the pictures that come: Argus' were turned by the board."""
+        if isinstance(self._address, str):
+            return self._settings
+        return self._settings.model_copy(update={"rotation_deg": 0, "hflip": False, "vflip": False})
 
     def _description(self, stop: threading.Event) -> str:
         if isinstance(self._address, str):
@@ -98,7 +107,7 @@ class _Attempt:
         self._judge = StampJudge(context.clock.boottime_of_monotonic_us)
         self._output: Output | None = None
         self._codec = ""
-        self._pace = PaceMeter(settings.fps or 0.0)
+        self._teller = Teller(settings, context.report)
         self._fault: Event | None = None
         """The first error; what follows it are consequences."""
         self._warned: set[tuple[str, int | str, str]] = set()
@@ -146,7 +155,7 @@ class _Attempt:
         self._context.activity.touch(arrival_us)
         if unit.payload:
             self._output.take(unit, arrival_us)
-        pace = self._pace.add(arrival_us)
+        pace = self._teller.counted(arrival_us, self._judge.doubt)
         if pace is not None and pace.runs_free:
             raise SourceFormatError(
                 self._said(f"{pace.fps:.0f} pictures a second come: it runs free; put ! clocksync at its end")
@@ -159,14 +168,17 @@ class _Attempt:
                 raise SourceUnavailableError(self._said(f"its pictures changed to {caps.caps[:200]}"))
             return  # parameter sets come in band
         self._codec = caps.codec
-        self._pace = PaceMeter(self._settings.fps or caps.fps)
+        self._teller.begun(self._name, caps)
         self._output = self._output_for(caps)
 
     def _output_for(self, caps: Caps) -> Output:
         codec = _RECORDED.get(caps.codec)
         if codec is not None:
             return CodedOutput(self._sink, self._context, codec, caps, self._judge)
-        raise SourceFormatError(self._said("it ends in pictures that are not encoded; end it in an encoder"))
+        reader = picture_reader(self._name, caps)
+        fps = caps.fps or self._settings.fps or _DEFAULT_FPS
+        frames = FramePipeline(self._settings, self._context, caps.width, caps.height, fps)
+        return PictureOutput(reader, frames, self._judge)
 
     def _note(self, event: Event) -> None:
         if event.severity == "error":

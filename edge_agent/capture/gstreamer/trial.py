@@ -4,7 +4,6 @@ An Orin Nano has NVIDIA's elements and no engine behind them, and an engine may 
 preceded by a trial of its encoder, each time, with drawn pictures and the camera left alone.
 """
 
-import logging
 import threading
 
 from edge_agent.capture.gstreamer.address import ArgusCamera
@@ -17,8 +16,6 @@ from edge_agent.capture.source import SourceContext
 from edge_agent.contract.errors import FormatError
 from edge_agent.errors import SourceUnavailableError
 from edge_agent.settings import CameraSettings
-
-_log = logging.getLogger(__name__)
 
 PICTURES = 25
 TRIAL_S = 10.0
@@ -61,6 +58,8 @@ def working_pipeline(
     Raises:
         SourceUnavailableError: none does.
     """
+    if settings.masks or settings.overlay or not _may_choose(settings):
+        return argus_pipeline(camera, settings, None)  # raw: encoded behind the frame hook, by what the settings name
     width_px, height_px = settings.width or DEFAULT_WIDTH_PX, settings.height or DEFAULT_HEIGHT_PX
     reasons: list[str] = []
     for chain in candidates(Wish.of(settings)):
@@ -68,7 +67,19 @@ def working_pipeline(
             break
         reason = why_not(chain, width_px, height_px, context)
         if reason is None:
-            _log.info("camera %s: encoded by %s%s", settings.name, chain.name, f" ({reasons[-1]})" if reasons else "")
+            context.report.encoder(chain.name, "; ".join([*_lacks(chain, settings), *reasons]))
             return argus_pipeline(camera, settings, chain)
-        reasons.append(f"{chain.name}: {reason}")
+        reasons.append(f"{chain.name} does not work: {reason}")
     raise SourceUnavailableError(f"gstreamer:argus: no encoder works: {'; '.join(reasons)}")
+
+
+def _may_choose(settings: CameraSettings) -> bool:
+    """Whether the pipeline's own encoder is among those that the settings allow."""
+    order = settings.encoder.order
+    return order is None or "gstreamer" in order or "camera" in order
+
+
+def _lacks(chain: Chain, settings: CameraSettings) -> list[str]:
+    """What it does not follow."""
+    is_lacking = settings.encoder.quality is not None and not chain.has_quality
+    return ["goes by bit rate: it has no constant quality"] if is_lacking else []
