@@ -10,6 +10,7 @@ import av
 import psutil
 import pytest
 
+from edge_agent.capture.gstreamer import process
 from edge_agent.capture.gstreamer.process import Order, running
 from edge_agent.capture.outputs import make_outputs
 from edge_agent.capture.report import CaptureReport
@@ -104,10 +105,10 @@ def decode_all(config: CodecConfig, units: list[AccessUnit]) -> list[av.VideoFra
 def children() -> list[psutil.Process]:
     """Pipelines that this process runs."""
     found = []
-    for process in psutil.Process().children(recursive=True):
+    for child in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
-            if any(word.endswith("gstreamer/child.py") for word in process.cmdline()):
-                found.append(process)
+            if any(word.endswith("gstreamer/child.py") for word in child.cmdline()):
+                found.append(child)
     return found
 
 
@@ -276,3 +277,18 @@ def test_a_unit_records_a_pipeline_onto_its_disk(unit: Unit) -> None:
             pictures += sum(1 for _ in container.decode(video=0))
     assert pictures == sum(len(info.samples) for info in unit.scanned())
     assert pictures > 25
+
+
+def test_a_machine_without_gstreamers_bindings_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no system's Python the agent's own is asked, which has no bindings."""
+    monkeypatch.setattr(process, "SYSTEM_PYTHON", Path("/nonexistent/python3"))
+    with pytest.raises(SourceUnavailableError, match=r"apt-get install python3-gi gir1\.2-gstreamer"):
+        run_once(f"{LIVE} ! {X264}")
+
+
+def test_an_interpreter_that_cannot_be_started_is_named() -> None:
+    with (
+        pytest.raises(SourceUnavailableError, match="/nonexistent/python3 cannot be started"),
+        running(Order("unused"), ("/nonexistent/python3",)),
+    ):
+        pass
