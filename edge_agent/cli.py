@@ -143,7 +143,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     try:
         settings = load_settings(options.config)
         with _naming(options.config):
-            for camera in settings.camera:
+            for camera in settings.rings:
                 check_scheme(camera)
             return int(options.function(options, settings, SystemClock()))
     except (SettingsError, UsageError) as error:

@@ -46,7 +46,7 @@ def print_coverage(settings: Settings, clock: Clock, *, as_json: bool) -> int:
 
 
 def _ask_all(settings: Settings, clock: Clock, request: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for camera in settings.camera:
+    for camera in settings.rings:
         try:
             yield camera.name, call_sync(ring_socket(settings.unit.data_dir, camera.name), request, clock)
         except RingUnavailableError as error:

@@ -32,7 +32,7 @@ from edge_agent.contract.times import format_utc
 from edge_agent.errors import ContractError, RingError, RingRequestError, RingStorageError, UsageError
 from edge_agent.evidence.keys import load_or_create_unit_key
 from edge_agent.paths import ring_directory
-from edge_agent.recorder import find_camera, ring_context
+from edge_agent.recorder import find_ring, ring_context
 from edge_agent.settings import CameraSettings, Settings
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def save_local_clip(options: argparse.Namespace, settings: Settings, clock: Cloc
     """
     for number in _ENDS:
         signal.signal(number, _end)  # a recorder that wants its ring, a lost terminal: the pin is released first
-    camera = find_camera(settings, options.camera)
+    camera = find_ring(settings, options.camera)
     request = _request(options, settings, clock)
     key = load_or_create_unit_key(settings.unit.data_dir)
     directory = ring_directory(settings.unit.data_dir, camera.name)

@@ -289,7 +289,7 @@ async def _wire(plan: LinkPlan, keys: TrustedKeys, database: LinkDatabase) -> Li
     history = History(database, stamper, clocks, topics, wake, plan.step_hook)
     await _load(database, clock, clocks, replies, events)
 
-    rings = {camera.name: RingClient(ring_socket(data_dir, camera.name)) for camera in settings.camera}
+    rings = {camera.name: RingClient(ring_socket(data_dir, camera.name)) for camera in settings.rings}
     transfers = Transfers(data_dir, plan.upload, key, unit_id, clock)
     clips = ClipDriver(ledger, rings, transfers, plan.upload, data_dir, replies, events, clock)
     uploads, round_trips = UploadMeter(clips, clock), RoundTrips(clock)

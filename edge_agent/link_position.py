@@ -58,7 +58,7 @@ class PositionFeed:
         self._clock = clock
         self._rings = [
             RingClient(ring_socket(data_dir, camera.name), answer_timeout_s=ANSWER_TIMEOUT_S)
-            for camera in settings.camera
+            for camera in settings.rings
         ]
 
     async def run(self) -> None:

@@ -17,7 +17,7 @@ import os
 import signal
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +25,26 @@ from edge_agent import __version__
 from edge_agent.buffer.hooks import RingHooks
 from edge_agent.buffer.ring import Ring, RingContext
 from edge_agent.buffer.server import RingServer
-from edge_agent.capture.source import SourceContext
+from edge_agent.capture.outputs import make_outputs
+from edge_agent.capture.report import CaptureReport
+from edge_agent.capture.source import FrameOutputs, SourceContext
 from edge_agent.capture.supervisor import CaptureSupervisor
 from edge_agent.capture.table import open_source
 from edge_agent.capture.timeline import MediaTimeline
+from edge_agent.capture_figures import capture_figures, warnings_of
 from edge_agent.clock import Clock, read_boot_id
+from edge_agent.contract.deployment import BENCH
+from edge_agent.contract.local_time import load_zone
+from edge_agent.contract.ring_protocol import CaptureFigures
 from edge_agent.deployment.record import load_or_create
+from edge_agent.doorkeeper import Doorkeeper
 from edge_agent.errors import RingBusyError, RingStorageError, SettingsError
 from edge_agent.logs import drain_logs
 from edge_agent.notify import Notifier
 from edge_agent.paths import ring_directory, ring_lock, ring_socket
 from edge_agent.position.last_known import starting_stamp
 from edge_agent.retry import backoff_s, jittered
+from edge_agent.second_ring import SecondRing
 from edge_agent.settings import CameraSettings, Settings
 from edge_agent.storage_fault import require_writable, storage_fault
 from edge_agent.takeover import retire_holder
@@ -46,7 +54,8 @@ logger = logging.getLogger(__name__)
 HEARTBEAT_S = 2.0
 CAPTURE_END_S = 1.2
 """How long the end of the process waits for the camera's library; the ring's close needs the rest of 5 s."""
-_LISTEN_WAIT = jittered(1.0, 30.0)
+SECOND_CLOSE_S = 2.5
+"""How long the end waits for the proxy's ring, while the main one is closed."""
 STORAGE_WAIT_S = 30.0
 """The longest between two looks at a storage that refuses; the first ones come quickly, as mounts do at a start."""
 _STORAGE_WAIT = jittered(1.0, STORAGE_WAIT_S)
@@ -56,15 +65,28 @@ EXIT_HUNG = 75
 
 
 def find_camera(settings: Settings, name: str) -> CameraSettings:
-    """The settings of one camera.
+    """The settings of one recorder's camera.
 
     Raises:
         SettingsError: there is none of this name.
     """
-    for camera in settings.camera:
+    return _named(settings.recorders, name)
+
+
+def find_ring(settings: Settings, name: str) -> CameraSettings:
+    """The settings of one ring: a camera's, or a proxy's.
+
+    Raises:
+        SettingsError: there is none of this name.
+    """
+    return _named(settings.rings, name)
+
+
+def _named(cameras: Sequence[CameraSettings], name: str) -> CameraSettings:
+    for camera in cameras:
         if camera.name == name:
             return camera
-    known = ", ".join(camera.name for camera in settings.camera)
+    known = ", ".join(camera.name for camera in cameras)
     raise SettingsError(f"no camera {name!r} in the settings; there is: {known}")
 
 
@@ -118,15 +140,22 @@ class Recorder:
         self._fatal = threading.Event()
         self._stop_capture = threading.Event()
         self._capture: CaptureSupervisor | None = None
+        self._report = CaptureReport(camera.name)
+        self._outputs: FrameOutputs | None = None
         open_source(camera, self._source_context())
         self.left_behind = False
         """A thread of the camera's library, or of the opening of the ring, did not end."""
 
     def _source_context(self) -> SourceContext:
-        return SourceContext(self._settings.unit.id, self._clock, MediaTimeline(self._clock.monotonic_us()))
+        timeline = MediaTimeline(self._clock.monotonic_us())
+        return SourceContext(self._settings.unit.id, self._clock, timeline, report=self._report, frames=self._outputs)
+
+    def _capture_figures(self) -> CaptureFigures:
+        return capture_figures(self._report.state, None if self._outputs is None else self._outputs.hook)
 
     def _warnings(self) -> tuple[str, ...]:
-        return () if self._capture is None else self._capture.state().warnings
+        quality = () if self._capture is None else self._capture.state().warnings
+        return (*quality, *warnings_of(self._report.state, None if self._outputs is None else self._outputs.hook))
 
     def _hand_over(self) -> None:
         if self._capture is not None:
@@ -146,8 +175,31 @@ class Recorder:
             self._camera,
             ring_context(self._settings, self._clock),
             self._clock,
-            hooks=RingHooks(self._warnings, self._hand_over, self._note_fatal),
+            hooks=RingHooks(self._warnings, self._hand_over, self._note_fatal, self._capture_figures),
         )
+
+    def _second_ring(self) -> SecondRing | None:
+        """The ring of a proxy that is made here; None when there is none."""
+        camera = self._camera.proxy_ring
+        if camera is None or self._camera.has_own_recorder_for_proxy:
+            return None
+        data_dir, name = self._settings.unit.data_dir, camera.name
+
+        def open_ring(hooks: RingHooks) -> Ring:
+            require_writable(ring_directory(data_dir, name))
+            if self._take_over:
+                self._retire_holder(ring_lock(data_dir, name))
+            return Ring.open(data_dir, camera, ring_context(self._settings, self._clock), self._clock, hooks=hooks)
+
+        return SecondRing(name, open_ring, lambda ring: RingServer(ring, ring_socket(data_dir, name)), self._clock)
+
+    def _make_outputs(self, ring: Ring, second: SecondRing | None) -> FrameOutputs:
+        unit = self._settings.unit
+        deployment = load_or_create(self._settings, self._clock)
+        label = unit.id if deployment.deployment_id == BENCH else f"{unit.id}  {deployment.deployment_id}"
+        proxy = None if second is None else second.sink
+        zone = load_zone(unit.timezone)
+        return make_outputs(self._camera, self._clock, ring, proxy, label=label, zone=zone)
 
     def _retire_holder(self, path: Path) -> None:
         try:
@@ -172,6 +224,10 @@ class Recorder:
         if ring is None:
             return 0
         server = RingServer(ring, ring_socket(self._settings.unit.data_dir, self._camera.name))
+        second = self._second_ring()
+        self._outputs = await asyncio.to_thread(self._make_outputs, ring, second)
+        if second is not None:
+            second.start()
         capture = self._capture = CaptureSupervisor(self._camera, self._source_context(), ring, self._clock)
         thread = threading.Thread(target=self._run_capture, args=(capture,), name="capture", daemon=True)
         try:
@@ -182,7 +238,7 @@ class Recorder:
             return await self._beat(stop, capture, doorkeeper)
         finally:
             self._notifier.stopping()
-            await self._close(thread, server, ring)
+            await self._close(thread, server, ring, second)
 
     async def _opened_at_last(self, stop: asyncio.Event) -> Ring | None:
         """As `_opened`, whenever the storage lets it; a supervisor waits for nothing else than that."""
@@ -247,7 +303,7 @@ class Recorder:
             logger.exception("capture failed")
             self._fatal.set()
 
-    async def _beat(self, stop: asyncio.Event, capture: CaptureSupervisor, doorkeeper: "Doorkeeper") -> int:
+    async def _beat(self, stop: asyncio.Event, capture: CaptureSupervisor, doorkeeper: Doorkeeper) -> int:
         """Tell the supervisor that we live, until there is a reason to end."""
         stopping = asyncio.create_task(stop.wait())
         while not stop.is_set():
@@ -260,39 +316,17 @@ class Recorder:
             await asyncio.wait({stopping}, timeout=HEARTBEAT_S)
         return 0
 
-    async def _close(self, thread: threading.Thread, server: RingServer, ring: Ring) -> None:
+    async def _close(
+        self, thread: threading.Thread, server: RingServer, ring: Ring, second: SecondRing | None
+    ) -> None:
         self._stop_capture.set()
         await asyncio.to_thread(thread.join, CAPTURE_END_S)
         self.left_behind = True  # libav's threads may outlive ours; nothing of them is needed any more
         await server.close()
-        await asyncio.to_thread(ring.close)
-
-
-class Doorkeeper:
-    """Has the ring's socket listened on. While that cannot be done, footage is recorded and nobody can ask for it."""
-
-    def __init__(self, server: RingServer, clock: Clock) -> None:
-        self._server = server
-        self._clock = clock
-        self._is_open = False
-        self._failures = 0
-        self._again_us = 0
-
-    async def keep_open(self) -> None:
-        """Try to listen, unless it is done already or the last failure is too young."""
-        if self._is_open or self._clock.monotonic_us() < self._again_us:
-            return
-        try:
-            await self._server.start()
-        except OSError as error:
-            self._failures += 1
-            self._again_us = self._clock.monotonic_us() + round(backoff_s(_LISTEN_WAIT, self._failures) * 1e6)
-            if self._failures == 1:
-                logger.error("cannot listen on %s: %s; recording goes on", self._server.socket_path, error)  # noqa: TRY400 -- expected of a full or read-only disk, no defect
-            return
-        self._is_open = True
-        if self._failures:
-            logger.info("listening on %s now", self._server.socket_path)
+        closing = asyncio.create_task(asyncio.to_thread(ring.close))
+        if second is not None:
+            await second.close(SECOND_CLOSE_S)
+        await closing
 
 
 def _hand_over(loop: asyncio.AbstractEventLoop, take: Callable[[Any], None], value: object) -> None:

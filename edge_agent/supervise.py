@@ -73,7 +73,7 @@ def children_of(settings: Settings, settings_file: Path, *, verbose: bool = Fals
     common = ("--config", str(settings_file), "--take-over", *(("--verbose",) if verbose else ()))
     recorders = [
         ChildSpec(f"record {camera.name}", ("-m", "edge_agent", "record", camera.name, *common), True)
-        for camera in settings.camera
+        for camera in settings.recorders
     ]
     return [*recorders, ChildSpec("link", ("-m", "edge_agent", "link", *common), False)]
 
@@ -299,8 +299,10 @@ def say_what_is_missing(settings: Settings) -> None:
     Raises:
         SettingsError: no camera has all that it needs.
     """
-    faults = [fault for camera in settings.camera if (fault := _fault_of(partial(_check_camera, camera))) is not None]
-    if len(faults) == len(settings.camera):
+    faults = [
+        fault for camera in settings.recorders if (fault := _fault_of(partial(_check_camera, camera))) is not None
+    ]
+    if len(faults) == len(settings.recorders):
         raise SettingsError("; ".join(faults))
     for fault in faults:
         logger.error("%s: this camera is not recorded until then, the others are", fault)

@@ -14,7 +14,7 @@ from edge_agent.clock import Clock
 from edge_agent.contract.access_unit import AccessUnit, CodecConfig, GapCause
 from edge_agent.contract.clip import Interval
 from edge_agent.contract.names import CameraName, HexId, UnitId
-from edge_agent.contract.ring_protocol import ClockState, RecorderState
+from edge_agent.contract.ring_protocol import CaptureFigures, ClockState, RecorderState
 from edge_agent.contract.segment_format import PositionStamp
 
 YOUNG_US = 5_000_000
@@ -227,7 +227,7 @@ class LiveState:
         by_bytes_us = self.now().utc_us + round(ahead_bytes / rate * 1e6)
         return by_bytes_us if by_age_us is None else min(by_age_us, by_bytes_us)
 
-    def figures(self, warnings: tuple[str, ...]) -> RecorderState:
+    def figures(self, warnings: tuple[str, ...], capture: CaptureFigures | None = None) -> RecorderState:
         """Every figure.
 
         Raises:
@@ -271,6 +271,7 @@ class LiveState:
             clock=ClockState(source=now.source, bound_us=now.bound_us, utc_us=now.utc_us),
             boot_id=self._context.boot_id,
             run_id=self._context.run_id,
+            capture=capture,
         )
 
     def _since_us(self, stream: _Stream, cause: GapCause | None) -> int:

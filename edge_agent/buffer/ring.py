@@ -278,7 +278,7 @@ class Ring:
     def state_figures(self) -> RecorderState:
         """The recorder's figures, as the ring knows them."""
         self._hooks.before_flush()  # the age of the last picture is not that of the last that was handed over
-        return self._live.figures(self._hooks.warnings())
+        return self._live.figures(self._hooks.warnings(), self._hooks.capture())
 
     def coverage(self, max_intervals: int) -> CameraCoverage:
         """What the ring holds, with the newest intervals of the last 24 hours.

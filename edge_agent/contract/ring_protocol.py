@@ -141,6 +141,40 @@ class ClockState(ContractModel):
     utc_us: UtcMicros
 
 
+class CaptureFigures(ContractModel):
+    """What a source and its encoders say of themselves; counters since the recorder began."""
+
+    device: str = ""
+    """Which camera; empty before one was opened."""
+    format: str = ""
+    """What comes from it."""
+    width_px: int | None = None
+    height_px: int | None = None
+    """What it was really configured to, read back from it."""
+    promised_fps: float | None = None
+    """Pictures a second, as it says."""
+    detail: str = ""
+    encoder: str = ""
+    """Which one works; empty where the camera encodes, and where none works."""
+    encoder_detail: str = ""
+    """What of the settings it does not follow."""
+    encoder_failures: int = 0
+    encoder_fault: str = ""
+    """Why the last one failed."""
+    notes: dict[str, str] = Field(default_factory=dict)
+    """What is not as it was asked: a code, and a sentence with the remedy."""
+    pictures: int = 0
+    """That went through the frame hook."""
+    unmasked: int = 0
+    """That were not recorded because the masks could not be drawn on them."""
+    text_skipped: int = 0
+    samples_skipped: int = 0
+    """Left out because the time that a picture may take was over."""
+    hook_fault: str = ""
+    mean_luma: float | None = None
+    """16 (black) to 235 (white), of the last picture that was looked at."""
+
+
 class RecorderState(ContractModel):
     """A recorder's figures, all measured by itself; rates over the last 10 s."""
 
@@ -177,3 +211,5 @@ class RecorderState(ContractModel):
     clock: ClockState
     boot_id: str
     run_id: str
+    capture: CaptureFigures | None = None
+    """None of a ring whose stream is made by another camera's recorder."""

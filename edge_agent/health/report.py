@@ -77,7 +77,7 @@ class UnitProbes:
         self._clock = clock
         self._software_version = software_version
         self._link_figures = link_figures
-        self._cameras = {camera.name: CameraProbe(camera, clock) for camera in settings.camera}
+        self._cameras = {camera.name: CameraProbe(camera, clock) for camera in settings.rings}
         self._system_files = SystemProbe(root)
         self._network_files = NetworkProbe(clock, root)
         self._clock_memory = ClockProbe(clock)
@@ -143,7 +143,7 @@ class UnitProbes:
         self._judge.holds(EventName.STORAGE_SILENT, is_silent, now_us, None, {"silent_for_s": DISK_LIMIT_S})
         known = {} if disk is None else disk.figures
         day_kbps = {name: camera.day_kbps for name, camera in self._cameras.items()}
-        figures = storage_figures(known, self._settings.camera, states.values(), day_kbps)
+        figures = storage_figures(known, self._settings.rings, states.values(), day_kbps)
         if states:
             errors = sum(self._cameras[name].write_errors_last_hour for name in states)
             figures["write_errors_last_hour"] = errors

@@ -14,15 +14,18 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 WIRING = {
+    "capture_figures",
     "cli",
     "cli_ask",
     "cli_check",
     "cli_clip",
+    "doorkeeper",
     "link",
     "link_health",
     "link_lock",
     "link_position",
     "recorder",
+    "second_ring",
     "supervise",
     "__main__",
 }

@@ -5,7 +5,7 @@ from typing import cast
 
 from edge_agent.buffer.server import RingServer
 from edge_agent.clock import FakeClock
-from edge_agent.recorder import Doorkeeper
+from edge_agent.doorkeeper import Doorkeeper
 
 
 class StuckServer:
