@@ -8,6 +8,7 @@ from edge_agent.health.windows import Growth, Usual
 from edge_agent.settings import CameraSettings
 
 _DRAWN_FPS = 25.0
+_ASKED = frozenset({"picamera2", "v4l2", "gstreamer"})
 _STEADY_S = 30.0
 """A stream that is younger has no rate yet."""
 _DROP_WINDOW_S = 600.0
@@ -21,12 +22,13 @@ class CameraProbe:
 
     def __init__(self, settings: CameraSettings, clock: Clock) -> None:
         self._clock = clock
-        self._asked_fps = (settings.fps or _DRAWN_FPS) if settings.source.lower().startswith("test:") else None
+        self._asked_fps = _asked_fps(settings)
         self._fps = Usual()
         self._kbps = Usual()
         self._dropped = Growth(_DROP_WINDOW_S)
         self._restarts = Growth(_HOUR_S)
         self._write_errors = Growth(_HOUR_S)
+        self._encoder_failures = Growth(_HOUR_S)
         self.write_errors_last_hour = 0
 
     def figures(self, state: RecorderState) -> dict[str, Any]:
@@ -50,6 +52,7 @@ class CameraProbe:
             "stream_restarts_last_hour": self._restarts.note(now_us, state.run_id, state.stream_restarts),
             "dropped_units": state.dropped_units,
             "dropped_share": self._dropped_share(state, now_us),
+            **self._encoding(state, now_us),
             "warnings": [text[:120] for text in state.warnings[:4]] or None,
         }
         return {name: value for name, value in figures.items() if value is not None}
@@ -58,6 +61,20 @@ class CameraProbe:
     def day_kbps(self) -> float | None:
         """Mean bit rate of the last day, as far as it was seen; None before the first minute."""
         return self._kbps.day_mean
+
+    def _encoding(self, state: RecorderState, now_us: int) -> dict[str, Any]:
+        capture = state.capture
+        if capture is None:
+            return {}
+        failures = self._encoder_failures.note(now_us, state.run_id, capture.encoder_failures)
+        return {
+            "encoder": capture.encoder or None,
+            "encoder_failures_last_hour": failures,
+            "encoder_fault": capture.encoder_fault[:200] or None,
+            "unmasked_pictures": capture.unmasked or None,
+            "mean_luma": capture.mean_luma,
+            "notes": [f"{code}: {words}"[:160] for code, words in capture.notes.items()][:4] or None,
+        }
 
     def _note_rates(self, state: RecorderState, now_us: int) -> None:
         lasted_s = (self._clock.wall_us() - state.since_us) / 1e6
@@ -83,6 +100,14 @@ class CameraProbe:
         if not lately:
             return None
         return round(min(dropped / (lately * _DROP_WINDOW_S), 1.0), 4)
+
+
+def _asked_fps(settings: CameraSettings) -> float | None:
+    """Of sources that are asked for a rate; a proxy that is made of another stream has its own."""
+    scheme = settings.source.partition(":")[0].lower()
+    if scheme == "test":
+        return settings.fps or _DRAWN_FPS
+    return settings.fps if scheme in _ASKED else None
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

@@ -133,7 +133,13 @@ class UnitProbes:
         self._judge.holds(EventName.CAMERA_LOST, not state.recording, now_us, name, lost)
         broken = {"detail": state.storage_detail[:300], "write_errors": state.write_errors}
         self._judge.holds(EventName.STORAGE_ERROR, not state.storage_ok, now_us, name, broken)
+        notes = {} if state.capture is None else state.capture.notes
+        told = {"notes": [f"{code}: {words}"[:300] for code, words in notes.items()][:4]}
+        self._judge.holds(EventName.CAMERA_OTHERWISE, bool(notes), now_us, name, told)
         if state.recording:
+            seen = {"warnings": list(state.warnings)}
+            self._judge.holds(EventName.PICTURE_BLACK, "picture-black" in state.warnings, now_us, name, seen)
+            self._judge.holds(EventName.PICTURE_FROZEN, "picture-frozen" in state.warnings, now_us, name, seen)
             below = [text for text in state.warnings if text.endswith(_BELOW_MINIMUM)]
             self._judge.holds(EventName.PICTURE_BELOW_MINIMUM, bool(below), now_us, name, {"warnings": below})
 
