@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 
 import av
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from edge_agent.capture.encoding.encoder import EncodedPicture, EncodeOrder
 from edge_agent.capture.encoding.probe import probe
 from edge_agent.capture.gstreamer.chains import Chain, Wish, nvenc, software
-from edge_agent.capture.gstreamer.encoder import PipelineEncoder
+from edge_agent.capture.gstreamer.encoder import PipelineEncoder, open_board_encoder
 from edge_agent.capture.gstreamer.trial import why_not
 from edge_agent.clock import SystemClock
 from edge_agent.contract.access_unit import Codec
@@ -123,3 +124,14 @@ def test_the_probe_of_all_encoders_takes_it() -> None:
     assert works.speed > 1
     assert "nvidia-l4t-gstreamer" in probe(PipelineEncoder, order_for(), clock).fault
     wait_until(lambda: not children(), what="their end")
+
+
+def test_a_board_that_is_no_jetson_is_not_asked(tmp_path: Path) -> None:
+    """Its encoders are tried at each start of a recorder: that ought to cost nothing."""
+    clock, tree = SystemClock(), tmp_path / "compatible"
+    assert "no Jetson" in probe(lambda order: open_board_encoder(order, tree), order_for(), clock).fault
+    tree.write_bytes(b"raspberrypi,4-model-b\0brcm,bcm2711\0")
+    assert "no Jetson" in probe(lambda order: open_board_encoder(order, tree), order_for(), clock).fault
+    tree.write_bytes(b"nvidia,p3768-0000+p3767-0000\0nvidia,p3767-0000\0nvidia,tegra234\0")
+    fault = probe(lambda order: open_board_encoder(order, tree), order_for(), clock).fault
+    assert "nvidia-l4t-gstreamer" in fault, "it is asked, and its packages are missing here"

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
+from pathlib import Path
 
 import av
 
@@ -26,6 +27,24 @@ _MAX_BEHIND = 50
 """Pictures that were given and did not come back: an encoder that looks ahead holds some."""
 _END_S = 5.0
 _TICK_NS = Fraction(1_000_000_000, 90_000)
+
+
+DEVICE_TREE = Path("/proc/device-tree/compatible")
+
+
+def open_board_encoder(order: EncodeOrder, device_tree: Path = DEVICE_TREE) -> "PipelineEncoder":
+    """NVIDIA's engine; whether there is one behind the elements shows with the pictures.
+
+    Raises:
+        SourceUnavailableError: this board is no Jetson, so that nothing need be started to find out.
+    """
+    try:
+        board = device_tree.read_bytes()
+    except OSError:
+        board = b""
+    if b"nvidia,tegra" not in board:
+        raise SourceUnavailableError("this board has no encoder that GStreamer alone reaches: it is no Jetson")
+    return PipelineEncoder(order)
 
 
 class PipelineEncoder:
