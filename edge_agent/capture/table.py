@@ -17,6 +17,7 @@ SOURCES: dict[str, str] = {
     "rtsp": "edge_agent.capture.rtsp:RtspSource",
     "rtsps": "edge_agent.capture.rtsp:RtspSource",
     "test": "edge_agent.capture.test:PatternSource",
+    "v4l2": "edge_agent.capture.v4l2.source:V4l2Source",
 }
 """Scheme of `camera.source` → module and factory."""
 

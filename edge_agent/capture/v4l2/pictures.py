@@ -1,0 +1,95 @@
+"""Buffers become libav frames: one copy of raw pixels, or a decoded JPEG."""
+
+from collections.abc import Sequence
+
+import av
+from av.video.codeccontext import VideoCodecContext
+from av.video.reformatter import ColorRange
+
+from edge_agent.capture.v4l2.formats import PlaneShape
+from edge_agent.capture.v4l2.negotiation import Negotiated, packed_bytes, shape_stride
+
+_END_OF_IMAGE = b"\xff\xd9"
+_TAIL_BYTES = 4096
+"""Cameras pad their JPEGs; the end of the image is looked for so far back."""
+
+
+class RawPictures:
+    """Pixels in the kernel's memory to a frame of libav's."""
+
+    def __init__(self, negotiated: Negotiated) -> None:
+        self._shape = negotiated
+        form = negotiated.form
+        self._plans: list[tuple[PlaneShape, int, int, int]] = []
+        """Of each plane: its shape, which memory it lies in, at which offset, with which stride."""
+        if form.is_split:
+            for index, (shape, memory) in enumerate(zip(form.planes, negotiated.planes, strict=True)):
+                self._plans.append((shape, index, 0, memory.stride_bytes))
+        else:
+            offset = 0
+            for index, shape in enumerate(form.planes):
+                stride = shape_stride(form, index, negotiated.planes[0].stride_bytes)
+                self._plans.append((shape, 0, offset, stride))
+                offset += stride * shape.rows(negotiated.height_px)
+
+    def frame(self, planes: Sequence[memoryview]) -> av.VideoFrame | None:
+        """A frame of its own memory; None when the buffer holds less than a picture."""
+        shape = self._shape
+        if not self._is_whole(planes):
+            return None
+        frame = av.VideoFrame(shape.width_px, shape.height_px, shape.form.libav)
+        frame.color_range = ColorRange.JPEG if shape.is_full_range else ColorRange.MPEG
+        for plane, memory, offset, stride in self._plans:
+            target = frame.planes[plane.index]
+            _copy_rows(
+                memoryview(target), target.line_size, planes[memory][offset:], stride,
+                plane.row_bytes(shape.width_px), plane.rows(shape.height_px),
+            )  # fmt: skip
+        return frame
+
+    def _is_whole(self, planes: Sequence[memoryview]) -> bool:
+        shape = self._shape
+        if shape.form.is_split:
+            return all(
+                len(memory) >= stride * (plane.rows(shape.height_px) - 1) + plane.row_bytes(shape.width_px)
+                for (plane, _, _, stride), memory in zip(self._plans, planes, strict=True)
+            )
+        needed = packed_bytes(shape.form, shape.planes[0].stride_bytes, shape.width_px, shape.height_px)
+        return len(planes[0]) >= needed
+
+
+def _copy_rows(
+    target: memoryview, target_stride: int, source: memoryview, stride: int, row_bytes: int, rows: int
+) -> None:
+    if target_stride == stride:
+        size_bytes = stride * (rows - 1) + row_bytes
+        target[:size_bytes] = source[:size_bytes]
+        return
+    for row in range(rows):
+        at, come_from = row * target_stride, row * stride
+        target[at : at + row_bytes] = source[come_from : come_from + row_bytes]
+
+
+class JpegPictures:
+    """JPEGs of a camera, without Huffman tables as AVI has them (libav brings the usual ones) or with."""
+
+    def __init__(self) -> None:
+        self._decoder = self._opened()
+
+    def _opened(self) -> VideoCodecContext:
+        decoder = VideoCodecContext.create("mjpeg", "r")
+        decoder.thread_count = 1
+        decoder.options = {"err_detect": "explode"}
+        return decoder
+
+    def frame(self, planes: Sequence[memoryview]) -> av.VideoFrame | None:
+        """The picture; None when the JPEG is torn or cannot be decoded."""
+        data = bytes(planes[0])
+        if data.rfind(_END_OF_IMAGE, max(0, len(data) - _TAIL_BYTES)) < 0:
+            return None
+        try:
+            frames = self._decoder.decode(av.Packet(data))
+        except av.FFmpegError:
+            self._decoder = self._opened()
+            return None
+        return frames[0] if frames else None
