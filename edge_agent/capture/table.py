@@ -14,6 +14,7 @@ Factory = Callable[[CameraSettings, SourceContext], Source]
 SOURCES: dict[str, str] = {
     "file": "edge_agent.capture.file:FileSource",
     "gstreamer": "edge_agent.capture.gstreamer.source:GstreamerSource",
+    "picamera2": "edge_agent.capture.picamera.source:PicameraSource",
     "rtsp": "edge_agent.capture.rtsp:RtspSource",
     "rtsps": "edge_agent.capture.rtsp:RtspSource",
     "test": "edge_agent.capture.test:PatternSource",

@@ -99,7 +99,7 @@ def test_a_source_whose_library_a_unit_lacks_says_so_before_anything_is_loaded(
     open_source(CameraSettings(name="main", source="rtsp://192.0.2.7/stream1"), make_context())
 
 
-def test_nothing_but_the_test_source_loads_a_library_that_a_unit_lacks() -> None:
+def test_nothing_but_the_test_source_and_picamera2s_loads_a_library_that_a_unit_lacks() -> None:
     """In a process of its own, in which those libraries cannot be imported."""
     program = (
         "import importlib, pkgutil, sys\n"
@@ -109,6 +109,7 @@ def test_nothing_but_the_test_source_loads_a_library_that_a_unit_lacks() -> None
         "    if module.name not in set(sys.argv[1:]): importlib.import_module(module.name)\n"
     )
     drawn = [f"edge_agent.capture.{name}" for name in ("test", "scene", "timecode")]
-    words = [sys.executable, "-c", program, "edge_agent.__main__", *drawn]
+    derived = [f"edge_agent.capture.picamera.{name}" for name in ("encoders", "event_loop", "outputs")]
+    words = [sys.executable, "-c", program, "edge_agent.__main__", *drawn, *derived]
     outcome = subprocess.run(words, capture_output=True, text=True, timeout=120)
     assert outcome.returncode == 0, outcome.stderr

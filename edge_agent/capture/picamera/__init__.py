@@ -1,0 +1,1 @@
+"""`picamera2:` a Raspberry Pi's own camera, through picamera2 and libcamera."""
