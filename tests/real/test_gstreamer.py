@@ -264,8 +264,9 @@ def unit(tmp_path: Path, processes: Processes) -> Iterator[Unit]:
     yield from running_unit(Unit(tmp_path / "unit", processes))
 
 
-def test_a_unit_records_a_pipeline_onto_its_disk(unit: Unit) -> None:
-    unit.cameras = [camera_of(f"gstreamer:{LIVE} ! {X264}")]
+@pytest.mark.parametrize("pipeline", [f"{LIVE} ! {X264}", LIVE])
+def test_a_unit_records_a_pipeline_onto_its_disk(unit: Unit, pipeline: str) -> None:
+    unit.cameras = [camera_of(f"gstreamer:{pipeline}")]
     unit.write_settings()
     unit.start()
     unit.wait_recording("main")
