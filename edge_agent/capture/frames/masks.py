@@ -1,6 +1,6 @@
 """Privacy masks: areas that are filled before the encoder sees the picture.
 
-A polygon is drawn once, at half the resolution, one sample for each block of 2×2 pixels that share their colour, and
+A polygon is filled once, at half the resolution, one sample for each block of 2×2 pixels that share their colour, and
 grown by a block, so that no pixel it touches is left; what remains a picture is a list of row pieces to be filled.
 """
 
@@ -62,11 +62,31 @@ def _covered(polygons: Sequence[Polygon], width: int, height: int) -> Rows:
     blocks = Image.new("L", (width, height), 0)
     pen = ImageDraw.Draw(blocks)
     for polygon in polygons:
-        corners = [(x * (width - 1), y * (height - 1)) for x, y in polygon]
-        pen.polygon(corners, fill=255, outline=255)
-        pen.line([*corners, corners[0]], fill=255)
+        corners = [(x * width, y * height) for x, y in polygon]
+        pen.line([*corners, corners[0]], fill=255)  # what is thinner than a block
+        _fill_inside(pen, corners, height)
     grown = blocks.filter(ImageFilter.MaxFilter(_GROWN_BY_BLOCKS)).tobytes()
     return [_stretches(grown[row * width : (row + 1) * width]) for row in range(height)]
+
+
+def _fill_inside(pen: ImageDraw.ImageDraw, corners: list[tuple[float, float]], height: int) -> None:
+    """All around which the outline winds, by the scan-line rule (non-zero winding), also where it crosses itself.
+
+    Pillow's own polygon leaves parts of outlines that cross themselves open, and so would the even-odd rule.
+    """
+    edges = [(start, end) for start, end in pairwise([*corners, corners[0]]) if start[1] != end[1]]
+    for half_row in range(2 * height):  # rows of pixels
+        y = half_row / 2 + 0.25
+        crossings = sorted(
+            (ax + (y - ay) * (bx - ax) / (by - ay), 1 if ay < by else -1)
+            for (ax, ay), (bx, by) in edges
+            if min(ay, by) <= y < max(ay, by)
+        )
+        winding = 0
+        for (left, turn), (right, _) in pairwise(crossings):
+            winding += turn
+            if winding:
+                pen.line([(int(left), half_row // 2), (int(right), half_row // 2)], fill=255)
 
 
 def _stretches(row: bytes) -> list[tuple[int, int]]:
