@@ -13,13 +13,14 @@ from fractions import Fraction
 
 import av
 
-from edge_agent.camera_settings import CameraSettings, ProxySettings
+from edge_agent.camera_settings import PROXY_SUFFIX, CameraSettings, ProxySettings
 from edge_agent.capture.encoding.encoder import Effort, EncodeOrder
 from edge_agent.capture.encoding.worker import CodedFrame, EncoderWorker
 from edge_agent.capture.frames.picture import picture_of
 from edge_agent.capture.frames.turning import Turner, turned_size
 from edge_agent.capture.normaliser import Normaliser
 from edge_agent.capture.packet import RawPacket
+from edge_agent.capture.report import CaptureReport
 from edge_agent.capture.source import Activity, FrameOutputs, SourceContext
 from edge_agent.contract.access_unit import TIMESCALE_HZ, CodecConfig, StreamSink
 from edge_agent.errors import CaptureError
@@ -140,7 +141,9 @@ class FramePipeline:
             self._context.report.clear("proxy-not-made")
 
     def _proxy_context(self) -> SourceContext:
-        return replace(self._context, timeline=self._outputs.proxy_timeline, activity=Activity())
+        """Its own line of time, and words of its own: figures of encoders are those of the main stream's."""
+        report = CaptureReport(f"{self._settings.name}{PROXY_SUFFIX}")
+        return replace(self._context, timeline=self._outputs.proxy_timeline, activity=Activity(), report=report)
 
 
 class _Branch:
