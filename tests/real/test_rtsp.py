@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from edge_agent.capture.outputs import make_outputs
 from edge_agent.capture.source import SourceContext
 from edge_agent.capture.supervisor import CaptureState, CaptureSupervisor
 from edge_agent.capture.table import open_source
@@ -272,9 +273,11 @@ def test_capture_times_are_those_that_the_pictures_show(
     server = RtspServer(processes, "--stdin", stdin=reading).start()
     os.close(reading)
     clock = SystemClock()
-    context = SourceContext("nomad-07", clock, MediaTimeline(clock.monotonic_us()))
     street = CameraSettings(name="main", source="test:", width=704, height=576, bitrate_kbps=1000)
     stop, pipe = threading.Event(), PipeSink(writing)
+    context = SourceContext(
+        "nomad-07", clock, MediaTimeline(clock.monotonic_us()), frames=make_outputs(street, clock, pipe)
+    )
     thread = threading.Thread(target=open_source(street, context).run, args=(pipe, stop))
     thread.start()
     try:
