@@ -40,7 +40,6 @@ def _import_picamera2() -> tuple[Any, Any, Any, Any]:
     _stand_in("pidng.camdefs", Picamera2Camera=object)
     _stand_in("pidng.core", PICAM2DNG=object)
     import libcamera
-
     import picamera2
     import picamera2.picamera2 as inner
     from picamera2.allocators.allocator import Allocator
@@ -113,6 +112,8 @@ class Pacer:
         self.fps = fps
         self.is_silent = False
         """No picture comes any more."""
+        self.is_stuck = False
+        """The camera's thread does not come back from the next picture."""
 
     def run(self, camera: "PacedCamera") -> None:
         due_us = _CLOCK.monotonic_us()
@@ -135,8 +136,8 @@ class PacedCamera:
         self._waiting: deque[Any] = deque()
         self._lock = threading.Lock()  # protects _waiting, and the camera's running
         self._running = False
+        self._pacer = pacer
         self.closed = threading.Event()
-        threading.Thread(target=pacer.run, args=(self,), name="pacer", daemon=True).start()
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 -- libcamera has no types
         return getattr(self._camera, name)
@@ -154,6 +155,7 @@ class PacedCamera:
         self._camera.start(controls)
         with self._lock:
             self._running = True
+        threading.Thread(target=self._pacer.run, args=(self,), name="pacer", daemon=True).start()
 
     def stop(self) -> None:
         with self._lock:
@@ -179,6 +181,11 @@ class VirtualPicamera2(inner.Picamera2):  # type: ignore[misc,name-defined]  # -
 
     def _grab_camera(self, index: object) -> PacedCamera:
         return PacedCamera(super()._grab_camera(index), self.pacer)
+
+    def process_requests(self, display: object) -> None:
+        if self.pacer.is_stuck:
+            threading.Event().wait()
+        super().process_requests(display)
 
     def _get_raw_modes(self) -> list[dict[str, object]]:
         active = self.camera_properties["PixelArrayActiveAreas"][0]

@@ -77,13 +77,21 @@ def _close(camera: Any) -> None:  # noqa: ANN401 -- picamera2 has no types
     steps: tuple[Callable[[], object], ...] = (
         camera.cancel_all_and_flush,  # a job that waits for a picture would keep `stop` from ever being done
         lambda: _stop_encoders(camera),
-        camera.close,
+        lambda: _close_whole(camera),
     )
     for step in steps:
         try:
             step()
         except Exception as error:  # noqa: BLE001 -- the camera is given up either way; it is told
             _log.warning("closing the camera: %s: %s", type(error).__name__, error)
+
+
+def _close_whole(camera: Any) -> None:  # noqa: ANN401 -- picamera2 has no types
+    try:
+        camera.close()
+    except RuntimeError:  # its thread never ran; without it the rest can be closed
+        camera.detach_preview()
+        camera.close()
 
 
 def _stop_encoders(camera: Any) -> None:  # noqa: ANN401 -- picamera2 has no types
