@@ -14,6 +14,7 @@ from benchmarks import (
     start,
     stream,
     upload,
+    v4l2,
     watching,
     writes,
 )
@@ -26,6 +27,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "clip": clip.run,
     "recording": recording.run,
     "gstreamer": gstreamer.run,
+    "v4l2": v4l2.run,
     "upload": upload.run,
     "narrow": narrow.run,
     "command": command.run,

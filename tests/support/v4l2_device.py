@@ -48,7 +48,7 @@ class FakeCamera:
     """What a device is and what is wrong with it; all of it may be changed while it streams."""
 
     offers: dict[int, Sizes]
-    picture: Callable[[int, int], bytes | None] = lambda fourcc, number: None
+    picture: Callable[[int, int], bytes | memoryview | None] = lambda fourcc, number: None
     """Bytes of a frame by pixel format and number; None: grey pixels that get brighter from frame to frame."""
     card: str = "Fake camera"
     caps: int = CAPTURE

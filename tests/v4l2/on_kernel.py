@@ -76,18 +76,33 @@ def test_a_size_that_it_lacks_is_read_back_and_told(cameras: list[str]) -> None:
     assert "320×180" in context.report.state.warnings["size-not-as-asked"]
 
 
-def test_two_cameras_through_the_whole_recorder(cameras: list[str], tmp_path: Path) -> None:
+def test_the_whole_recorder_puts_a_camera_into_its_ring(cameras: list[str], tmp_path: Path) -> None:
     processes = Processes()
-    named = [camera_of(f"v4l2:{path}", f"c{index}", **SIZE) for index, path in enumerate(cameras)]
-    unit = Unit(tmp_path / "unit", processes, named)
+    unit = Unit(tmp_path / "unit", processes, [camera_of(f"v4l2:{cameras[0]}", **SIZE)])
     try:
-        unit.start(wait=False)
-        for camera in unit.camera_names:
-            unit.wait_recording(camera, timeout_s=4 * PATIENCE_S)
-            assert unit.state(camera).recording
+        unit.spawn("record", "main")
+        unit.wait_recording(timeout_s=3 * PATIENCE_S)
+        state = unit.state()
+        assert (state.recording, state.width_px, state.height_px) == (True, 320, 180)
     finally:
         unit.kill_everything()
         processes.kill_all()
+
+
+def test_two_cameras_at_the_same_time(cameras: list[str]) -> None:
+    sinks = [StoppingSink(lambda sink: len(sink.units) >= 20) for _ in cameras]
+    threads = []
+    for path, sink in zip(cameras, sinks, strict=True):
+        settings = settings_of(path)
+        source = open_source(settings, context_of(settings, sink))
+        threads.append(threading.Thread(target=source.run, args=(RecordingSink(), sink.stop)))
+        threads[-1].start()
+    try:
+        wait_until(lambda: all(len(sink.units) >= 20 for sink in sinks), what="pictures", timeout_s=PATIENCE_S)
+    finally:
+        for sink, thread in zip(sinks, threads, strict=True):
+            sink.stop.set()
+            thread.join()
 
 
 def test_a_camera_in_use_names_who_has_it(cameras: list[str]) -> None:
