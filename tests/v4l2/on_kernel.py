@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ from tests.unit.capture.fakes import RecordingSink
 from tests.unit.capture.v4l2.cameras import StoppingSink
 from tests.v4l2 import vivid
 
-SIZE = {"width": 320, "height": 180, "fps": 10.0, "bitrate_kbps": 500}
+SIZE: dict[str, Any] = {"width": 320, "height": 180, "fps": 10.0, "bitrate_kbps": 500}
 PATIENCE_S = 60.0
 
 
