@@ -61,7 +61,8 @@ def add_system_packages(folder: Path = SYSTEM_PACKAGES) -> None:
     A unit's own environment holds locked packages alone; libcamera's binding belongs to the system's libcamera and
     comes with it. Without this the environment would have to be made with all of the system's packages in it.
     """
-    if find_spec("libcamera") is None and folder.is_dir() and str(folder) not in sys.path:
+    is_found = "libcamera" in sys.modules or find_spec("libcamera") is not None
+    if not is_found and folder.is_dir() and str(folder) not in sys.path:
         sys.path.append(str(folder))
 
 
