@@ -9,6 +9,8 @@ from av.video.reformatter import ColorRange
 from edge_agent.capture.v4l2.formats import PlaneShape
 from edge_agent.capture.v4l2.negotiation import Negotiated, packed_bytes, shape_stride
 
+HANDED_ON = "yuv420p"
+"""The encoders' own format: a `FramePipeline` keeps such a frame; of all others it makes one of its own."""
 _END_OF_IMAGE = b"\xff\xd9"
 _TAIL_BYTES = 4096
 """Cameras pad their JPEGs; the end of the image is looked for so far back."""
@@ -20,6 +22,9 @@ class RawPictures:
     def __init__(self, negotiated: Negotiated) -> None:
         self._shape = negotiated
         form = negotiated.form
+        self._reused: av.VideoFrame | None = None
+        """Fresh memory for each picture costs three times its copy. Only of formats that are converted behind this:
+        others are handed on as they are, and wait in an encoder's queue."""
         self._plans: list[tuple[PlaneShape, int, int, int]] = []
         """Of each plane: its shape, which memory it lies in, at which offset, with which stride."""
         if form.is_split:
@@ -33,18 +38,28 @@ class RawPictures:
                 offset += stride * shape.rows(negotiated.height_px)
 
     def frame(self, planes: Sequence[memoryview]) -> av.VideoFrame | None:
-        """A frame of its own memory; None when the buffer holds less than a picture."""
+        """A frame, good until the next call; None when the buffer holds less than a picture."""
         shape = self._shape
         if not self._is_whole(planes):
             return None
-        frame = av.VideoFrame(shape.width_px, shape.height_px, shape.form.libav)
-        frame.color_range = ColorRange.JPEG if shape.is_full_range else ColorRange.MPEG
+        frame = self._empty()
         for plane, memory, offset, stride in self._plans:
             target = frame.planes[plane.index]
             _copy_rows(
                 memoryview(target), target.line_size, planes[memory][offset:], stride,
                 plane.row_bytes(shape.width_px), plane.rows(shape.height_px),
             )  # fmt: skip
+        return frame
+
+    def _empty(self) -> av.VideoFrame:
+        shape, frame = self._shape, self._reused
+        if frame is not None:
+            frame.make_writable()  # a copy where somebody still holds the last picture
+            return frame
+        frame = av.VideoFrame(shape.width_px, shape.height_px, shape.form.libav)
+        frame.color_range = ColorRange.JPEG if shape.is_full_range else ColorRange.MPEG
+        if shape.form.libav != HANDED_ON:
+            self._reused = frame
         return frame
 
     def _is_whole(self, planes: Sequence[memoryview]) -> bool:
