@@ -23,7 +23,7 @@ class RawPictures:
         self._shape = negotiated
         form = negotiated.form
         self._reused: av.VideoFrame | None = None
-        """Fresh memory for each picture costs three times its copy. Only of formats that are converted behind this:
+        """Fresh memory for each picture costs many times its copy. Only of formats that are converted behind this:
         others are handed on as they are, and wait in an encoder's queue."""
         self._plans: list[tuple[PlaneShape, int, int, int]] = []
         """Of each plane: its shape, which memory it lies in, at which offset, with which stride."""
