@@ -127,7 +127,8 @@ class CaptureSupervisor:
                 return
             cause = attempt.gate.cause
             failures = 1 if self._was_stable(attempt) else min(failures + 1, _MAX_FAILURES)
-            self._pause(attempt, stop, self._wait_s(failures, error))
+            if self._pause(attempt, stop, self._wait_s(failures, error)):
+                failures = 0
             self._change(lambda state: replace(state, restarts=state.restarts + 1))
 
     def _start(self, cause: GapCause) -> Attempt:
@@ -148,13 +149,14 @@ class CaptureSupervisor:
         source = self._open(self._camera, context)
         return Attempt(self._camera.name, source, sink, gate, context.activity, self._clock.monotonic_us())
 
-    def _pause(self, attempt: Attempt, stop: threading.Event, wait_s: float) -> None:
-        """Until the next attempt's turn; a camera that is back has it at once."""
+    def _pause(self, attempt: Attempt, stop: threading.Event, wait_s: float) -> bool:
+        """Until the next attempt's turn; a camera that is back has it at once, and True is the answer."""
         end_us = self._clock.monotonic_us() + round(wait_s * 1e6)
         while not stop.is_set() and (left_us := end_us - self._clock.monotonic_us()) > 0:
             if attempt.activity.is_back():
-                return
+                return True
             self._standstills.wait(stop, min(left_us / 1e6, _POLL_S))
+        return False
 
     def _watch(self, attempt: Attempt, stop: threading.Event) -> EdgeAgentError | None:
         """Wait for the attempt's end and end its stream; returns why it ended."""
