@@ -202,7 +202,10 @@ FULL_DISK = """
 set -e
 mount -t tmpfs -o size=12m none "$DATA"
 "$PYTHON" -m edge_agent record main --config "$CONFIG" & recorder=$!
-sleep "$SECONDS_BEFORE"
+for _ in $(seq 300); do
+    [ "$(find "$DATA/ring/main/segments" -name '*.mp4' 2>/dev/null | wc -l)" -ge 5 ] && break
+    sleep 0.2
+done
 kill "$recorder"; wait "$recorder"
 dd if=/dev/zero of="$DATA/other" bs=4k 2>/dev/null || true
 rm -f "$DATA"/ring/main/index.db-*
@@ -220,7 +223,7 @@ def test_a_recorder_starts_on_a_full_disk_and_makes_room(tmp_path: Path, process
     with (unit.directory / "log-full.txt").open("wb") as log:
         process = processes.start(
             ["unshare", "-rm", "sh", "-c", FULL_DISK],
-            env=os.environ | {name: str(value) for name, value in environment.items()} | {"SECONDS_BEFORE": "6"},
+            env=os.environ | {name: str(value) for name, value in environment.items()},
             stdout=log,
             stderr=log,
         )
