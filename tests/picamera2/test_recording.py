@@ -78,6 +78,13 @@ def test_a_key_frame_comes_when_it_is_asked_for() -> None:
     assert len(decoded(rig.main.units[keys[1] :])) == len(rig.main.units) - keys[1]
 
 
+def test_constant_quality_has_its_ceiling() -> None:
+    with recording(encoder={"quality": 1}, bitrate_kbps=300) as rig:
+        rig.wait_for(100)
+    seconds = (rig.main.units[-1].capture_us - rig.main.units[0].capture_us) / 1e6
+    assert sum(len(unit.data) for unit in rig.main.units) * 8 / seconds < 1.5 * 300_000
+
+
 def test_stills_leave_no_hole() -> None:
     with recording(width=1920, height=1080, bitrate_kbps=2000) as rig:
         rig.wait_for(25)

@@ -134,6 +134,7 @@ class CodedRecording:
             gop_pictures=max(1, round(gop_s * given.fps / skip)),
             profile=settings.encoder.profile or "high",
             quality=settings.encoder.quality if is_main else None,
+            has_ceiling=not is_main or settings.encoder.quality is not None,
         )
         ledger = Ledger()
         make = BoardEncoder if self._kind == "board" else SoftwareEncoder

@@ -5,7 +5,7 @@ Which of the two a board has is `choice`'s. What is changed of them:
 - a picture that the hook refused, or never saw, is not encoded (`encode`);
 - a key frame can be asked of the software encoder: in picamera2 0.3.38 that sets a picture's type to a text, which
   PyAV 14 and newer refuse;
-- the software encoder gets a ceiling and no scene cuts, so that key frames come when they are due;
+- the software encoder gets no scene cuts, so that key frames come when they are due, and a ceiling where one counts;
 - the board's encoder is not waited for when it keeps all its buffers: that would hold the camera for ever.
 """
 
@@ -44,6 +44,7 @@ class EncodeWish:
         gop_pictures: encoded pictures from key frame to key frame.
         profile: of H.264.
         quality: x264's rate factor; None: by bit rate.
+        has_ceiling: no second takes more than `bitrate_kbps`; it costs half as much again on the camera's thread.
     """
 
     stream: StreamName
@@ -53,6 +54,7 @@ class EncodeWish:
     gop_pictures: int
     profile: str
     quality: float | None = None
+    has_ceiling: bool = False
 
 
 class SoftwareEncoder(LibavH264Encoder):  # type: ignore[misc]  # -- picamera2 has no types
@@ -83,12 +85,13 @@ class SoftwareEncoder(LibavH264Encoder):  # type: ignore[misc]  # -- picamera2 h
     def _start(self) -> None:
         super()._start()
         context, wish = self._stream.codec_context, self._wish
-        ceiling = {"maxrate": f"{wish.bitrate_kbps}k", "bufsize": f"{wish.bitrate_kbps}k"}
-        keys = f"keyint={wish.gop_pictures}:min-keyint=1:scenecut=0"
-        context.options = context.options | ceiling | {"x264-params": keys}
+        options = {"x264-params": f"keyint={wish.gop_pictures}:min-keyint=1:scenecut=0"}
+        if wish.has_ceiling:
+            options |= {"maxrate": f"{wish.bitrate_kbps}k", "bufsize": f"{wish.bitrate_kbps}k"}
         if wish.quality is not None:
             context.bit_rate = 0
-            context.options = context.options | {"crf": f"{wish.quality:g}"}
+            options["crf"] = f"{wish.quality:g}"
+        context.options = context.options | options
 
     def _timestamp(self, request: Any) -> int:  # noqa: ANN401 -- picamera2 has no types
         stamp = super()._timestamp(request)
