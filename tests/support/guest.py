@@ -100,17 +100,17 @@ mount -t devtmpfs devtmpfs /dev
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 {load}
-mount -t 9p -o trans=virtio,version=9p2000.L,ro,cache=loose,msize=512000 machine /root || exec poweroff -f
-for folder in tmp run var/tmp mnt; do mount -t tmpfs tmpfs /root/$folder; done
-mkdir /root/run/modules && cp /modules/*.ko /bin/busybox /root/run/modules
-for folder in dev proc sys; do mount --move /$folder /root/$folder; done
-mkdir -p /root/dev/shm && mount -t tmpfs tmpfs /root/dev/shm
+mount -t 9p -o trans=virtio,version=9p2000.L,ro,cache=loose,msize=512000 machine /new || exec poweroff -f
+for folder in tmp run var/tmp mnt; do mount -t tmpfs tmpfs /new/$folder; done
+mkdir /new/run/modules && cp /modules/*.ko /bin/busybox /new/run/modules
+for folder in dev proc sys; do mount --move /$folder /new/$folder; done
+mkdir -p /new/dev/shm && mount -t tmpfs tmpfs /new/dev/shm
 ip link set lo up
-cat > /root/run/command <<'END'
+cat > /new/run/command <<'END'
 {exports}cd {shlex.quote(str(folder))}
 {shlex.join(command)}
 END
-chroot /root /bin/sh /run/command
+chroot /new /bin/sh /run/command
 echo "{_DONE}$?"
 poweroff -f
 """
@@ -119,7 +119,7 @@ poweroff -f
 def initial_file_system(modules: Modules, busybox: Path, extra: list[str], script: str) -> bytes:
     """What the kernel unpacks before anything else."""
     archive = Archive()
-    for folder in ("bin", "dev", "proc", "sys", "root", "modules"):
+    for folder in ("bin", "dev", "proc", "sys", "new", "modules"):
         archive.add(folder, stat.S_IFDIR | 0o755)
     archive.add("bin/busybox", stat.S_IFREG | 0o755, busybox.read_bytes())
     archive.add("init", stat.S_IFREG | 0o755, script.encode())

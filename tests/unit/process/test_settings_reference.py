@@ -27,7 +27,9 @@ def test_every_table_has_its_place() -> None:
 def test_every_key_says_what_it_is_for(table: str, model: type[BaseModel]) -> None:
     section = re.split(r"^## ", reference_text(), flags=re.MULTILINE)[1 + list(TABLES).index(table)]
     rows = [line.split(" | ") for line in section.splitlines() if line.startswith("| `")]
-    assert [cells[0].strip("|` ") for cells in rows] == [key for key in model.model_fields if f"{table}.{key}" not in TABLES]
+    assert [cells[0].strip("|` ") for cells in rows] == [
+        key for key in model.model_fields if f"{table}.{key}" not in TABLES
+    ]
     for cells in rows:
         assert len(cells) == 5, cells
         assert all(cells[index].strip() for index in (1, 2)), cells
