@@ -65,9 +65,12 @@ debian_base() {
         echo "there is no mirror of Debian in apt's configuration; name one: PICAMERA2_MIRROR=…"
         return 1
     fi
-    # In a namespace: what debootstrap mounts is gone with it, also when it is cut off.
-    unshare --mount --propagation private \
-        debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates trixie "$new" "$mirror" || return 1
+    mkdir -p "$new"
+    # In a namespace: what debootstrap mounts is gone with it, also when it is cut off; and it takes no blanks in a path.
+    unshare --mount --propagation private bash -euc '
+        mount --bind "$1" /mnt
+        debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates trixie /mnt "$2"
+    ' debootstrap "$new" "$mirror" || return 1
     printf 'deb %s %s main\n' "$mirror" trixie "$mirror" trixie-backports >"$new/etc/apt/sources.list"
 }
 
