@@ -4,7 +4,6 @@ Both draw and encode the same pictures at the same time; what differs is the way
 over a pipe, a recorder and its synced fragments here, a muxer in the same process there.
 """
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from subprocess import Popen
@@ -20,6 +19,7 @@ from edge_agent.clock import SystemClock
 
 _WINDOW_S = 180.0
 _QUICK_WINDOW_S = 30.0
+_CLOCK = SystemClock()
 _SETTLE_S = 5.0
 _BAR = 1.05
 _LATENCY_S = 60.0
@@ -38,7 +38,7 @@ def run(workspace: Workspace) -> Iterator[Row]:
     peer = _start_peer(workspace, workspace.directory("gstreamer/peer"))
     unit = write_unit(directory, f"gstreamer:{_CAMERA}")
     recorder = unit.record(workspace, "gstreamer-recorder")
-    time.sleep(_SETTLE_S)
+    _CLOCK.sleep(_SETTLE_S)
     ours_s, peer_s, footage_bytes = _measure(unit, recorder, peer, window_s)
     end(peer)
     ages_ms = _ages_ms(unit, _LATENCY_S / 3 if workspace.quick else _LATENCY_S)
@@ -74,7 +74,7 @@ def _ages_ms(unit: Unit, seconds: float) -> list[float]:
         sizes = grown.setdefault(path, [(size_bytes, now_us)])
         if size_bytes > sizes[-1][0]:
             sizes.append((size_bytes, now_us))
-        time.sleep(_POLL_S)
+        _CLOCK.sleep(_POLL_S)
     return [age_ms for path, sizes in grown.items() for age_ms in _ages_in(unit, path, sizes[1:])]
 
 
@@ -98,5 +98,5 @@ def _measure(unit: Unit, recorder: Popen[bytes], peer: Popen[bytes], window_s: f
     ours, theirs = psutil.Process(recorder.pid), psutil.Process(peer.pid)
     size_bytes = size_of_segments(unit)
     ours_s, theirs_s = cpu_s(ours), cpu_s(theirs)
-    time.sleep(window_s)
+    _CLOCK.sleep(window_s)
     return cpu_s(ours) - ours_s, cpu_s(theirs) - theirs_s, size_of_segments(unit) - size_bytes

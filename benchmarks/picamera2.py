@@ -8,7 +8,6 @@ few lines with `LibavH264Encoder` and `PyavOutput`; and the camera alone, whose 
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from subprocess import DEVNULL, Popen
@@ -23,6 +22,7 @@ from edge_agent.clock import SystemClock
 WIDTH_PX, HEIGHT_PX, FPS, KBPS = 1920, 1080, 25, 4000
 BAR = 1.05
 _WINDOW_S = 60.0
+_CLOCK = SystemClock()
 _SETTLE_S = 8.0
 _POLL_S = 0.005
 _PICTURE_MS = 1000 / FPS
@@ -66,8 +66,8 @@ def _measure(folder: Path, window_s: float) -> Iterator[Row]:
         while not any((ring / "segments").rglob("*.mp4")):
             if ours.poll() is not None:
                 raise RuntimeError(f"the recorder ended with {ours.returncode}")
-            time.sleep(_POLL_S)
-        time.sleep(_SETTLE_S)
+            _CLOCK.sleep(_POLL_S)
+        _CLOCK.sleep(_SETTLE_S)
         started = [cpu_s(psutil.Process(process.pid)) for process in (ours, peer, bare)]
         ages_ms = _ages_ms(ring, window_s)
         ended = [cpu_s(psutil.Process(process.pid)) for process in (ours, peer, bare)]
@@ -113,7 +113,7 @@ def _ages_ms(ring: Path, seconds: float) -> list[float]:
         sizes = grown.setdefault(path, [(size_bytes, now_us)])
         if size_bytes > sizes[-1][0]:
             sizes.append((size_bytes, now_us))
-        time.sleep(_POLL_S)
+        _CLOCK.sleep(_POLL_S)
     return [age_ms for path, sizes in grown.items() for age_ms in _ages_in(ring, path, sizes[1:])]
 
 

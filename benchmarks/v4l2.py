@@ -4,7 +4,6 @@ The camera is the tests' fake at the edge to the kernel: it copies each picture 
 from a file in the page cache.
 """
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from subprocess import Popen
@@ -20,6 +19,7 @@ from edge_agent.clock import SystemClock
 
 _WINDOW_S = 180.0
 _QUICK_WINDOW_S = 30.0
+_CLOCK = SystemClock()
 _SETTLE_S = 5.0
 _BAR = 1.05
 _BITRATE_KBPS = 4000
@@ -43,10 +43,10 @@ def run(workspace: Workspace) -> Iterator[Row]:
     recorder = workspace.start(["env", f"{FRAMES}={frames}", *command], "v4l2-recorder")
     unit.wait(workspace, recorder, "v4l2-recorder", synced)
     peer = _start_peer(workspace, frames, workspace.directory("v4l2/peer"))
-    time.sleep(_SETTLE_S)
+    _CLOCK.sleep(_SETTLE_S)
     ours, theirs = psutil.Process(recorder.pid), psutil.Process(peer.pid)
     size_bytes, ours_s, theirs_s = size_of_segments(unit), cpu_s(ours), cpu_s(theirs)
-    time.sleep(window_s)
+    _CLOCK.sleep(window_s)
     ours_s, theirs_s = cpu_s(ours) - ours_s, cpu_s(theirs) - theirs_s
     rate = (size_of_segments(unit) - size_bytes) * 8 / window_s / 1e6
     end(peer)

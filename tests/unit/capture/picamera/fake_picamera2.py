@@ -37,7 +37,7 @@ class Output:
         self.recording = False
 
     def outputframe(self, *_: object) -> None:
-        raise NotImplementedError
+        """As picamera2's own base class, which drops what it is given."""
 
 
 class NullPreview:
