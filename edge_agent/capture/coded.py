@@ -1,6 +1,6 @@
 """What becomes of a stream that the camera encoded: it passes as it is, or is decoded and encoded again.
 
-    normaliser ─► CodedPath ─┬─► main ring                    nothing is drawn
+    normaliser ─► CodedPath ─┬─► main ring                    nothing is drawn; key pictures are looked at
                              └─► Transcoder ─► proxy's ring   where a proxy is made here
 
     normaliser ─► CodedPath ──► Transcoder ─► FramePipeline   masks or text: not a picture passes by them
@@ -17,6 +17,8 @@ from dataclasses import replace
 import av
 
 from edge_agent.camera_settings import CameraSettings
+from edge_agent.capture.key_pictures import KeyKeeper, KeyPicture
+from edge_agent.capture.key_watch import KeyWatch
 from edge_agent.capture.libav import reason_of
 from edge_agent.capture.pipeline import FramePipeline
 from edge_agent.capture.source import FrameOutputs, SourceContext
@@ -39,20 +41,24 @@ class CodedPath:
         self._main = outputs.main
         self._proxy = outputs.proxy
         self._transcoder: Transcoder | None = None
-        self.last_key: tuple[CodecConfig, AccessUnit] | None = None
-        """The newest key frame that passed, from which a still can be made. One reference, swapped whole."""
-        self._config: CodecConfig | None = None
+        self._stills = outputs.stills
+        self._keys = KeyKeeper()
+        self._watch: KeyWatch | None = None
+        self._hook = outputs.hook
         if not self._passes:
             self._transcoder = Transcoder(settings, replace(context, frames=outputs))
         elif outputs.proxy is not None:
             only_proxy = replace(context, frames=replace(outputs, main=None))
             self._transcoder = Transcoder(settings, only_proxy)
+        else:
+            self._watch = KeyWatch(outputs.hook)
 
     def start_stream(self, config: CodecConfig, cause: GapCause) -> None:
         """As `StreamSink`."""
-        self._config = config
+        self._hook.expect_decoded()
         if self._passes and self._main is not None:
             self._main.start_stream(config, cause)
+            self._keys.start(config)
         if self._transcoder is not None:
             self._transcoder.start(config)
 
@@ -64,8 +70,7 @@ class CodedPath:
         """
         if self._passes and self._main is not None:
             self._main.write(unit)
-            if unit.is_key and self._config is not None:
-                self.last_key = (self._config, unit)
+            self._show(self._keys.add(unit))
         if self._transcoder is not None:
             self._transcoder.put(unit)
             self._check(self._transcoder)
@@ -77,8 +82,19 @@ class CodedPath:
 
     def close(self) -> None:
         """The attempt is over: end the transcoder, as far as it ends in a second."""
+        self._stills.forget()
+        if self._watch is not None:
+            self._watch.close()
         if self._transcoder is not None:
             self._transcoder.close()
+
+    def _show(self, key: KeyPicture | None) -> None:
+        """To who wants to see one, undrawn as the stream is."""
+        if key is None:
+            return
+        self._stills.offer_key(key)
+        if self._watch is not None:
+            self._watch.show(key)
 
     def _check(self, transcoder: "Transcoder") -> None:
         if transcoder.failure is None:

@@ -9,6 +9,7 @@ from edge_agent.capture.frames.hook import FrameHook
 from edge_agent.capture.frames.sampling import ImageSampler
 from edge_agent.capture.frames.text import TextLine
 from edge_agent.capture.source import FrameOutputs
+from edge_agent.capture.stills import StillDesk
 from edge_agent.capture.timeline import MediaTimeline
 from edge_agent.clock import Clock
 from edge_agent.contract.access_unit import StreamSink
@@ -40,4 +41,5 @@ def make_outputs(
         main=main,
         proxy=proxy,
         proxy_timeline=MediaTimeline(clock.monotonic_us()),
+        stills=StillDesk(clock),
     )

@@ -71,6 +71,7 @@ class FramePipeline:
         self._main = None
         if self._outputs.main is not None:
             self._main = _Branch(context, self._outputs.main, _order(settings, width_px, height_px, rate, effort))
+            context.activity.request_key_frame = self._main.request_key_frame
         self._proxy: _ProxyBranch | None = None
         self._proxy_again_us = 0
         self._start_us: int | None = None
@@ -94,6 +95,7 @@ class FramePipeline:
         self._unmasked = 0
         drawn.pts, drawn.time_base = self._stamp(capture_us), _TIME_BASE
         if self._main is not None:
+            self._outputs.stills.offer(drawn, capture_us)
             self._main.give(drawn, capture_us)
         if self._outputs.proxy is not None and self._settings.proxy is not None:
             self._give_proxy(self._outputs.proxy, self._settings.proxy, drawn, capture_us)
@@ -165,6 +167,9 @@ class _Branch:
 
     def give(self, frame: av.VideoFrame, capture_us: int) -> None:
         self._worker.give(frame, capture_us)
+
+    def request_key_frame(self) -> None:
+        self._worker.request_key_frame()
 
     def finish(self) -> None:
         self._worker.finish()

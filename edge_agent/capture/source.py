@@ -13,6 +13,7 @@ from edge_agent.contract.access_unit import GapCause, StreamSink
 if TYPE_CHECKING:  # libav and the drawing library are loaded by who has pictures
     from edge_agent.capture.encoding.ladder import EncoderLadder
     from edge_agent.capture.frames.hook import FrameHook
+    from edge_agent.capture.stills import StillDesk
 
 
 class Activity:
@@ -25,6 +26,9 @@ class Activity:
         """Writes what the source holds back; any thread may call it. One reference, swapped whole."""
         self.interrupt: Callable[[], object] = _nothing
         """Ends a call that the source's library waits in; any thread may call it. One reference, swapped whole."""
+        self.request_key_frame: Callable[[], object] = _nothing
+        """Has the camera, or the encoder, begin a group of pictures soon; any thread may call it. It waits for
+        nothing, raises nothing and promises nothing. One reference, swapped whole."""
         self.is_back: Callable[[], bool] = _never
         """Whether the camera that the attempt missed is there again: asked, several times a second, while the next
         attempt waits for its turn; quick, raises nothing. One reference, swapped whole."""
@@ -36,7 +40,7 @@ class Activity:
 
 
 def _nothing() -> None:
-    """Of a source that hands on at once, and waits for nothing without looking at `stop`."""
+    """Of a source that hands on at once, waits for nothing without looking at `stop`, and cannot be asked."""
 
 
 def _never() -> bool:
@@ -55,6 +59,7 @@ class FrameOutputs:
             and its pictures are for the proxy alone.
         proxy: likewise of the small stream; None when there is none, or it is made elsewhere.
         proxy_timeline: that of the proxy's ring.
+        stills: gets pictures of the main stream when somebody asks for one.
     """
 
     hook: "FrameHook"
@@ -62,6 +67,7 @@ class FrameOutputs:
     main: StreamSink | None
     proxy: StreamSink | None
     proxy_timeline: MediaTimeline
+    stills: "StillDesk"
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,8 @@ class CaptureSupervisor:
         self._clock = clock
         self._open = open_with
         self._open(camera, context)
+        if context.frames is not None:
+            context.frames.stills.request_key_frame = self.request_key_frame
         after_effect_s = camera.stall_timeout_s + camera.connect_timeout_s + _WATCHDOG_GRACE_S
         self._standstills = StandstillWatch(clock, after_effect_s)
         self._meter = QualityMeter()
@@ -109,6 +111,12 @@ class CaptureSupervisor:
         attempt = self._attempt
         if attempt is not None:
             attempt.activity.hand_over()
+
+    def request_key_frame(self) -> None:
+        """Ask the camera, or its encoder, for a key frame; any thread may call it, and it promises nothing."""
+        attempt = self._attempt
+        if attempt is not None:
+            attempt.activity.request_key_frame()
 
     def run(self, stop: threading.Event) -> None:
         """Keep capturing until `stop` is set; returns within a second of that, even when a library hangs.

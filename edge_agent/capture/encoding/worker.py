@@ -88,7 +88,12 @@ class EncoderWorker:
         self._left_behind = 0
         self.dropped = 0
         """Pictures that were left out because the encoder does not keep up."""
+        self._key_asked = threading.Event()
         self._shift = self._begin()
+
+    def request_key_frame(self) -> None:
+        """Have the next picture that is encoded be a key frame; any thread may call it."""
+        self._key_asked.set()
 
     def give(self, frame: av.VideoFrame, capture_us: int) -> None:
         """Have a picture encoded; one that finds no room in a tenth of a second is left out.
@@ -126,7 +131,7 @@ class EncoderWorker:
     def _begin(self) -> "_Shift":
         name, encoder = self._ladder.open(self._order)
         self._report.encoder(name, encoder.detail)
-        shift = _Shift(name, encoder, self._clock, self._deliver, self._prepare)
+        shift = _Shift(name, encoder, self._clock, self._deliver, self._prepare, self._key_asked)
         shift.start()
         return shift
 
@@ -162,6 +167,7 @@ class _Shift:
         clock: Clock,
         deliver: Callable[["_Shift", CodedFrame], None],
         prepare: Prepare | None,
+        key_asked: threading.Event,
     ) -> None:
         self.name = name
         self.encoder = encoder
@@ -173,6 +179,7 @@ class _Shift:
         self._clock = clock
         self._deliver = deliver
         self._prepare = prepare
+        self._key_asked = key_asked
         self._busy_since_us: int | None = None
         self._given_since_us: int | None = None
         """When the first picture was given that nothing came back for."""
@@ -215,7 +222,10 @@ class _Shift:
         frame = given.frame if self._prepare is None else self._prepare(given.frame)
         if pts is not None:
             self._known[pts] = given.capture_us
-        self._hand_on(self.encoder.encode(frame, is_key=False))
+        is_key = self._key_asked.is_set()
+        if is_key:
+            self._key_asked.clear()
+        self._hand_on(self.encoder.encode(frame, is_key=is_key))
         self._busy_since_us = None
 
     def _hand_on(self, pictures: list[EncodedPicture]) -> None:

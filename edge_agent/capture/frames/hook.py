@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from edge_agent.camera_settings import Polygon
 from edge_agent.capture.frames.masks import MaskPainter, geometry_of
 from edge_agent.capture.frames.picture import Picture
-from edge_agent.capture.frames.sampling import ImageHealth, ImageSampler
+from edge_agent.capture.frames.sampling import DECODED_FROZEN_AFTER_US, ImageHealth, ImageSampler
 from edge_agent.capture.frames.text import TextLine
 from edge_agent.clock import Clock
 
 DEADLINE_US = 10_000
 _MAX_GEOMETRIES = 8
+_NO_SAMPLES = "samples cannot be taken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,20 @@ class FrameHook:
             self._sample(self._sampler, picture, capture_us, begin_us)
         return True
 
+    def expect_decoded(self) -> None:
+        """What comes was decoded from a camera's stream, in which a still scene may stand still for a while."""
+        if self._sampler is not None:
+            self._sampler.frozen_after_us = DECODED_FROZEN_AFTER_US
+
+    def sample(self, picture: Picture, capture_us: int) -> None:
+        """Look at a picture that passes as its camera encoded it, and at nothing else. Raises nothing."""
+        if self._sampler is not None:
+            self._sample(self._sampler, picture, capture_us, self._clock.monotonic_us())
+
+    def skip_sample(self, fault: str) -> None:
+        """A picture that was to be looked at could not be."""
+        self._count(samples_skipped=1, fault=f"{_NO_SAMPLES}: {fault}")
+
     def mask(self, picture: Picture) -> bool:
         """Draw the masks alone, as on a proxy's own picture; False: it must not be recorded. Raises nothing."""
         if not self._masks:
@@ -127,7 +142,10 @@ class FrameHook:
         try:
             sampler.look(picture, capture_us)
         except Exception as error:  # noqa: BLE001 -- nor are samples
-            self._count(samples_skipped=1, fault=f"samples cannot be taken: {type(error).__name__}: {error}")
+            self.skip_sample(f"{type(error).__name__}: {error}")
+        else:
+            if self._figures.fault.startswith(_NO_SAMPLES):
+                self._figures = replace(self._figures, fault="")
 
     def _count(
         self, pictures: int = 0, unmasked: int = 0, text_skipped: int = 0, samples_skipped: int = 0, fault: str = ""

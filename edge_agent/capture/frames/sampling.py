@@ -15,6 +15,8 @@ _BLACK_LUMA = 28
 """Limited range begins at 16; a sensor in the dark, its noise included, is brighter than this."""
 BLACK_AFTER_US = 10_000_000
 FROZEN_AFTER_US = 30_000_000
+DECODED_FROZEN_AFTER_US = 300_000_000
+"""Encoders leave out what hardly changes, some between two key frames a minute apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class ImageHealth:
     Attributes:
         mean_luma: 16 (black) to 235 (white).
         is_black: for over `BLACK_AFTER_US` there was nothing brighter than black.
-        is_frozen: for over `FROZEN_AFTER_US` nothing changed; never of a black picture.
+        is_frozen: for over `ImageSampler.frozen_after_us` nothing changed; never of a black picture.
     """
 
     mean_luma: float
@@ -38,6 +40,7 @@ class ImageSampler:
     def __init__(self, sample_every_us: int = SAMPLE_EVERY_US) -> None:
         self.health: ImageHealth | None = None
         """As last judged; None before the first sample. One reference, swapped whole."""
+        self.frozen_after_us = FROZEN_AFTER_US
         self._every_us = sample_every_us
         self._due_us = 0
         self._last = b""
@@ -60,7 +63,7 @@ class ImageSampler:
         self._black_since_us = _since(self._black_since_us, capture_us, holds=is_black)
         self._same_since_us = _since(self._same_since_us, capture_us, holds=is_same)
         was_black = _lasted(self._black_since_us, capture_us, BLACK_AFTER_US)
-        was_same = _lasted(self._same_since_us, capture_us, FROZEN_AFTER_US)
+        was_same = _lasted(self._same_since_us, capture_us, self.frozen_after_us)
         self.health = ImageHealth(sum(samples) / max(len(samples), 1), was_black, was_same and not was_black)
 
 

@@ -66,6 +66,7 @@ class GstreamerSource:
         with running(Order(description, settle_s=self._settings.connect_timeout_s)) as child:
             self._child = child
             self._context.activity.interrupt = child.kill
+            self._context.activity.request_key_frame = self.request_key_frame
             try:
                 _Attempt(self._name, self._turned(), self._context, child, sink).run(stop)
             finally:

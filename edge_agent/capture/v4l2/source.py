@@ -63,6 +63,7 @@ class V4l2Source:
         self._node = self._path
         self._seen: tuple[int, ...] | None = None
         """What was there when the attempt began."""
+        self._key_asked = threading.Event()
         self._doing = "opened"
         self._told_fault = ""
         self.counts = Counts()
@@ -98,6 +99,8 @@ class V4l2Source:
             self._tell(opened, fps)
             self._doing = "read"
             taker = self._taker(opened, sink, fps)
+            if opened.negotiated.form.kind == "h264":
+                self._context.activity.request_key_frame = self._key_asked.set
             try:
                 self._pump(opened, taker, RateWatch(fps), stop)
             finally:
@@ -170,7 +173,10 @@ class V4l2Source:
                 opened.buffers.give_back(filled.index)
             bad = 0 if was_good else bad + 1
             if bad == 1 and opened.negotiated.form.kind == "h264":
-                ask_key_frame(opened.node)  # what follows refers to what is missing
+                self._key_asked.set()  # what follows refers to what is missing
+            if self._key_asked.is_set():
+                self._key_asked.clear()
+                ask_key_frame(opened.node)
             if bad >= _MAX_BAD:
                 raise SourceStalledError(
                     f"{self._path}: {bad} pictures in a row were damaged; look at its cable and its power, or ask for"
