@@ -83,6 +83,12 @@ def _clip(options: argparse.Namespace, settings: Settings, clock: Clock) -> int:
     return save_local_clip(options, settings, clock)
 
 
+def _still(options: argparse.Namespace, settings: Settings, clock: Clock) -> int:
+    from edge_agent.cli_still import save_still
+
+    return save_still(options, settings, clock)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
     parser = argparse.ArgumentParser(prog="edge-agent", description="Records, keeps and delivers a camera's footage.")
@@ -109,7 +115,18 @@ def build_parser() -> argparse.ArgumentParser:
     add("status", _status, "what the recorders say of themselves", reader)
     add("coverage", _coverage, "what the rings hold, with gaps and their causes", reader)
     _add_clip(add("clip", _clip, "write a clip and its signed manifest into a folder or file"))
+    _add_still(add("still", _still, "write a picture of what a camera records now into a file"))
     return parser
+
+
+def _add_still(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("camera")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FILE.jpg", help="a JPEG; never overwritten"
+    )
+    parser.add_argument(
+        "--wait", type=float, default=3.0, metavar="SECONDS", help="for a new picture, at most 8 (%(default)g)"
+    )
 
 
 def _add_clip(parser: argparse.ArgumentParser) -> None:

@@ -46,6 +46,7 @@ from edge_agent.position.last_known import starting_stamp
 from edge_agent.retry import backoff_s, jittered
 from edge_agent.second_ring import SecondRing
 from edge_agent.settings import CameraSettings, Settings
+from edge_agent.still_maker import StillMaker
 from edge_agent.storage_fault import require_writable, storage_fault
 from edge_agent.takeover import retire_holder
 
@@ -223,9 +224,11 @@ class Recorder:
         ring = await self._opened_at_last(stop)
         if ring is None:
             return 0
-        server = RingServer(ring, ring_socket(self._settings.unit.data_dir, self._camera.name))
         second = self._second_ring()
-        self._outputs = await asyncio.to_thread(self._make_outputs, ring, second)
+        outputs = self._outputs = await asyncio.to_thread(self._make_outputs, ring, second)
+        unit = self._settings.unit
+        take_still = StillMaker(outputs.stills, ring, unit.id, self._camera.name, self._clock)
+        server = RingServer(ring, ring_socket(unit.data_dir, self._camera.name), take_still=take_still)
         if second is not None:
             second.start()
         capture = self._capture = CaptureSupervisor(self._camera, self._source_context(), ring, self._clock)

@@ -33,8 +33,10 @@ from edge_agent.contract.ring_protocol import (
     PlanResult,
     PositionNotice,
     RecorderState,
+    StillAnswer,
+    StillRequest,
 )
-from edge_agent.errors import ContractError, RingError, RingRequestError
+from edge_agent.errors import CaptureError, ContractError, RingError, RingRequestError
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +47,8 @@ MAX_WAITING = 2 * MAX_CONNECTIONS
 SOCKET_MODE = 0o660
 
 Told = TypeVar("Told", bound=ContractModel)
+TakeStill = Callable[[StillRequest], StillAnswer]
+"""Takes a picture; may wait as long as the request says, and raises `CaptureError` when there is none."""
 
 _WORKERS = 2
 _GONE = object()
@@ -96,8 +100,15 @@ class RingServer:
     """Serves one ring on one socket; start it on the recorder's loop, close it before the ring."""
 
     def __init__(
-        self, ring: RingApi, socket_path: Path, request_timeout_s: float = 12.0, idle_timeout_s: float = 60.0
+        self,
+        ring: RingApi,
+        socket_path: Path,
+        request_timeout_s: float = 12.0,
+        idle_timeout_s: float = 60.0,
+        *,
+        take_still: TakeStill | None = None,
     ) -> None:
+        """Nothing is listened on yet; `take_still` is None of a ring whose pictures another one has too."""
         self.socket_path = socket_path
         self._ring = ring
         self._request_timeout_s = request_timeout_s
@@ -105,6 +116,8 @@ class RingServer:
         self._server: asyncio.Server | None = None
         self._writers: dict[asyncio.StreamWriter, None] = {}  # the one that asked longest ago first
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="ring-request")
+        # A still waits for the camera: what is asked of the ring meanwhile is answered by the other threads.
+        self._still_pool = ThreadPoolExecutor(1, thread_name_prefix="still")
         self._waiting = 0
         self._operations: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "state": lambda _: ring.state_figures().to_object(),
@@ -115,6 +128,7 @@ class RingServer:
             "coverage_query": lambda body: ring.coverage_page(CoveragePageRequest.from_object(body)).to_object(),
             "position": lambda body: _taken(ring.place, PositionNotice.from_object(body)),
             "clock": lambda body: _taken(ring.offer_clock, ClockOffer.from_object(body)),
+            "still": lambda body: _still(take_still, StillRequest.from_object(body)),
         }
 
     async def start(self) -> None:
@@ -132,7 +146,8 @@ class RingServer:
             self._server.close()
         for writer in tuple(self._writers):
             writer.transport.abort()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool, self._still_pool):
+            pool.shutdown(wait=False, cancel_futures=True)
         with contextlib.suppress(OSError):  # the next start replaces it; the ring is still to be closed
             await asyncio.to_thread(self.socket_path.unlink, missing_ok=True)
 
@@ -174,7 +189,12 @@ class RingServer:
     async def _answer(self, line: bytes, is_gone: Callable[[], bool]) -> bytes:
         if self._waiting >= MAX_WAITING:
             return _failure(ErrorCode.TOO_MANY, "the recorder is busy with earlier requests")
-        work = asyncio.get_running_loop().run_in_executor(self._pool, self._work, line, is_gone)
+        try:
+            body = _request_of(line)
+        except RingRequestError as error:
+            return _failure(error.code, str(error))
+        pool = self._still_pool if body["op"] == "still" else self._pool
+        work = asyncio.get_running_loop().run_in_executor(pool, self._work, body, is_gone)
         self._waiting += 1
         work.add_done_callback(self._work_ended)
         try:
@@ -187,16 +207,17 @@ class RingServer:
         if not work.cancelled() and (error := work.exception()) is not None:
             logger.error("ring request failed", exc_info=error)
 
-    def _work(self, line: bytes, is_gone: Callable[[], bool]) -> bytes:
+    def _work(self, body: dict[str, Any], is_gone: Callable[[], bool]) -> bytes:
         if is_gone():
             return b""
         try:
-            body = _request_of(line)
             result = self._operations[body["op"]](body)
         except RingRequestError as error:
             return _failure(error.code, str(error))
         except ContractError as error:
             return _failure(ErrorCode.PARAMETERS_INVALID, str(error))
+        except CaptureError as error:
+            return _failure(ErrorCode.CAMERA_UNAVAILABLE, str(error))
         except (RingError, OSError) as error:
             return _failure(ErrorCode.STORAGE_ERROR, str(error))
         except Exception as error:
@@ -218,12 +239,20 @@ def _has_left(writer: asyncio.StreamWriter) -> bool:
     return bool(states) or writer.transport.is_closing()
 
 
-_OPERATION_NAMES = frozenset({"state", "plan", "release", "plans", "coverage", "coverage_query", "position", "clock"})
+_OPERATION_NAMES = frozenset(
+    {"state", "plan", "release", "plans", "coverage", "coverage_query", "position", "clock", "still"}
+)
 
 
 def _taken(take: Callable[[Told], None], what: Told) -> dict[str, Any]:
     take(what)
     return {"taken": True}
+
+
+def _still(take: TakeStill | None, request: StillRequest) -> dict[str, Any]:
+    if take is None:
+        raise RingRequestError(ErrorCode.UNKNOWN_CAMERA, "this is a proxy's ring: ask for a still of its camera")
+    return take(request).to_object()
 
 
 def _request_of(line: bytes) -> dict[str, Any]:

@@ -62,6 +62,8 @@ class ErrorCode(StrEnum):
     """The unit could not store the command or its plan."""
     RECORDER_UNAVAILABLE = "recorder-unavailable"
     """The camera's recorder does not answer."""
+    CAMERA_UNAVAILABLE = "camera-unavailable"
+    """Ring only: the camera gives no picture."""
     RESTARTING = "restarting"
     """The unit stopped before an ephemeral command ended."""
     INTERNAL = "internal"

@@ -14,6 +14,7 @@ or `{"ok": false, "error": {"code", "message"}}`. A line is at most `MAX_LINE_BY
 | `coverage_query` | `CoveragePageRequest` | `CoveragePage` |
 | `position` | `PositionNotice` | `{"taken": true}`: new segments say it; while the unit moves they are short |
 | `clock` | `ClockOffer` | `{"taken": true}`: kept; what the clock model learns from it, `state` tells |
+| `still` | `StillRequest` | `StillAnswer`: a picture of what is being recorded |
 """
 
 from typing import Literal
@@ -28,7 +29,11 @@ from edge_agent.contract.names import CameraName, HexId, Uuid
 from edge_agent.contract.segment_format import ClockSource, PositionStamp
 from edge_agent.contract.times import UtcMicros, parse_utc
 
-MAX_LINE_BYTES = 4_000_000
+MAX_STILL_BYTES = 20_000_000
+"""The largest JPEG: twice that of a sensor with 12 million pixels."""
+MAX_LINE_BYTES = 28_000_000
+"""A still in base64, and what else stands in its answer."""
+MAX_STILL_WAIT_S = 8.0
 _LARGEST_ERROR_M = 1e6
 
 
@@ -131,6 +136,28 @@ class ClockOffer(ContractModel):
         if not EARLIEST_GNSS_US <= utc_us < LATEST_GNSS_US:
             raise ValueError(f"{utc_us} µs since 1970 is no time that a receiver can have seen")
         return utc_us
+
+
+class StillRequest(ContractModel):
+    """A picture of now, masked as all that is recorded; the recording goes on meanwhile."""
+
+    op: Literal["still"] = "still"
+    wait_s: float = Field(default=3.0, gt=0, le=MAX_STILL_WAIT_S)
+    """How long a new picture is waited for; then the newest key picture will do, if it is at most 15 s old."""
+
+
+class StillAnswer(ContractModel):
+    """The picture."""
+
+    jpeg_base64: str = Field(max_length=MAX_STILL_BYTES // 3 * 4 + 4)
+    width_px: int = Field(gt=0)
+    height_px: int = Field(gt=0)
+    at_us: UtcMicros
+    """When it was taken."""
+    age_s: float = Field(ge=0)
+    """How long before the answer that was."""
+    clock: "ClockState"
+    """What `at_us` is worth."""
 
 
 class ClockState(ContractModel):

@@ -19,6 +19,7 @@ WIRING = {
     "cli_ask",
     "cli_check",
     "cli_clip",
+    "cli_still",
     "doorkeeper",
     "link",
     "link_health",
@@ -26,6 +27,7 @@ WIRING = {
     "link_position",
     "recorder",
     "second_ring",
+    "still_maker",
     "supervise",
     "__main__",
 }
