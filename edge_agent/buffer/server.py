@@ -44,6 +44,8 @@ MAX_REQUEST_BYTES = 65_536
 MAX_CONNECTIONS = 16
 MAX_WAITING = 2 * MAX_CONNECTIONS
 """Requests in work; those of clients that were dropped still count until a worker finds them gone."""
+MAX_STILLS = 2
+"""In work or on their way to a client: one is many megabytes."""
 SOCKET_MODE = 0o660
 
 Told = TypeVar("Told", bound=ContractModel)
@@ -119,6 +121,7 @@ class RingServer:
         # A still waits for the camera: what is asked of the ring meanwhile is answered by the other threads.
         self._still_pool = ThreadPoolExecutor(1, thread_name_prefix="still")
         self._waiting = 0
+        self._stills = 0
         self._operations: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "state": lambda _: ring.state_figures().to_object(),
             "plan": lambda body: ring.plan(PlanRequest.from_object(body)).to_object(),
@@ -180,20 +183,32 @@ class RingServer:
         if self._writers.pop(writer, _GONE) is _GONE:
             return False
         self._writers[writer] = None
-        answer = await self._answer(line, lambda: _has_left(writer))
+        try:
+            body = _request_of(line)
+        except RingRequestError as error:
+            return await self._send(writer, _failure(error.code, str(error)))
+        if body["op"] == "still":
+            return await self._serve_still(writer, body)
+        return await self._send(writer, await self._answer(self._pool, body, lambda: _has_left(writer)))
+
+    async def _serve_still(self, writer: asyncio.StreamWriter, body: dict[str, Any]) -> bool:
+        if self._stills >= MAX_STILLS:
+            return await self._send(writer, _failure(ErrorCode.TOO_MANY, "the recorder is busy with earlier stills"))
+        self._stills += 1
+        try:
+            return await self._send(writer, await self._answer(self._still_pool, body, lambda: _has_left(writer)))
+        finally:
+            self._stills -= 1
+
+    async def _send(self, writer: asyncio.StreamWriter, answer: bytes) -> bool:
         async with asyncio.timeout(self._request_timeout_s):
             writer.write(answer)
             await writer.drain()
         return True
 
-    async def _answer(self, line: bytes, is_gone: Callable[[], bool]) -> bytes:
+    async def _answer(self, pool: ThreadPoolExecutor, body: dict[str, Any], is_gone: Callable[[], bool]) -> bytes:
         if self._waiting >= MAX_WAITING:
             return _failure(ErrorCode.TOO_MANY, "the recorder is busy with earlier requests")
-        try:
-            body = _request_of(line)
-        except RingRequestError as error:
-            return _failure(error.code, str(error))
-        pool = self._still_pool if body["op"] == "still" else self._pool
         work = asyncio.get_running_loop().run_in_executor(pool, self._work, body, is_gone)
         self._waiting += 1
         work.add_done_callback(self._work_ended)

@@ -41,7 +41,7 @@ class KeyKeeper:
     def __init__(self) -> None:
         """Nothing came yet."""
         self._config: CodecConfig | None = None
-        self._groups: deque[list[AccessUnit]] = deque(maxlen=MAX_KEYS_BACK + 1)
+        self._groups: deque[list[AccessUnit]] = deque()
         self._size_bytes = 0
 
     def start(self, config: CodecConfig) -> None:
@@ -64,13 +64,13 @@ class KeyKeeper:
         return self._add_gradual(self._config, unit)
 
     def _add_gradual(self, config: CodecConfig, unit: AccessUnit) -> KeyPicture | None:
-        if len(self._groups) == self._groups.maxlen:
+        if self._groups and self._groups[-1][0].keys_back == 0:
+            self._forget()  # what came behind an ordinary one was not kept
+        needed = unit.keys_back + 1
+        while len(self._groups) >= min(needed, MAX_KEYS_BACK + 1):
             self._size_bytes -= sum(len(old.data) for old in self._groups.popleft())
         self._groups.append([unit])
         self._size_bytes += len(unit.data)
-        needed = unit.keys_back + 1
-        while len(self._groups) > needed:
-            self._size_bytes -= sum(len(old.data) for old in self._groups.popleft())
         if self._size_bytes > MAX_KEPT_BYTES or len(self._groups) < needed:
             return None
         return KeyPicture(config, tuple(kept for group in self._groups for kept in group))

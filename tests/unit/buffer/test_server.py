@@ -5,13 +5,13 @@ import contextlib
 import json
 import socket
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from edge_agent.buffer.client import RingClient, call_sync
-from edge_agent.buffer.server import MAX_CONNECTIONS, MAX_REQUEST_BYTES, RingServer
+from edge_agent.buffer.server import MAX_CONNECTIONS, MAX_REQUEST_BYTES, MAX_STILLS, RingServer
 from edge_agent.buffer.socket_path import socket_address
 from edge_agent.clock import SystemClock
 from edge_agent.contract.clip import Interval
@@ -25,9 +25,17 @@ from edge_agent.contract.ring_protocol import (
     PlanResult,
     PositionNotice,
     RecorderState,
+    StillAnswer,
+    StillRequest,
 )
 from edge_agent.contract.segment_format import PositionStamp
-from edge_agent.errors import RingError, RingRequestError, RingStorageError, RingUnavailableError
+from edge_agent.errors import (
+    RingError,
+    RingRequestError,
+    RingStorageError,
+    RingUnavailableError,
+    SourceUnavailableError,
+)
 from tests.support.polling import until
 from tests.support.rings import REQUESTER, clip_id
 
@@ -46,6 +54,9 @@ STATE = RecorderState(
     clock=ClockState(source="chrony", bound_us=5, utc_us=1_790_000_000_000_000),
     boot_id="a" * 32,
     run_id="b" * 32,
+)
+STILL = StillAnswer(
+    jpeg_base64="A" * 20_000_000, width_px=4056, height_px=3040, at_us=STATE.since_us, age_s=0.1, clock=STATE.clock
 )
 RESULT = PlanResult(state="planned", plan_file="ring/main/plans/x.plan", length_bytes=7, parts=1)
 INTERVAL = Interval(start_us=1_790_000_000_000_000, end_us=1_790_000_001_000_000)
@@ -369,3 +380,80 @@ async def test_a_recorder_that_does_not_answer_is_unavailable_in_time(tmp_path: 
             await client.state()
         with pytest.raises(RingUnavailableError):
             await asyncio.to_thread(call_sync, tmp_path / "main.sock", {"op": "state"}, SystemClock(), 0.2)
+
+
+class Camera:
+    """Gives a still when it is let, or none."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.gate.set()
+        self.requests: list[StillRequest] = []
+        self.fault = ""
+
+    def take(self, request: StillRequest) -> StillAnswer:
+        self.requests.append(request)
+        self.gate.wait(60)
+        if self.fault:
+            raise SourceUnavailableError(self.fault)
+        return STILL
+
+
+@pytest.fixture
+def still_camera() -> Iterator[Camera]:
+    camera = Camera()
+    yield camera
+    camera.gate.set()
+
+
+@pytest.fixture
+async def still_server(tmp_path: Path, ring: FakeRing, still_camera: Camera) -> AsyncIterator[RingServer]:
+    server = RingServer(ring, tmp_path / "still.sock", request_timeout_s=5.0, take_still=still_camera.take)
+    await server.start()
+    yield server
+    await server.close()
+
+
+@pytest.fixture
+def camera(still_camera: Camera, still_server: RingServer) -> tuple[Camera, RingClient]:
+    return still_camera, RingClient(still_server.socket_path)
+
+
+async def test_a_still_of_twelve_million_pixels_fits_into_an_answer(camera: tuple[Camera, RingClient]) -> None:
+    asked, client = camera
+    assert StillAnswer.from_object(await client.call({"op": "still", "wait_s": 2.0})) == STILL
+    assert asked.requests == [StillRequest(wait_s=2.0)]
+    answer = await asyncio.to_thread(call_sync, client.socket_path, {"op": "still"}, SystemClock())
+    assert StillAnswer.from_object(answer) == STILL
+
+
+async def test_a_still_that_waits_for_its_camera_holds_nothing_up_and_others_are_turned_away(
+    still_server: RingServer, camera: tuple[Camera, RingClient]
+) -> None:
+    asked, client = camera
+    asked.gate.clear()
+    waiting = [asyncio.create_task(client.call({"op": "still"})) for _ in range(MAX_STILLS)]
+    await until(lambda: asked.requests, what="a still under way")
+    assert await client.state() == STATE
+    assert len(await asyncio.gather(client.plans(), client.plans(), client.plans())) == 3
+    await until(lambda: still_server._stills == MAX_STILLS, what="both asked")
+    with pytest.raises(RingRequestError) as refused:
+        await client.call({"op": "still"})
+    assert refused.value.code == "too-many"
+    asked.gate.set()
+    assert all(StillAnswer.from_object(answer) == STILL for answer in await asyncio.gather(*waiting))
+    assert StillAnswer.from_object(await client.call({"op": "still"})) == STILL
+
+
+async def test_a_still_is_refused_with_the_reason(camera: tuple[Camera, RingClient], server: RingServer) -> None:
+    asked, client = camera
+    asked.fault = "the camera gave no picture within 3 s"
+    with pytest.raises(RingRequestError, match="gave no picture") as refused:
+        await client.call({"op": "still"})
+    assert refused.value.code == "camera-unavailable"
+    with pytest.raises(RingRequestError, match="wait_s") as refused:
+        await client.call({"op": "still", "wait_s": 3600})
+    assert refused.value.code == "parameters-invalid"
+    with pytest.raises(RingRequestError, match="proxy") as refused:
+        await RingClient(server.socket_path).call({"op": "still"})
+    assert refused.value.code == "unknown-camera"

@@ -10,6 +10,7 @@ import pytest
 from edge_agent.camera_settings import EncoderName, EncoderSettings
 from edge_agent.capture.encoding.encoder import EncodedPicture, EncodeOrder, OpenEncoder
 from edge_agent.capture.encoding.ladder import EncoderLadder
+from edge_agent.capture.encoding.libav_encoder import LibavEncoder
 from edge_agent.capture.encoding.probe import Probed
 from edge_agent.capture.encoding.worker import CodedFrame, EncoderWorker
 from edge_agent.capture.report import CaptureReport
@@ -31,7 +32,7 @@ class Passing:
 
     def encode(self, frame: av.VideoFrame, *, is_key: bool) -> list[EncodedPicture]:
         pts = frame.pts or 0
-        return [EncodedPicture(type(self).__name__.encode(), pts, pts, is_key=True)]
+        return [EncodedPicture(type(self).__name__.encode(), pts, pts, is_key=is_key)]
 
     def finish(self) -> list[EncodedPicture]:
         return []
@@ -128,3 +129,26 @@ def test_a_fault_of_who_takes_the_pictures_is_no_fault_of_the_encoder() -> None:
     with pytest.raises(RingStorageError, match="no room"):
         rig.give()
     assert rig.report.state.encoder_failures == 0
+
+
+def test_a_key_frame_is_made_when_it_is_asked_for_and_once() -> None:
+    rig = Rig(Passing)
+    rig.give_until(lambda: len(rig.came) >= 5)
+    assert not any(frame.picture.is_key for frame in rig.came)
+    rig.worker.request_key_frame()
+    rig.worker.request_key_frame()
+    begin = rig.number
+    rig.give_until(lambda: len(rig.came) >= begin + 10)
+    rig.worker.finish()
+    assert sum(frame.picture.is_key for frame in rig.came) == 1
+
+
+def test_libx264_makes_a_key_frame_between_two_others() -> None:
+    encoder = LibavEncoder("libx264", ORDER)
+    pictures = []
+    for number in range(30):
+        frame = grey_frame()
+        frame.pts = number * 3600
+        pictures += encoder.encode(frame, is_key=number == 10)
+    pictures += encoder.finish()
+    assert [picture.pts // 3600 for picture in pictures if picture.is_key] == [0, 10]
