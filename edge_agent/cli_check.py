@@ -73,7 +73,7 @@ def _findings(settings: Settings, clock: Clock) -> Iterator[Finding]:
     if settings.position is not None and settings.position.gpsd is not None:
         receiver = settings.position
         yield _guarded("position", lambda: _check_position(receiver, clock))
-    for camera in settings.camera:
+    for camera in settings.recorders:
         yield _guarded(f"camera {camera.name}", partial(_check_camera, settings, camera, clock))
 
 
@@ -95,8 +95,8 @@ def _check_storage(settings: Settings, clock: Clock) -> tuple[Verdict, str]:
     except OSError as error:
         return "failed", storage_fault(data_dir, error)
     free_bytes = shutil.disk_usage(data_dir).free
-    loads = {camera.name: _load_of(data_dir, camera, clock) for camera in settings.camera}
-    hours = hours_that_fit(free_bytes, settings.camera, loads)
+    loads = {camera.name: _load_of(data_dir, camera, clock) for camera in settings.rings}
+    hours = hours_that_fit(free_bytes, settings.rings, loads)
     kbps = sum(load.rate_kbps for load in loads.values())
     fitting = f"{days_of(hours)} days of footage fit at {kbps:.0f} kbit/s"
     text = f"{data_dir} is writable, {free_bytes / 1e9:.1f} GB free: {fitting}"

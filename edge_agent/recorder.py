@@ -155,7 +155,8 @@ class Recorder:
         return capture_figures(self._report.state, None if self._outputs is None else self._outputs.hook)
 
     def _warnings(self) -> tuple[str, ...]:
-        quality = () if self._capture is None else self._capture.state().warnings
+        is_proxy = self._camera.name in self._settings.proxies
+        quality = () if self._capture is None or is_proxy else self._capture.state().warnings
         return (*quality, *warnings_of(self._report.state, None if self._outputs is None else self._outputs.hook))
 
     def _hand_over(self) -> None:

@@ -246,9 +246,18 @@ class Settings(SettingsTable):
     @property
     def recorders(self) -> tuple[CameraSettings, ...]:
         """The main ring of every recorder process: the cameras, and proxies that have an address of their own."""
+        return tuple(ring for ring in self.rings if ring.name not in self.made_proxies)
+
+    @property
+    def proxies(self) -> frozenset[str]:
+        """Names of the rings of proxies: small by design, what the law asks of a picture is asked of the camera's."""
+        return frozenset(camera.name + PROXY_SUFFIX for camera in self.camera if camera.proxy is not None)
+
+    @property
+    def made_proxies(self) -> frozenset[str]:
+        """Those of them that are made from the main stream's pictures, in the main stream's process."""
         own = {camera.name + PROXY_SUFFIX for camera in self.camera if camera.has_own_recorder_for_proxy}
-        cameras = {camera.name for camera in self.camera}
-        return tuple(ring for ring in self.rings if ring.name in cameras or ring.name in own)
+        return self.proxies - own
 
     @property
     def link_lacks(self) -> str | None:

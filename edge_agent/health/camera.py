@@ -18,11 +18,17 @@ _MAX_FPS = 1e4
 
 
 class CameraProbe:
-    """Remembers one camera's rates and counters."""
+    """Remembers one camera's rates and counters.
 
-    def __init__(self, settings: CameraSettings, clock: Clock) -> None:
+    Args:
+        settings: the camera's.
+        clock: injected.
+        is_made_here: a proxy that is made from the main stream's pictures: it has the rate that those leave it.
+    """
+
+    def __init__(self, settings: CameraSettings, clock: Clock, *, is_made_here: bool = False) -> None:
         self._clock = clock
-        self._asked_fps = _asked_fps(settings)
+        self._asked_fps = None if is_made_here else _asked_fps(settings)
         self._fps = Usual()
         self._kbps = Usual()
         self._dropped = Growth(_DROP_WINDOW_S)
@@ -103,7 +109,7 @@ class CameraProbe:
 
 
 def _asked_fps(settings: CameraSettings) -> float | None:
-    """Of sources that are asked for a rate; a proxy that is made of another stream has its own."""
+    """Of sources that are asked for a rate."""
     scheme = settings.source.partition(":")[0].lower()
     if scheme == "test":
         return settings.fps or _DRAWN_FPS

@@ -77,7 +77,10 @@ class UnitProbes:
         self._clock = clock
         self._software_version = software_version
         self._link_figures = link_figures
-        self._cameras = {camera.name: CameraProbe(camera, clock) for camera in settings.rings}
+        made = settings.made_proxies
+        self._cameras = {
+            camera.name: CameraProbe(camera, clock, is_made_here=camera.name in made) for camera in settings.rings
+        }
         self._system_files = SystemProbe(root)
         self._network_files = NetworkProbe(clock, root)
         self._clock_memory = ClockProbe(clock)

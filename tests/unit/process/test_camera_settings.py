@@ -49,12 +49,21 @@ def test_a_proxy_is_a_ring_of_its_own(tmp_path: Path) -> None:
     proxy = settings.rings[1]
     assert (proxy.width, proxy.height, proxy.bitrate_kbps, proxy.sync) == (640, 360, 250, "10s")
     assert (proxy.max_bytes, proxy.max_age_h, proxy.proxy) == (5_000_000, 48, None)
+    assert settings.proxies == settings.made_proxies == {"main-proxy"}
 
 
 def test_a_proxy_with_an_address_of_its_own_has_a_recorder_of_its_own(tmp_path: Path) -> None:
     settings = load_settings(write(tmp_path, '[camera.proxy]\nsource = "file:small.mp4"\n'), {})
     assert [ring.name for ring in settings.recorders] == ["main", "main-proxy"]
     assert settings.recorders[1].video_file == tmp_path / "small.mp4"
+    assert settings.proxies == {"main-proxy"}
+    assert not settings.made_proxies
+
+
+def test_a_camera_may_be_called_like_a_proxy(tmp_path: Path) -> None:
+    settings = load_settings(write(tmp_path, '[[camera]]\nname = "rear-proxy"\nsource = "test:"\n'), {})
+    assert [ring.name for ring in settings.recorders] == ["main", "rear-proxy"]
+    assert not settings.proxies
 
 
 @pytest.mark.parametrize(

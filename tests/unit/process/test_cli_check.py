@@ -37,6 +37,20 @@ def test_a_bounded_ring_fits_what_its_bound_holds(tmp_path: Path, monkeypatch: p
     assert "70.0 GB free: 0.05 days of footage fit at 4000 kbit/s" in text
 
 
+def test_proxies_take_space_and_one_of_an_address_of_its_own_is_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_free(monkeypatch, 70_000_000_000)
+    front: dict[str, object] = {"name": "front", "proxy": {"bitrate_kbps": 300}}
+    rear: dict[str, object] = {"name": "rear", "proxy": {"bitrate_kbps": 200, "source": f"file:{tmp_path}/nope.mp4"}}
+    settings = settings_of(tmp_path, front, rear)
+    assert "days of footage fit at 8500 kbit/s" in storage_of(settings)[1]
+    monkeypatch.setattr(cli_check, "_try_source", lambda *_: ("ok", "a picture came"))
+    findings = {finding.what: finding.verdict for finding in cli_check._findings(settings, FakeClock())}
+    cameras = {what: verdict for what, verdict in findings.items() if what.startswith("camera")}
+    assert cameras == {"camera front": "ok", "camera rear": "ok", "camera rear-proxy": "failed"}
+
+
 def test_a_running_recorder_is_believed_and_the_unit_says_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,18 +7,20 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NoReturn
+from typing import Any, NoReturn, cast
 
 import pytest
 from tenacity import wait_fixed
 
 import edge_agent.capture.file  # noqa: F401 -- libav is loaded before an event loop runs
 from edge_agent import recorder
+from edge_agent.buffer.ring import Ring
+from edge_agent.capture.supervisor import CaptureSupervisor
 from edge_agent.clock import SystemClock
 from edge_agent.errors import RingStorageError, SettingsError
 from edge_agent.notify import Notifier
-from edge_agent.recorder import Recorder
-from edge_agent.settings import Settings
+from edge_agent.recorder import Recorder, find_camera
+from edge_agent.settings import CameraSettings, Settings
 from tests.support.polling import until
 from tests.support.service_manager import ServiceManager
 
@@ -30,12 +32,13 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service
         yield listening
 
 
-def make_recorder(tmp_path: Path, manager: ServiceManager, *, take_over: bool = False, **camera: object) -> Recorder:
+def make_recorder(
+    tmp_path: Path, manager: ServiceManager, *, take_over: bool = False, name: str = "main", **camera: object
+) -> Recorder:
     table = {"name": "main", "source": "file:absent.mp4"} | camera
     settings = Settings.model_validate({"unit": {"id": "nomad-07", "data_dir": tmp_path / "data"}, "camera": [table]})
-    return Recorder(
-        settings, settings.camera[0], SystemClock(), Notifier(str(manager.path), None), take_over=take_over
-    )
+    notifier = Notifier(str(manager.path), None)
+    return Recorder(settings, find_camera(settings, name), SystemClock(), notifier, take_over=take_over)
 
 
 async def test_signs_of_life_go_on_while_a_ring_takes_long_to_open(
@@ -148,3 +151,41 @@ def test_a_ring_on_a_disk_of_its_own_is_asked_whether_it_can_be_written(
     else:
         with pytest.raises(RingStorageError, match="ring/main is on read-only storage"):
             process._open_ring()
+
+
+async def test_a_proxys_ring_that_does_not_open_holds_nobody_up(
+    tmp_path: Path, manager: ServiceManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "SECOND_CLOSE_S", 0.2)
+    hangs, begun = threading.Event(), threading.Event()
+
+    def open_ring(data_dir: Path, camera: CameraSettings, *given: Any, **more: Any) -> Ring:  # noqa: ANN401 -- handed on
+        if camera.name == "main-proxy":
+            begun.set()
+            hangs.wait(60)
+        return Ring.open(data_dir, camera, *given, **more)
+
+    monkeypatch.setattr(recorder, "Ring", SimpleNamespace(open=open_ring))
+    process = make_recorder(tmp_path, manager, proxy={})
+    running = asyncio.create_task(process.run())
+    await until(lambda: manager.count("READY=1") and begun.is_set(), what="readiness")
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await asyncio.wait_for(running, 5) == 0
+    hangs.set()
+
+
+def warnings_of(process: Recorder) -> tuple[str, ...]:
+    """What segments, state and health are told while the camera gives too few pixels, and shows black."""
+    process._capture = cast(
+        "CaptureSupervisor",
+        SimpleNamespace(state=lambda: SimpleNamespace(warnings=("resolution-below-legal-minimum",))),
+    )
+    process._report.warn("size-not-as-asked", "ask for what the camera has")
+    return process._warnings()
+
+
+def test_what_the_law_asks_of_a_picture_is_not_asked_of_a_proxy(tmp_path: Path, manager: ServiceManager) -> None:
+    proxy = make_recorder(tmp_path, manager, name="main-proxy", source="test:", proxy={"source": "test:"})
+    assert warnings_of(proxy) == ("size-not-as-asked",)
+    main = make_recorder(tmp_path, manager, source="test:", proxy={"source": "test:"})
+    assert warnings_of(main) == ("resolution-below-legal-minimum", "size-not-as-asked")
