@@ -32,6 +32,11 @@ DISK_LIMIT_S = 2.0
 _BELOW_MINIMUM = "below-legal-minimum"
 """End of the warnings that capture gives a picture of fewer pixels or frames than the law asks."""
 
+_MAX_BYTES = MAX_MESSAGE_BYTES - 1000
+"""What is kept of a time offline, a sample of `up/history`, goes into a message with others around it."""
+_EXPLAINING = ("notes", "encoder_fault", "warnings", "detail")
+"""Figures of cameras that a message can do without, in the order in which it does: alarms tell the same."""
+
 LinkFigures = Callable[[], Mapping[str, Any]]
 """What the link's own traffic tells of the network."""
 
@@ -214,8 +219,26 @@ def _camera_of(process: str) -> str | None:
 
 
 def _fitted(health: Health) -> Health:
-    """As it is, or, when it is too long for a message, without the lists that explain and do not judge."""
-    if len(health.to_json()) <= MAX_MESSAGE_BYTES:
+    """As it is, or, when it is too long for a message, without what explains and does not judge."""
+    if _fits(health):
         return health
     network = {name: value for name, value in health.network.model_dump().items() if name != "interfaces"}
-    return health.model_copy(update={"network": Probe.model_validate(network)})
+    health = health.model_copy(update={"network": Probe.model_validate(network)})
+    for figure in _EXPLAINING:
+        if _fits(health):
+            break
+        health = health.model_copy(update={"camera": _without(figure, health.camera)})
+    return health
+
+
+def _fits(health: Health) -> bool:
+    return len(health.to_json()) <= _MAX_BYTES
+
+
+def _without(figure: str, probe: Probe) -> Probe:
+    """The cameras' probe less a figure of each camera."""
+    told = probe.model_dump()
+    cameras = {
+        name: {key: value for key, value in one.items() if key != figure} for name, one in told["cameras"].items()
+    }
+    return Probe.model_validate(told | {"cameras": cameras})

@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import pytest
+
 from edge_agent.clock import FakeClock
+from edge_agent.contract.ring_protocol import CaptureFigures
 from edge_agent.health.camera import CameraProbe
 from edge_agent.health.judge import Judge
 from edge_agent.settings import CameraSettings
@@ -53,6 +56,20 @@ def test_a_drawn_scene_is_expected_as_it_was_asked_for() -> None:
     assert Camera("test:").look()["expected_frames_per_second"] == 25.0
 
 
+@pytest.mark.parametrize("source", ["picamera2:0", "v4l2:/dev/video0", "gstreamer:argus", "GStreamer:argus"])
+def test_a_camera_that_is_asked_for_a_rate_is_expected_to_give_it(source: str) -> None:
+    camera = Camera(source, fps=20.0)
+    figures = camera.looks(60, frames_per_second=10.0)
+    assert (figures["expected_frames_per_second"], figures["frame_rate_share"]) == (20.0, 0.5)
+    assert "expected_frames_per_second" not in Camera(source).look(), "one that is asked for none has its own"
+
+
+@pytest.mark.parametrize("source", ["rtsp://192.0.2.7/s", "rtsps://192.0.2.7/s", "file:street.mp4"])
+def test_a_camera_that_cannot_be_asked_has_its_own_rate(source: str) -> None:
+    camera = Camera(source, fps=50.0)
+    assert camera.looks(900, frames_per_second=25.0)["expected_frames_per_second"] == 25.0
+
+
 def test_half_the_rate_by_night_is_no_alarm() -> None:
     camera = Camera()
     camera.looks(3600, frames_per_second=25.0)
@@ -91,6 +108,34 @@ def test_a_stream_that_breaks_off_again_and_again_is_unstable() -> None:
     assert figures["stream_restarts_last_hour"] == 7
     camera.looks(3700, stream_restarts=1, run_id="c" * 32)
     assert camera.states == {"ok"}
+
+
+def test_what_encoders_and_cameras_say_of_themselves_is_told_where_there_is_anything() -> None:
+    camera = Camera("v4l2:/dev/video0")
+    told = {"encoder", "encoder_fault", "encoder_failures_last_hour", "unmasked_pictures", "mean_luma", "notes"}
+    assert not told & camera.look().keys()
+    assert told & camera.look(capture=CaptureFigures()).keys() == {"encoder_failures_last_hour"}
+    capture = CaptureFigures(
+        encoder="v4l2m2m", encoder_fault="x" * 300, unmasked=7, mean_luma=16.0, notes={"size-not-as-asked": "y" * 300}
+    )
+    figures = camera.look(capture=capture)
+    assert (figures["encoder"], figures["unmasked_pictures"], figures["mean_luma"]) == ("v4l2m2m", 7, 16.0)
+    assert figures["encoder_fault"] == "x" * 200
+    (note,) = figures["notes"]
+    assert note.startswith("size-not-as-asked: yyy")
+    assert len(note) == 160
+
+
+def test_encoder_failures_are_counted_through_a_restart_of_the_recorder() -> None:
+    camera = Camera("v4l2:/dev/video0")
+    camera.look(capture=CaptureFigures(encoder_failures=5))
+    counts = [
+        camera.look(capture=CaptureFigures(encoder_failures=failures), run_id=run_id * 32)[
+            "encoder_failures_last_hour"
+        ]
+        for failures, run_id in ((6, "b"), (6, "b"), (0, "c"), (2, "c"))
+    ]
+    assert counts == [1, 1, 1, 3]
 
 
 def test_write_errors_are_counted_by_the_hour() -> None:

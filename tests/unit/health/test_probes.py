@@ -9,7 +9,7 @@ import pytest
 
 from edge_agent.clock import FakeClock
 from edge_agent.contract.model import MAX_MESSAGE_BYTES
-from edge_agent.contract.ring_protocol import RecorderState
+from edge_agent.contract.ring_protocol import CaptureFigures, RecorderState
 from edge_agent.errors import RingError, RingUnavailableError
 from edge_agent.health import report as report_module
 from edge_agent.health.process_diary import ProcessDiary
@@ -17,6 +17,7 @@ from edge_agent.health.processes import read_process_book
 from edge_agent.health.report import ClockSight, Report, UnitProbes
 from edge_agent.paths import process_book
 from edge_agent.settings import Settings
+from edge_agent.uplink.stored_history import MAX_SAMPLE_BYTES
 from tests.support.fake_recorder import make_state
 from tests.support.kernel_files import make_board, net_dev, write
 from tests.support.polling import wait_until
@@ -45,7 +46,7 @@ class Unit:
         self.sight = ClockSight("chrony", 4_000, self.clock.wall_us() - 30_000_000, 150)
 
     def look(self, *sights: RecorderState | RingError) -> Report:
-        by_name = {camera.name: sight for camera, sight in zip(self.settings.camera, sights, strict=True)}
+        by_name = {ring.name: sight for ring, sight in zip(self.settings.rings, sights, strict=True)}
         return self.probes.run(by_name, self.sight)
 
     def looks(self, seconds: float, make: Callable[[], RecorderState | RingError] | None = None) -> Report:
@@ -124,6 +125,106 @@ def test_storage_and_picture_alarms(root: Path) -> None:
     report = unit.look(small)
     assert report.alarms["picture-below-minimum", "main"] == {"warnings": ["resolution-below-legal-minimum"]}
     assert report.health.camera.state == "warning"
+
+
+def test_an_encoder_that_fails_is_an_alarm_for_an_hour(root: Path) -> None:
+    unit = Unit(root)
+
+    def coded(failures: int, fault: str = "") -> Callable[[], RecorderState]:
+        figures = CaptureFigures(encoder="libx264", encoder_failures=failures, encoder_fault=fault)
+        return lambda: unit.state(capture=figures)
+
+    report = unit.looks(LOOK_S, coded(3, "v4l2m2m: of a time before this link"))
+    assert report.alarms["encoder-failed", "main"] is None
+    report = unit.looks(LOOK_S, coded(4, "v4l2m2m: it did not come back for 4 s"))
+    assert report.alarms["encoder-failed", "main"] == {
+        "state": "warning",
+        "limit": 1,
+        "figure": "encoder_failures_last_hour",
+        "value": 1,
+    }
+    told = report.health.to_object()["camera"]
+    assert told["state"] == "warning"
+    assert (
+        told["cameras"]["main"].items()
+        >= {
+            "encoder": "libx264",
+            "encoder_failures_last_hour": 1,
+            "encoder_fault": "v4l2m2m: it did not come back for 4 s",
+        }.items()
+    )
+    report = unit.looks(LOOK_S, coded(7))
+    details = report.alarms["encoder-failed", "main"]
+    assert details is not None
+    assert (details["state"], details["value"]) == ("critical", 4)
+    assert unit.looks(3500, coded(7)).alarms["encoder-failed", "main"] is not None
+    assert unit.looks(200, coded(7)).alarms["encoder-failed", "main"] is None
+
+
+def test_a_camera_that_encodes_itself_has_no_encoder_to_fail(root: Path) -> None:
+    unit = Unit(root)
+    for capture in (None, CaptureFigures(device="rtsp://192.0.2.7/s")):
+        report = unit.look(unit.state(capture=capture))
+        assert report.alarms.get(("encoder-failed", "main")) is None
+        assert "encoder" not in report.health.to_object()["camera"]["cameras"]["main"]
+
+
+@pytest.mark.parametrize("name", ["picture-black", "picture-frozen"])
+def test_a_picture_that_shows_nothing_is_an_alarm_until_it_has_shown_something_for_a_while(
+    root: Path, name: str
+) -> None:
+    unit = Unit(root)
+    others = {"picture-black", "picture-frozen", "picture-below-minimum"} - {name}
+    report = unit.look(unit.state(warnings=("size-not-as-asked", name)))
+    assert report.alarms[name, "main"] == {"warnings": ["size-not-as-asked", name]}
+    assert report.health.camera.state == "warning"
+    assert [report.alarms[other, "main"] for other in others] == [None, None]
+    assert unit.looks(15).alarms[name, "main"] is not None, "not before it has been well for 20 s"
+    assert unit.looks(15).alarms[name, "main"] is None
+
+
+@pytest.mark.parametrize("name", ["picture-black", "picture-frozen"])
+def test_what_a_camera_showed_before_it_was_lost_is_neither_raised_nor_cleared(root: Path, name: str) -> None:
+    unit = Unit(root)
+    lost = {"recording": False, "cause": "camera-lost"}
+    assert (name, "main") not in unit.looks(60, lambda: unit.state(warnings=(name,), **lost)).alarms
+    assert (name, "main") in raised(unit.look(unit.state(warnings=(name,))))
+    assert (name, "main") not in unit.looks(60, lambda: unit.state(**lost)).alarms
+
+
+def test_what_is_not_as_the_settings_ask_is_an_alarm_that_says_what_to_do(root: Path) -> None:
+    unit = Unit(root)
+    notes = {f"note-{number}": f"it is so; write {number}" for number in range(6)}
+
+    def noted(**changes: object) -> Callable[[], RecorderState]:
+        return lambda: unit.state(capture=CaptureFigures(notes=notes), **changes)
+
+    assert ("camera-otherwise", "main") not in unit.looks(2 * LOOK_S, noted()).alarms
+    report = unit.looks(LOOK_S, noted(recording=False, cause="camera-lost"))
+    first_four = [f"note-{number}: it is so; write {number}" for number in range(4)]
+    assert report.alarms["camera-otherwise", "main"] == {"notes": first_four}
+    assert report.health.to_object()["camera"]["cameras"]["main"]["notes"] == first_four
+    assert unit.looks(20).alarms["camera-otherwise", "main"] is not None
+    assert unit.looks(LOOK_S).alarms["camera-otherwise", "main"] is None
+
+
+def test_a_proxy_is_measured_by_its_own_rate(root: Path) -> None:
+    unit = Unit(root, source="test:", fps=10.0, proxy={})
+
+    def look(proxy_fps: float) -> Report:
+        unit.clock.advance(LOOK_S)
+        main = unit.state(frames_per_second=10.0)
+        return unit.look(main, unit.state(camera="main-proxy", frames_per_second=proxy_fps))
+
+    def looks(seconds: float, proxy_fps: float) -> Report:
+        return [look(proxy_fps) for _ in range(round(seconds / LOOK_S))][-1]
+
+    report = looks(900, 5.0)
+    assert raised(report) == set()
+    cameras = report.health.to_object()["camera"]["cameras"]
+    assert cameras["main"]["expected_frames_per_second"] == 10.0
+    assert cameras["main-proxy"]["expected_frames_per_second"] == 5.0
+    assert ("frame-rate-low", "main-proxy") in raised(looks(120, 1.0))
 
 
 def test_a_ring_that_cannot_hold_what_is_wanted_is_an_alarm(root: Path) -> None:
@@ -241,8 +342,9 @@ def test_a_disk_that_does_not_answer_costs_its_own_figures_and_is_an_alarm(
     assert unit.looks(120).alarms["storage-silent", None] is None
 
 
-def test_the_message_of_the_largest_unit_fits(root: Path) -> None:
-    unit = Unit(root, cameras=8)
+@pytest.mark.parametrize("proxies", [False, True])
+def test_the_message_of_the_largest_unit_fits(root: Path, proxies: bool) -> None:
+    unit = Unit(root, cameras=8, **({"proxy": {}} if proxies else {}))
     interfaces = [(f"interface-{number:02}xyz", 2**63 - number, 2**63 - number) for number in range(40)]
     write(root, "proc/net/dev", net_dev(*interfaces))
     for name, _, _ in interfaces:
@@ -259,11 +361,26 @@ def test_the_message_of_the_largest_unit_fits(root: Path) -> None:
     wait_until(is_written, what="the supervisor's counts")
     unit.link = {"round_trip_ms": 123456.7, "round_trip_age_s": 10**9, "upload_kbps": 10**6, "upload_age_s": 10**9}
     worst = {"detail": "é" * 900, "warnings": tuple("w" * 300 for _ in range(9)), "dropped_units": 2**60}
-    for _ in range(30):
+    notes = {letter * 30: "é" * 300 for letter in "abcdef"}
+    capture = CaptureFigures(encoder="libx264", encoder_fault="é" * 300, notes=notes, unmasked=2**60, mean_luma=123.4)
+    for capture_told in [None] * 30 + [capture] * 3:
         unit.clock.advance(60)
-        health = unit.look(*(unit.state(camera=camera.name, **worst) for camera in unit.settings.camera)).health
-        assert len(health.to_json()) <= MAX_MESSAGE_BYTES
+        more = worst | {"capture": capture_told}
+        health = unit.look(*(unit.state(camera=ring.name, **more) for ring in unit.settings.rings)).health
+        assert len(health.to_json()) <= MAX_SAMPLE_BYTES < MAX_MESSAGE_BYTES
         found = health.to_object()
-        assert len(found["camera"]["cameras"]) == 8
+        assert len(found["camera"]["cameras"]) == len(unit.settings.rings)
+        assert all(one.keys() >= {"state", "frames_per_second"} for one in found["camera"]["cameras"].values())
         assert len(found["system"]["processes"]) == 9
-        assert len(found["network"]["interfaces"]) == 20
+        if capture_told is None and not proxies:
+            assert len(found["network"]["interfaces"]) == 20
+
+
+def test_what_explains_is_left_out_of_a_long_message_only_as_far_as_needed(root: Path) -> None:
+    unit = Unit(root, cameras=8, proxy={})
+    notes = {letter * 30: "é" * 300 for letter in "abcd"}
+    capture = CaptureFigures(encoder_fault="it did not come back", notes=notes)
+    states = [unit.state(camera=ring.name, capture=capture, detail="away") for ring in unit.settings.rings]
+    told = unit.look(*states).health.to_object()["camera"]["cameras"]["main"]
+    assert "notes" not in told
+    assert (told["encoder_fault"], told["detail"]) == ("it did not come back", "away")
