@@ -98,10 +98,14 @@ def write_settings(path: Path, tables: dict[str, dict[str, Any]]) -> None:
     lines: list[str] = []
     for name, table in tables.items():
         lines.append(f"[[{name}]]" if name == "camera" else f"[{name}]")
-        lines += [
-            f"{key} = {json.dumps(str(value) if isinstance(value, Path) else value)}" for key, value in table.items()
-        ]
+        lines += [f"{key} = {_toml(value)}" for key, value in table.items()]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{key} = {_toml(inner)}' for key, inner in value.items())} }}"
+    return json.dumps(str(value) if isinstance(value, Path) else value)
 
 
 @contextmanager
