@@ -35,7 +35,8 @@ _BELOW_MINIMUM = "below-legal-minimum"
 _MAX_BYTES = MAX_MESSAGE_BYTES - 1000
 """What is kept of a time offline, a sample of `up/history`, goes into a message with others around it."""
 _EXPLAINING = ("notes", "encoder_fault", "warnings", "detail")
-"""Figures of cameras that a message can do without, in the order in which it does: alarms tell the same."""
+"""Figures of cameras that a message can do without, in the order in which it does: alarms tell the same. What is left
+out last is the list of network interfaces."""
 
 LinkFigures = Callable[[], Mapping[str, Any]]
 """What the link's own traffic tells of the network."""
@@ -220,15 +221,14 @@ def _camera_of(process: str) -> str | None:
 
 def _fitted(health: Health) -> Health:
     """As it is, or, when it is too long for a message, without what explains and does not judge."""
+    for figure in _EXPLAINING:
+        if _fits(health):
+            return health
+        health = health.model_copy(update={"camera": _without(figure, health.camera)})
     if _fits(health):
         return health
     network = {name: value for name, value in health.network.model_dump().items() if name != "interfaces"}
-    health = health.model_copy(update={"network": Probe.model_validate(network)})
-    for figure in _EXPLAINING:
-        if _fits(health):
-            break
-        health = health.model_copy(update={"camera": _without(figure, health.camera)})
-    return health
+    return health.model_copy(update={"network": Probe.model_validate(network)})
 
 
 def _fits(health: Health) -> bool:
