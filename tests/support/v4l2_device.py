@@ -187,10 +187,9 @@ class FakeKernel:
     def _fill(self, stream: _Stream) -> None:
         """Frames that are due go into buffers, or are lost when there is none."""
         camera, now_us = stream.camera, self._clock.monotonic_us()
-        interval_us = round(1_000_000 / (stream.fps * camera.rate_share))
         while stream.next_due_us is not None and stream.next_due_us + _LATE_US <= now_us:
             due_us, number = stream.next_due_us, stream.number
-            stream.next_due_us += interval_us
+            stream.next_due_us += round(1_000_000 / (stream.fps * camera.rate_share))
             if camera.is_stalled:
                 continue
             stream.number += 1
@@ -204,7 +203,7 @@ class FakeKernel:
             data = bytes([16 + number % 200]) * stream.image_bytes
         if camera.torn(number):
             data = data[: len(data) // 2]
-        memory[: len(data)] = data
+        memoryview(memory)[: len(data)] = data  # copied once: a bytearray would make a bytearray of it before
         stamp_us = {"monotonic": due_us - self._offset_us, "unknown": due_us, "still": 7, "old": number + 1}
         taken_us = stamp_us[camera.stamps]
         buffer = raw.v4l2_buffer(type=_SINGLE, index=index, bytesused=len(data), sequence=number)

@@ -12,7 +12,7 @@ from edge_agent.capture.v4l2.controls import turn
 from edge_agent.capture.v4l2.formats import BY_FOURCC, FORMATS, PixelFormat
 from edge_agent.capture.v4l2.negotiation import Negotiated, PlaneMemory, packed_bytes, shape_stride
 from edge_agent.capture.v4l2.node import Node, RateRange
-from edge_agent.capture.v4l2.pictures import JpegPictures, RawPictures
+from edge_agent.capture.v4l2.pictures import HANDED_ON, Conversion, JpegPictures, RawPictures
 from tests.support.v4l2_device import H264, MJPEG, YUYV, Control
 from tests.unit.capture.v4l2.cameras import NODE, Bench, camera_settings, jpeg_of, without_huffman_tables, yuyv_camera
 
@@ -70,6 +70,20 @@ def test_a_buffer_with_less_than_a_picture_gives_none(form: PixelFormat) -> None
     original = av.VideoFrame(WIDTH, HEIGHT, form.libav)
     short = [view[:-1] for view in laid_out(form, original, shape)]
     assert RawPictures(shape).frame(short) is None
+
+
+@pytest.mark.parametrize("layout", sorted({form.libav for form in RAW} | {"yuvj420p", "yuvj422p"}))
+def test_encoders_get_their_own_format_in_even_sizes(layout: str) -> None:
+    frame = av.VideoFrame(WIDTH + 1, HEIGHT + 1, layout)
+    for plane in frame.planes:
+        plane.update(bytes([128]) * plane.buffer_size)
+    converted = Conversion().convert(frame)
+    assert (converted.format.name, converted.width, converted.height) == (HANDED_ON, WIDTH, HEIGHT)
+
+
+def test_a_frame_in_the_encoders_format_is_not_copied() -> None:
+    frame = av.VideoFrame(WIDTH, HEIGHT, HANDED_ON)
+    assert Conversion().convert(frame) is frame
 
 
 def test_a_jpeg_without_huffman_tables_is_decoded() -> None:
