@@ -27,7 +27,9 @@ class Turner:
 
     def __init__(self, rotation_deg: Rotation, *, hflip: bool, vflip: bool) -> None:
         mirrors = [("hflip", "")] * hflip + [("vflip", "")] * vflip
-        self._steps = (*mirrors, *_TURNS[rotation_deg])
+        steps = (*mirrors, *_TURNS[rotation_deg])
+        # Alone it only has the rows read from the last to the first; whoever draws takes them to lie in their order.
+        self._steps = (*steps, ("copy", "")) if steps == (("vflip", ""),) else steps
         self._graph: Graph | None = None
         self._geometry: tuple[int, int, str] | None = None
 
