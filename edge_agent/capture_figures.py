@@ -19,7 +19,7 @@ def capture_figures(report: ReportState, hook: FrameHook | None) -> CaptureFigur
         format="" if configured is None else configured.format,
         width_px=None if configured is None else configured.width_px,
         height_px=None if configured is None else configured.height_px,
-        promised_fps=None if configured is None else configured.fps,
+        promised_fps=None if configured is None else configured.fps or None,
         detail="" if configured is None else configured.detail[:_MAX_TEXT],
         encoder=report.encoder,
         encoder_detail=report.encoder_detail[:_MAX_TEXT],
