@@ -13,39 +13,47 @@ backports=(python3-libcamera libcamera-ipa)
 packages=(python3-prctl python3-piexif)
 
 require_root() {
-    if [[ $EUID -ne 0 ]]; then
-        echo "test-picamera2: needs root, to enter a tree of its own (chroot in a mount namespace); call it again:" >&2
-        echo "    sudo $PWD/scripts/test-picamera2" >&2
-        exit 1
-    fi
+    [[ $EUID -eq 0 ]] ||
+        leave_out "needs root, to enter a tree of its own (chroot in a mount namespace): sudo $PWD/scripts/test-picamera2"
+    unshare --mount --propagation private chroot / true 2>/dev/null ||
+        leave_out "no mount namespace, or no chroot, is allowed here, as in many containers"
 }
 
+# What is needed of the machine and of the network shows in the tree's base. What goes wrong after that is a fault.
 require_tree() {
     local stamp
     stamp=$(tree_stamp)
     if [[ -f $tree/.made-from && $(<"$tree/.made-from") == "$stamp" ]]; then
         return 0
     fi
+    (require_debian_packages debootstrap) || leave_out "debootstrap is missing"
     echo "test-picamera2: making $tree" >&2
     rm -rf "$tree" "$tree.new"
-    if ! make_tree "$tree.new" >"$picamera2_dir/make.log" 2>&1; then
-        tail -n 40 "$picamera2_dir/make.log" >&2
+    if ! debian_base "$tree.new" >"$picamera2_dir/make.log" 2>&1; then
+        give_tree_up
+        leave_out "no Debian can be made here (no mirror, or mounting is not allowed); why stands above"
+    fi
+    if ! fill_tree "$tree.new" >>"$picamera2_dir/make.log" 2>&1; then
+        give_tree_up
         echo "test-picamera2: the tree could not be made; all that was said is in $picamera2_dir/make.log" >&2
-        rm -rf "$tree.new"
         exit 1
     fi
     echo "$stamp" >"$tree.new/.made-from" # last: a tree that was cut off has none
     mv -T "$tree.new" "$tree"
 }
 
+give_tree_up() {
+    tail -n 40 "$picamera2_dir/make.log" >&2
+    rm -rf "$tree.new"
+}
+
 tree_stamp() {
     { dpkg --print-architecture && sha256sum "${inputs[@]}"; } | sha256sum | cut -d' ' -f1
 }
 
-make_tree() {
+# A function in a condition runs on after a failure, so each step ends it.
+fill_tree() {
     local new=$1
-    set -e # a function in a condition runs on after a failure, so each step says where it failed
-    debian_base "$new" || return 1
     libcamera_packages "$new" || return 1
     cp tests/picamera2/virtual.yaml "$new/usr/share/libcamera/pipeline/virtual/virtual.yaml" || return 1
     python_packages "$new" || return 1

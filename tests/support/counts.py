@@ -1,14 +1,24 @@
-"""The closing line of several runs of pytest: `python -m tests.support.counts REPORT …`, from their JUnit reports."""
+"""The closing line of several runs of pytest, from their JUnit reports.
 
+python -m tests.support.counts REPORT … [--skipped NAME …]
+"""
+
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 
-def counted(reports: Sequence[Path]) -> tuple[str, int]:
-    """The line, and an exit code: 1 when a test failed or could not be set up, or when a run wrote no report."""
-    passed = failed = skipped = 0
+def counted(reports: Sequence[Path], skipped_runs: Sequence[str] = ()) -> tuple[str, int]:
+    """The line, and an exit code: 1 when a test failed or could not be set up, or when a run wrote no report.
+
+    Args:
+        reports: of each run.
+        skipped_runs: those that could not begin on this machine; each counts as one that was skipped.
+    """
+    passed = failed = 0
+    skipped = len(skipped_runs)
     seconds = 0.0
     for report in reports:
         if not report.exists():
@@ -25,6 +35,12 @@ def counted(reports: Sequence[Path]) -> tuple[str, int]:
 
 
 if __name__ == "__main__":
-    line, exit_code = counted([Path(word) for word in sys.argv[1:]])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("reports", nargs="+", type=Path)
+    parser.add_argument("--skipped", nargs="*", default=[], metavar="NAME")
+    asked = parser.parse_args()
+    for name in asked.skipped:
+        sys.stdout.write(f"{name}: skipped, this machine cannot run it; why stands above\n")
+    line, exit_code = counted(asked.reports, asked.skipped)
     sys.stdout.write(line + "\n")
     sys.exit(exit_code)

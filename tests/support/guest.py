@@ -5,22 +5,28 @@
 The initial file system holds busybox, the kernel modules and a script; all else is this machine's own tree, mounted
 read only over 9p, with memory in the place of what has to be written. Nothing needs root. The exit code is the
 command's, 70 when the machine did not come as far as that. The processor is imitated (the kernel is up in six seconds
-all the same); GUEST_KVM=yes uses /dev/kvm, which hangs under some hypervisors.
+all the same); GUEST_KVM=yes uses /dev/kvm, which hangs under some hypervisors. `--report INSIDE OUTSIDE` brings out a
+file that the command wrote, over the console. The machine is gone when this ends, after `--timeout-s` at the latest.
 """
 
 import argparse
+import base64
 import gzip
 import lzma
 import os
 import shlex
+import signal
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
 _DONE = "guest-exit-code:"
+_REPORT, _REPORT_END = "guest-report:", "guest-report-ends:"
 _NOT_RUN = 70
+_TIMEOUT_S = 900.0
 _TRAILER = "TRAILER!!!"
 _FIRST = ("virtio_pci", "9pnet_virtio", "9p")
 """What the root needs; loaded before it is mounted."""
@@ -89,8 +95,10 @@ def _depends(module: bytes) -> list[str]:
     return [name.replace("-", "_") for name in text.split(",") if name]
 
 
-def init_script(first: list[str], folder: Path, command: list[str], environment: dict[str, str]) -> str:
-    """What the virtual machine does."""
+def init_script(
+    first: list[str], folder: Path, command: list[str], environment: dict[str, str], report: str = ""
+) -> str:
+    """What the virtual machine does; at last it writes the file `report` to its console."""
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
     load = "".join(f"insmod /modules/{name}.ko\n" for name in first)
     return f"""#!/bin/busybox sh
@@ -111,7 +119,10 @@ cat > /new/run/command <<'END'
 {shlex.join(command)}
 END
 chroot /new /bin/sh /run/command
-echo "{_DONE}$?"
+code=$?
+dmesg -n 1
+{f'echo "{_REPORT}"; base64 {shlex.quote("/new" + report)}; echo "{_REPORT_END}"' if report else ""}
+echo "{_DONE}$code"
 poweroff -f
 """
 
@@ -145,22 +156,32 @@ def machine_arguments(qemu: str, kernel: Path, initial: Path, memory_mb: int) ->
     ]  # fmt: skip
 
 
-def run(arguments: list[str]) -> int:
-    """Run it, show what it says, and give the command's exit code."""
-    code = _NOT_RUN
+def run(arguments: list[str], timeout_s: float = _TIMEOUT_S) -> tuple[int, bytes]:
+    """Run it, show what it says; the command's exit code, and the report."""
+    code, report, in_report = _NOT_RUN, "", False
     process = subprocess.Popen(
         arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace"
     )
     assert process.stdout is not None
-    for line in process.stdout:
-        text = line.rstrip()
-        if text.startswith(_DONE):
-            code = int(text.removeprefix(_DONE))
-        else:
-            sys.stdout.write(f"{text}\n")
-            sys.stdout.flush()
-    process.wait()
-    return code
+    timer = threading.Timer(timeout_s, process.kill)
+    timer.start()
+    try:
+        for line in process.stdout:
+            text = line.rstrip()
+            if text.startswith(_DONE):
+                code = int(text.removeprefix(_DONE))
+            elif text in {_REPORT, _REPORT_END}:
+                in_report = text == _REPORT
+            elif in_report:
+                report += text
+            else:
+                sys.stdout.write(f"{text}\n")
+                sys.stdout.flush()
+    finally:
+        timer.cancel()
+        process.kill()
+        process.wait()
+    return code, base64.b64decode(report)
 
 
 def main() -> int:
@@ -174,19 +195,32 @@ def main() -> int:
     parser.add_argument("--environment", nargs="*", default=[], metavar="NAME=VALUE")
     parser.add_argument("--memory-mb", type=int, default=2048)
     parser.add_argument("--work", type=Path, required=True, help="folder to write into")
+    parser.add_argument("--report", nargs=2, default=["", ""], metavar=("INSIDE", "OUTSIDE"))
+    parser.add_argument("--timeout-s", type=float, default=_TIMEOUT_S)
     parser.add_argument("command", nargs="+")
     asked = parser.parse_args()
     modules = Modules(asked.kernel)
     ordered = modules.in_order(asked.modules)
     environment = dict(entry.split("=", 1) for entry in asked.environment)
     environment |= {"GUEST_MODULES": "/run/modules", "GUEST_MODULE_ORDER": " ".join(ordered)}
-    script = init_script(modules.in_order(_FIRST), Path.cwd(), asked.command, environment)
+    inside, outside = asked.report
+    script = init_script(modules.in_order(_FIRST), Path.cwd(), asked.command, environment, inside)
     initial = asked.work / "initial.cpio.gz"
     initial.write_bytes(initial_file_system(modules, asked.busybox, asked.modules, script))
     kernel = next(iter(sorted(asked.kernel.glob("boot/vmlinuz-*"))))
     arguments = machine_arguments(asked.qemu, kernel, initial, asked.memory_mb)
-    return run(arguments + [word for folder in asked.qemu_data for word in ("-L", folder)])
+    arguments += [word for folder in asked.qemu_data for word in ("-L", folder)]
+    code, report = run(arguments, asked.timeout_s)
+    if outside and report:
+        Path(outside).write_bytes(report)
+    return code
+
+
+def _end(_signal: int, _frame: object) -> None:
+    """SIGTERM, as an exception, so that the machine is ended too."""
+    sys.exit(128 + signal.SIGTERM)
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _end)
     sys.exit(main())

@@ -56,3 +56,9 @@ def test_a_run_that_broke_off_is_no_success(reports: list[Path], tmp_path: Path)
     line, code = counted([reports[1], tmp_path / "nothing.xml"])
     assert line.startswith("1 passed, 1 failed")
     assert code == 1
+
+
+def test_a_run_that_could_not_begin_is_one_that_was_skipped(reports: list[Path]) -> None:
+    line, code = counted([reports[1]], ["scripts/test-picamera2"])
+    assert line.startswith("1 passed, 0 failed, 1 skipped in ")
+    assert code == 0
