@@ -1,10 +1,10 @@
 """Where fragments and segments begin and end: decisions only, no input or output.
 
-A fragment closes at a key frame, at `fragment_us` of media, or at `fragment_us` of monotonic time since its first
-unit was received, whichever comes first; the last is for `poll` alone to say, once all that came was written: a
-stalled camera's last pictures do not wait for the next one. A segment ends at a key frame, at the last one that keeps
-it within its length, judged by the longest of the recent groups of pictures; when a group turns out longer, the
-segment is cut in its midst, and the next one begins with pictures that need the former's.
+A fragment closes at a key frame, after 1 s of media, or 1.25 s of monotonic time after its first unit was received,
+whichever comes first; the last is for `poll` alone to say, once all that came was written: a stalled camera's last
+pictures do not wait for the next one. A segment ends at a key frame, at the last one that keeps it within its length,
+judged by the longest of the recent groups of pictures; when a group turns out longer, the segment is cut in its
+midst, and the next one begins with pictures that need the former's.
 
 A segment says once where the unit is. While the unit moves, segments are `MOVING_SEGMENT_S` long at most, but none is
 cut in the midst of a group of pictures for that.
@@ -20,7 +20,10 @@ from edge_agent.errors import RingError
 MOVING_SEGMENT_S = 10.0
 """So often footage says where it was taken while the unit moves."""
 
-_FRAGMENT_US = 1_000_000
+_LONGEST_IN_HAND_US = 1_250_000
+"""Longer than a fragment of a camera that sends steadily, also of one whose pictures come several at a time. As long
+as a fragment, it would end before the pictures that end it by their own time, and its last few would have a fragment
+and a sync of their own."""
 _FRAGMENT_90K = TIMESCALE_HZ
 _MAX_FRAGMENT_UNITS = 4_096
 _MAX_FRAGMENT_BYTES = 64_000_000
@@ -83,7 +86,7 @@ class Assembler:
     @property
     def flush_at_us(self) -> int | None:
         """Monotonic time at which `poll` has something to close; None when nothing is in hand."""
-        return self._first_arrival_us + _FRAGMENT_US if self._units else None
+        return self._first_arrival_us + _LONGEST_IN_HAND_US if self._units else None
 
     def start_stream(self, config: CodecConfig, cause: GapCause) -> list[ClosedFragment]:
         """What follows is another stream: the next unit opens a segment."""

@@ -120,7 +120,7 @@ class WriterThread:
 
     def _step(self) -> None:
         item = self._intake.get(self._wait_s(), eager=self._assembler.flush_at_us is None)
-        if item is None:
+        if item is None or self._is_time_over():
             self._hooks.before_flush()
         now_us = self._clock.monotonic_us()
         if item is not None:
@@ -128,6 +128,11 @@ class WriterThread:
         if self._intake.is_empty:  # what came before the time was over belongs into the same fragment
             self._store_all(self._assembler.poll(now_us))
         self._sync_when_due(now_us)
+
+    def _is_time_over(self) -> bool:
+        """Whether the fragment in hand ends with what has come by now."""
+        flush_at_us = self._assembler.flush_at_us
+        return flush_at_us is not None and self._clock.monotonic_us() >= flush_at_us
 
     def _wait_s(self) -> float:
         flush_at_us = self._assembler.flush_at_us

@@ -43,6 +43,31 @@ def test_what_is_held_back_is_written_with_what_it_belongs_to(bench: RingBench) 
     assert not bench.fatal
 
 
+def test_what_came_since_it_was_last_asked_for_belongs_to_the_same_fragment(bench: RingBench) -> None:
+    """The writer asks once a second, and again when the fragment's time is over, though pictures wait then."""
+    asked: list[int] = []
+    first, *held = bench.stream(0.8).units
+    pictures = 1 + len(held)
+    late_us = bench.clock.monotonic_us() + 1_200_000
+
+    def hand_over() -> None:
+        asked.append(len(held))
+        there = len(held) if bench.clock.monotonic_us() >= late_us else len(held) - 9
+        for _ in range(there):
+            ring.write(held.pop(0))
+
+    ring = bench.open(before_flush=hand_over)
+    bench.start(ring)
+    ring.write(first)
+    wait_until(lambda: asked, what="the first question", timeout_s=10)
+    bench.clock.advance(1.3)
+    wait_until(lambda: not held, what="the last question", timeout_s=10)
+    ring.close()
+    result = scan_segment(bench.files()[1], bench.directory)
+    assert result.info is not None
+    assert [entry.record.samples for entry in result.info.fragments] == [pictures]
+
+
 def test_the_last_picture_is_as_old_as_it_is_in_hand(bench: RingBench, ring: Ring) -> None:
     bench.start(ring)
     now_us = bench.clock.monotonic_us()
