@@ -150,7 +150,7 @@ def machine_arguments(qemu: str, kernel: Path, initial: Path, memory_mb: int) ->
     share = "local,id=files,path=/,security_model=none,readonly=on,multidevs=remap"
     return [
         qemu, *kind, "-accel", "kvm" if accelerate else "tcg,thread=multi", "-smp", "2", "-m", str(memory_mb),
-        "-kernel", str(kernel), "-initrd", str(initial), "-append", f"console={console} panic=-1",
+        "-kernel", str(kernel), "-initrd", str(initial), "-append", f"console={console} panic=-1 quiet",
         "-fsdev", share, "-device", "virtio-9p-pci,fsdev=files,mount_tag=machine",
         "-display", "none", "-serial", "stdio", "-monitor", "none", "-nic", "none", "-no-reboot",
     ]  # fmt: skip
