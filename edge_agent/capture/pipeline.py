@@ -12,6 +12,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import av
+from av.video.reformatter import ColorRange, VideoReformatter
 
 from edge_agent.camera_settings import PROXY_SUFFIX, CameraSettings, ProxySettings
 from edge_agent.capture.encoding.encoder import Effort, EncodeOrder
@@ -28,7 +29,10 @@ from edge_agent.errors import CaptureError
 _FORMAT = "yuv420p"
 _TIME_BASE = Fraction(1, TIMESCALE_HZ)
 _MOST_PROXY_FPS = 12.5
-_PROXY_AGAIN_US = 60_000_000
+PROXY_AGAIN_US = 60_000_000
+PROXY_NOT_MADE = "proxy-not-made"
+SCALING_THREADS = 1
+"""libswscale's own threads cost more than they save: the whole of 720p is 0.1 ms."""
 MASK_FAULT_LIMIT = 250
 """Pictures in a row that could not be masked, and so were not recorded, after which the attempt ends."""
 
@@ -61,6 +65,7 @@ class FramePipeline:
         """
         self._outputs = _outputs_of(context)
         self._clock = context.clock
+        self._reformatter = VideoReformatter()
         self._turner = Turner(settings.rotation_deg, hflip=settings.hflip, vflip=settings.vflip)
         width_px, height_px = turned_size(width_px // 2 * 2, height_px // 2 * 2, settings.rotation_deg)
         self._size = (width_px, height_px)
@@ -102,18 +107,28 @@ class FramePipeline:
 
     def finish(self) -> None:
         """No more pictures come: encode what waits, as far as that is done in a second or two."""
-        for branch in (self._main, self._proxy):
-            if branch is not None:
-                branch.finish()
+        try:
+            if self._main is not None:
+                self._main.finish()
+        finally:
+            if self._proxy is not None:
+                self._proxy.finish()
 
     def _drawable(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """In the format that is drawn on and encoded, and with memory of its own."""
+        """In the format that is drawn on and encoded, and with memory of its own.
+
+        JPEGs, and some cameras' H.264 (`video_full_range_flag`, ITU-T H.264 E.2.1), use the full range of brightness.
+        What is recorded uses the narrow one, as players take for granted: else they would swallow what is dark.
+        """
         turned = self._turner.turn(frame)
         width, height = self._size
-        if turned.format.name == _FORMAT and (turned.width, turned.height) == self._size:
+        is_fit = turned.format.name == _FORMAT and turned.color_range != ColorRange.JPEG
+        if is_fit and (turned.width, turned.height) == self._size:
             turned.make_writable()
             return turned
-        return turned.reformat(width, height, _FORMAT)
+        return self._reformatter.reformat(
+            turned, width, height, _FORMAT, dst_color_range=ColorRange.MPEG, threads=SCALING_THREADS
+        )
 
     def _stamp(self, capture_us: int) -> int:
         if self._start_us is None:
@@ -132,15 +147,15 @@ class FramePipeline:
             if self._proxy is None:
                 if capture_us < self._proxy_again_us:
                     return
-                self._proxy_again_us = capture_us + _PROXY_AGAIN_US
+                self._proxy_again_us = capture_us + PROXY_AGAIN_US
                 self._proxy = _ProxyBranch(self._proxy_context(), sink, self._settings, proxy, self._size, self._rate)
             self._proxy.give(frame, capture_us)
         except CaptureError as error:
             self._proxy = None
-            self._context.report.warn("proxy-not-made", f"{error}; it is tried again every minute")
+            self._context.report.warn(PROXY_NOT_MADE, f"{error}; it is tried again every minute")
             sink.end_stream("camera-lost", str(error))
         else:
-            self._context.report.clear("proxy-not-made")
+            self._context.report.clear(PROXY_NOT_MADE)
 
     def _proxy_context(self) -> SourceContext:
         """Its own line of time, and words of its own: figures of encoders are those of the main stream's."""
@@ -213,7 +228,7 @@ class _ProxyBranch:
             gop_pictures=max(1, round(proxy.gop_s * fps)),
             profile=settings.encoder.profile,
         )
-        self._branch = _Branch(context, sink, order, lambda frame: _scaled(frame, width_px, height_px))
+        self._branch = _Branch(context, sink, order, _Scaler(width_px, height_px).scaled)
         self._every_us = int(1_000_000 / fps)
         self._due_us: int | None = None
 
@@ -235,10 +250,19 @@ def fitted(size: tuple[int, int], room: tuple[int, int]) -> tuple[int, int]:
     return width_px, height_px
 
 
-def _scaled(frame: av.VideoFrame, width_px: int, height_px: int) -> av.VideoFrame:
-    scaled = frame.reformat(width_px, height_px, _FORMAT, interpolation="FAST_BILINEAR")
-    scaled.pts, scaled.time_base = frame.pts, frame.time_base
-    return scaled
+class _Scaler:
+    """Pictures of another size; one thread's."""
+
+    def __init__(self, width_px: int, height_px: int) -> None:
+        self._size = (width_px, height_px)
+        self._reformatter = VideoReformatter()
+
+    def scaled(self, frame: av.VideoFrame) -> av.VideoFrame:
+        scaled = self._reformatter.reformat(
+            frame, *self._size, _FORMAT, interpolation="FAST_BILINEAR", threads=SCALING_THREADS
+        )
+        scaled.pts, scaled.time_base = frame.pts, frame.time_base
+        return scaled
 
 
 def _order(settings: CameraSettings, width_px: int, height_px: int, rate: Fraction, effort: Effort) -> EncodeOrder:
