@@ -4,6 +4,7 @@ An encoder that fails, or that takes a picture and does not come back, is left b
 camera goes on meanwhile, and what is lost is told as such. What comes from one that was left behind is thrown away.
 """
 
+import contextlib
 import logging
 import queue
 import threading
@@ -149,6 +150,8 @@ class EncoderWorker:
     def _leave(self, shift: "_Shift") -> None:
         with self._delivering:
             shift.is_over = True
+        with contextlib.suppress(queue.Full):  # then it has something to wake up for
+            shift.waiting.put_nowait(None)
         shift.encoder.kill()
 
     def _deliver(self, shift: "_Shift", coded: CodedFrame) -> None:

@@ -9,12 +9,13 @@ import av
 import pytest
 
 from edge_agent.camera_settings import CameraSettings, Polygon, ProxySettings
-from edge_agent.capture import coded
+from edge_agent.capture import coded, pipeline
 from edge_agent.capture.coded import CodedPath, Transcoder
+from edge_agent.capture.frames.masks import MaskPainter
 from edge_agent.capture.pipeline import FramePipeline
 from edge_agent.clock import SystemClock
 from edge_agent.contract.access_unit import AccessUnit
-from edge_agent.errors import CaptureError
+from edge_agent.errors import CaptureError, SourceFormatError
 from tests.builders import Stream, make_units
 from tests.support.polling import wait_until
 from tests.unit.capture.fakes import RecordingSink, make_frame_context
@@ -62,6 +63,7 @@ class Rig:
         context = make_frame_context(settings, self.main, self.clock)
         assert context.frames is not None
         outputs = replace(context.frames, proxy=self.proxy if proxy else None)
+        self.report = context.report
         self.path = CodedPath(settings, replace(context, frames=outputs), outputs)
 
     @property
@@ -71,6 +73,7 @@ class Rig:
 
     def end(self) -> None:
         """Until all that waited was taken."""
+        wait_until(lambda: not self.transcoder._waiting, what="what waits taken")
         self.path.close()
         wait_until(self.transcoder._ended.is_set, what="the transcoder's end")
 
@@ -246,7 +249,84 @@ def test_pictures_that_cannot_be_decoded_cost_their_group_alone() -> None:
     assert not lost_us & {unit.capture_us for unit in rig.main.units}
 
 
+def test_a_stream_that_no_decoder_understands_ends_the_attempt_with_the_remedy() -> None:
+    rig = Rig(masks=True)
+    rig.path.start_stream(STREAM.config, "start")
+
+    def play() -> None:
+        for unit in STREAM.units:
+            rig.path.write(replace(unit, data=b"\x00\x00\x00\x05garba" + unit.data[8:40]))
+
+    with pytest.raises(SourceFormatError, match="have it send plain"):
+        wait_until(play, what="the failure told")
+    rig.path.close()
+    assert rig.main.units == []
+
+
+def test_a_proxy_that_failed_is_tried_again_a_minute_later_at_a_key_frame(slow: Slow) -> None:
+    rig = Rig(proxy=True)
+    slow.fault = CaptureError("no decoder")
+    slow.goes.set()
+    rig.path.start_stream(STREAM.config, "start")
+    rig.path.write(STREAM.units[0])
+    wait_until(lambda: rig.transcoder.failure, what="the failure")
+    rig.path.write(STREAM.units[1])
+    assert "no decoder" in rig.report.state.warnings["proxy-not-made"]
+    slow.fault = None
+    failed_us = STREAM.units[1].capture_us
+    later = ((59, True), (61, False), (62, True))
+    early, no_key, key = (
+        replace(unit, capture_us=failed_us + seconds * 1_000_000, is_key=is_key)
+        for unit, (seconds, is_key) in zip(STREAM.units[2:], later, strict=False)
+    )
+    for unit in (early, no_key):
+        rig.path.write(unit)
+        assert rig.path._transcoder is None
+    rig.path.write(key)
+    wait_until(lambda: slow.taken == [key], what="the proxy made again")
+    rig.path.close()
+
+
+def encoders_at_work() -> int:
+    return sum(thread.name.startswith("encode-") for thread in threading.enumerate())
+
+
+def test_an_attempt_that_ends_for_its_masks_leaves_no_encoder_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "MASK_FAULT_LIMIT", 5)
+    monkeypatch.setattr(MaskPainter, "paint", lambda *_: 1 / 0)
+    before = encoders_at_work()
+    rig = Rig(masks=True)
+    rig.path.start_stream(STREAM.config, "start")
+    with pytest.raises(CaptureError, match="nothing is recorded without its masks"):
+        wait_until(rig.play, what="the failure told")
+    rig.path.close()
+    wait_until(lambda: encoders_at_work() == before, what="the encoder's end")
+
+
+def test_what_waits_when_an_attempt_ends_is_not_shown_beside_the_next_one(slow: Slow) -> None:
+    rig = Rig(masks=True)
+    rig.path.start_stream(STREAM.config, "start")
+    rig.play()
+    assert slow.begun.wait(30)
+    rig.path.close()
+    slow.goes.set()
+    wait_until(rig.transcoder._ended.is_set, what="the transcoder's end")
+    assert len(slow.taken) == 1
+
+
 # -- a new stream
+
+
+def test_a_stream_says_why_it_begins_where_it_does() -> None:
+    rig = Rig(masks=True)
+    first = Stream(STREAM.config, STREAM.units[: 2 * GOP])
+    second = dated_after(first, 0.8, 192, 160)
+    for stream in (first, second):
+        rig.path.start_stream(stream.config, "start" if stream is first else "parameters-changed")
+        rig.play(stream)
+    wait_until(lambda: len(rig.main.starts) == 2, what="both streams")
+    rig.path.close()
+    assert rig.main.causes == ["start", "parameters-changed"]
 
 
 def test_a_stream_of_another_size_is_recorded_in_its_own() -> None:
