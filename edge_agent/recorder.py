@@ -33,6 +33,7 @@ from edge_agent.capture.table import open_source
 from edge_agent.capture.timeline import MediaTimeline
 from edge_agent.capture_figures import capture_figures, warnings_of
 from edge_agent.clock import Clock, read_boot_id
+from edge_agent.contract.access_unit import StreamSink
 from edge_agent.contract.deployment import BENCH
 from edge_agent.contract.local_time import load_zone
 from edge_agent.contract.ring_protocol import CaptureFigures
@@ -155,8 +156,7 @@ class Recorder:
         return capture_figures(self._report.state, None if self._outputs is None else self._outputs.hook)
 
     def _warnings(self) -> tuple[str, ...]:
-        is_proxy = self._camera.name in self._settings.proxies
-        quality = () if self._capture is None or is_proxy else self._capture.state().warnings
+        quality = () if self._capture is None else self._capture.state().warnings
         return (*quality, *warnings_of(self._report.state, None if self._outputs is None else self._outputs.hook))
 
     def _hand_over(self) -> None:
@@ -203,6 +203,10 @@ class Recorder:
         zone = load_zone(unit.timezone)
         return make_outputs(self._camera, self._clock, ring, proxy, label=label, zone=zone)
 
+    def _make_supervisor(self, sink: StreamSink) -> CaptureSupervisor:
+        is_judged = self._camera.name not in self._settings.proxies
+        return CaptureSupervisor(self._camera, self._source_context(), sink, self._clock, is_judged=is_judged)
+
     def _retire_holder(self, path: Path) -> None:
         try:
             is_free = retire_holder(path, self._clock)
@@ -232,7 +236,7 @@ class Recorder:
         server = RingServer(ring, ring_socket(unit.data_dir, self._camera.name), take_still=take_still)
         if second is not None:
             second.start()
-        capture = self._capture = CaptureSupervisor(self._camera, self._source_context(), ring, self._clock)
+        capture = self._capture = self._make_supervisor(ring)
         thread = threading.Thread(target=self._run_capture, args=(capture,), name="capture", daemon=True)
         try:
             thread.start()

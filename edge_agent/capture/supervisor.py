@@ -75,8 +75,10 @@ class CaptureSupervisor:
         sink: StreamSink,
         clock: Clock,
         open_with: OpenSource = open_source,
+        *,
+        is_judged: bool = True,
     ) -> None:
-        """Nothing is opened yet.
+        """Nothing is opened yet; `is_judged` False: of a proxy is not asked what the law asks of a camera.
 
         Raises:
             SettingsError: the source cannot be used as it is set.
@@ -86,6 +88,7 @@ class CaptureSupervisor:
         self._sink = sink
         self._clock = clock
         self._open = open_with
+        self._is_judged = is_judged
         self._open(camera, context)
         if context.frames is not None:
             context.frames.stills.request_key_frame = self.request_key_frame
@@ -275,7 +278,7 @@ class CaptureSupervisor:
         return self._standstills.explanation()
 
     def _judge(self) -> None:
-        warnings = self._meter.warnings
+        warnings = self._meter.warnings if self._is_judged else ()
         if warnings != self._state.warnings:
             _log.warning(
                 "camera %s: below the legal minimum: %s", self._camera.name, ", ".join(warnings) or "no longer"

@@ -16,6 +16,8 @@ from edge_agent.capture.frames.text import TextLine
 from edge_agent.clock import Clock
 
 DEADLINE_US = 10_000
+HEALTH_LASTS_US = 180_000_000
+"""Cameras that encode may have a key picture a minute or two only."""
 _MAX_GEOMETRIES = 8
 _NO_SAMPLES = "samples cannot be taken"
 
@@ -72,8 +74,10 @@ class FrameHook:
 
     @property
     def health(self) -> ImageHealth | None:
-        """As last sampled."""
-        return None if self._sampler is None else self._sampler.health
+        """As last sampled; None when that is too long ago to say anything of now."""
+        if self._sampler is None or self._clock.monotonic_us() - self._sampler.looked_us > HEALTH_LASTS_US:
+            return None
+        return self._sampler.health
 
     def apply(self, picture: Picture, capture_us: int) -> bool:
         """Draw on a picture of the main stream; False: it must not be recorded. Raises nothing."""

@@ -40,6 +40,8 @@ class ImageSampler:
     def __init__(self, sample_every_us: int = SAMPLE_EVERY_US) -> None:
         self.health: ImageHealth | None = None
         """As last judged; None before the first sample. One reference, swapped whole."""
+        self.looked_us = 0
+        """Capture time of the last sample, monotonic."""
         self.frozen_after_us = FROZEN_AFTER_US
         self._every_us = sample_every_us
         self._due_us = 0
@@ -54,6 +56,7 @@ class ImageSampler:
 
     def look(self, picture: Picture, capture_us: int) -> None:
         """Take samples of a picture."""
+        self.looked_us = capture_us
         self._due_us = capture_us + self._every_us
         samples = _samples(picture)
         geometry = geometry_of(picture)

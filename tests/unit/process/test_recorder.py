@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 import pytest
 from tenacity import wait_fixed
@@ -15,14 +15,15 @@ from tenacity import wait_fixed
 import edge_agent.capture.file  # noqa: F401 -- libav is loaded before an event loop runs
 from edge_agent import recorder
 from edge_agent.buffer.ring import Ring
-from edge_agent.capture.supervisor import CaptureSupervisor
 from edge_agent.clock import SystemClock
+from edge_agent.contract.access_unit import CodecConfig
 from edge_agent.errors import RingStorageError, SettingsError
 from edge_agent.notify import Notifier
 from edge_agent.recorder import Recorder, find_camera
 from edge_agent.settings import CameraSettings, Settings
 from tests.support.polling import until
 from tests.support.service_manager import ServiceManager
+from tests.unit.capture.fakes import RecordingSink
 
 
 @pytest.fixture
@@ -175,17 +176,18 @@ async def test_a_proxys_ring_that_does_not_open_holds_nobody_up(
 
 
 def warnings_of(process: Recorder) -> tuple[str, ...]:
-    """What segments, state and health are told while the camera gives too few pixels, and shows black."""
-    process._capture = cast(
-        "CaptureSupervisor",
-        SimpleNamespace(state=lambda: SimpleNamespace(warnings=("resolution-below-legal-minimum",))),
-    )
+    """What segments, state and health are told while the camera gives too few pixels, and another size than asked."""
+    process._capture = process._make_supervisor(RecordingSink())
+    process._capture.on_start(CodecConfig("h264", b"", 640, 360, 25.0))
     process._report.warn("size-not-as-asked", "ask for what the camera has")
     return process._warnings()
 
 
-def test_what_the_law_asks_of_a_picture_is_not_asked_of_a_proxy(tmp_path: Path, manager: ServiceManager) -> None:
+def test_what_the_law_asks_of_a_picture_is_not_asked_of_a_proxy(
+    tmp_path: Path, manager: ServiceManager, caplog: pytest.LogCaptureFixture
+) -> None:
     proxy = make_recorder(tmp_path, manager, name="main-proxy", source="test:", proxy={"source": "test:"})
     assert warnings_of(proxy) == ("size-not-as-asked",)
+    assert "legal minimum" not in caplog.text
     main = make_recorder(tmp_path, manager, source="test:", proxy={"source": "test:"})
     assert warnings_of(main) == ("resolution-below-legal-minimum", "size-not-as-asked")

@@ -5,7 +5,7 @@ from datetime import UTC
 import pytest
 
 from edge_agent.camera_settings import Polygon
-from edge_agent.capture.frames.hook import FrameHook
+from edge_agent.capture.frames.hook import HEALTH_LASTS_US, FrameHook
 from edge_agent.capture.frames.masks import MaskPainter
 from edge_agent.capture.frames.picture import Picture
 from edge_agent.capture.frames.sampling import ImageSampler
@@ -82,3 +82,18 @@ def test_nothing_to_draw_lets_streams_pass() -> None:
     assert not FrameHook([], clock, sampler=ImageSampler()).draws
     assert FrameHook([SQUARE], clock).draws
     assert FrameHook([], clock, text=TextLine("", UTC, clock)).draws
+
+
+def test_image_health_says_nothing_when_nothing_was_looked_at_for_long() -> None:
+    clock = FakeClock()
+    hook = FrameHook((), clock, sampler=ImageSampler())
+    for _ in range(12):
+        hook.apply(grey_picture(luma=16), clock.monotonic_us())
+        clock.advance(1.0)
+    assert hook.health is not None
+    assert hook.health.is_black
+    clock.advance(HEALTH_LASTS_US / 1e6)
+    assert hook.health is None
+    hook.apply(grey_picture(), clock.monotonic_us())
+    assert hook.health is not None
+    assert not hook.health.is_black
