@@ -18,7 +18,7 @@ from csu.verify_queue import ATTEMPTS
 from edge_agent.clock import FakeClock
 from edge_agent.contract.manifest import MANIFEST_FILE_NAME
 from tests.builders import make_units
-from tests.support.polling import until
+from tests.support.polling import until, until_answered
 from tests.support.recording import rotated
 from tests.support.saved_clips import UNIT_KEY, asked_s, saved_clip
 from tests.unit.csu.replies import COMMAND_ID, NOW_US
@@ -231,9 +231,13 @@ async def test_what_failed_is_tried_again_without_a_new_arrival(
         clock.advance(1.0)
         return len(judged) == 3
 
+    async def is_judged() -> bool:
+        return (await verdict_of(registry))[0] != "pending"
+
     runs = asyncio.create_task(verifier.run())
     try:
         await until(time_passes, what="a third try")
+        await until_answered(is_judged, what="its verdict kept")
     finally:
         runs.cancel()
         await asyncio.gather(runs, return_exceptions=True)
