@@ -7,7 +7,7 @@ from typing import Any
 from edge_agent.buffer.client import call_sync
 from edge_agent.clock import Clock
 from edge_agent.contract.messages import CameraCoverage
-from edge_agent.contract.ring_protocol import CoverageRequest, RecorderState
+from edge_agent.contract.ring_protocol import CaptureFigures, CoverageRequest, RecorderState
 from edge_agent.contract.times import format_utc
 from edge_agent.errors import RingUnavailableError
 from edge_agent.evidence.keys import load_or_create_unit_key
@@ -30,7 +30,7 @@ def print_status(settings: Settings, clock: Clock, *, as_json: bool) -> int:
         print(json.dumps(answers, indent=2))
     else:
         for camera, answer in answers.items():
-            print(_status_line(camera, answer))
+            print("\n".join(_status_lines(camera, answer)))
     return EXIT_UNAVAILABLE if any("error" in answer for answer in answers.values()) else 0
 
 
@@ -53,10 +53,17 @@ def _ask_all(settings: Settings, clock: Clock, request: dict[str, Any]) -> Itera
             yield camera.name, {"error": str(error)}
 
 
-def _status_line(camera: str, answer: dict[str, Any]) -> str:
+def _status_lines(camera: str, answer: dict[str, Any]) -> Iterator[str]:
     if "error" in answer:
-        return f"{camera}: {answer['error']}"
+        yield f"{camera}: {answer['error']}"
+        return
     state = RecorderState.from_object(answer)
+    yield _recording_line(camera, state)
+    if state.capture is not None:
+        yield from (f"  {line}" for line in _capture_lines(state.capture))
+
+
+def _recording_line(camera: str, state: RecorderState) -> str:
     if not state.recording:
         return (
             f"{camera}: NOT RECORDING since {format_utc(state.since_us)}: {state.cause or 'unknown'} {state.detail}"
@@ -68,6 +75,21 @@ def _status_line(camera: str, answer: dict[str, Any]) -> str:
         f" {state.bitrate_kbps:.0f} kbit/s; ring {state.size_bytes / 1e6:.0f} MB; clock {state.clock.source}, {bound}"
     )
     return " ".join([line, *(f"[{warning}]" for warning in state.warnings)])
+
+
+def _capture_lines(capture: CaptureFigures) -> Iterator[str]:
+    """What the camera was really configured to, who encodes, and what is not as it was asked."""
+    if capture.device:
+        rate = f" at {capture.promised_fps:g} fps" if capture.promised_fps else ""
+        detail = f"; {capture.detail}" if capture.detail else ""
+        yield f"{capture.device}: {capture.format} {capture.width_px}x{capture.height_px}{rate}{detail}"
+    if capture.encoder:
+        yield f"encoded by {capture.encoder}" + (f": {capture.encoder_detail}" if capture.encoder_detail else "")
+    if capture.encoder_failures:
+        yield f"encoders failed {capture.encoder_failures} times; the last one: {capture.encoder_fault}"
+    if capture.unmasked:
+        yield f"{capture.unmasked} pictures were not recorded, as they could not be masked: {capture.hook_fault}"
+    yield from (f"{code}: {detail}" for code, detail in capture.notes.items())
 
 
 def _coverage_lines(camera: str, answer: dict[str, Any]) -> Iterator[str]:

@@ -233,3 +233,13 @@ def test_the_service_manager_hears_of_readiness_and_life(tmp_path: Path, unit: U
         assert manager.count("READY=1") == 1
         assert unit.end() == 0
         manager.wait_for("STOPPING=1")
+
+
+def test_the_status_says_what_the_camera_gives_and_what_is_not_as_asked(unit: Unit) -> None:
+    unit.cameras = [small_camera(overlay=True)]
+    unit.write_settings()
+    unit.start()
+    said = unit.cli("status").stdout.splitlines()
+    assert said[0].startswith("main: recording h264 192x144 at ")
+    assert said[1].startswith("  test:: yuv420p 192x144 at 10 fps")
+    assert said[2].startswith("  encoded by lib")

@@ -24,7 +24,7 @@ def fault(error: OSError, path: str, node: str, doing: str, machine: Machine) ->
     number = error.errno or 0
     if number in _GONE:
         return SourceUnavailableError(
-            f"{named} is not there; plug the camera in, or name one that is: {machine.present()}"
+            f"{named} is not there; plug the camera in, or name one of these: {machine.present()}"
         )
     if number in {errno.EACCES, errno.EPERM}:
         return SourceUnavailableError(
