@@ -2,8 +2,8 @@
 
 from edge_agent.camera_settings import CameraSettings
 from edge_agent.capture.gstreamer.messages import Caps
-from edge_agent.capture.gstreamer.pace import Pace, PaceMeter
 from edge_agent.capture.gstreamer.stamps import Doubt
+from edge_agent.capture.pace import Pace, PaceMeter
 from edge_agent.capture.report import CaptureReport, Configured
 
 _SIZE, _RATE = "size-not-as-asked", "frame-rate-not-as-asked"

@@ -10,6 +10,7 @@ import select
 import threading
 from fractions import Fraction
 
+from edge_agent.capture.pace import Pace, PaceMeter
 from edge_agent.capture.report import Configured
 from edge_agent.capture.source import SourceContext
 from edge_agent.capture.v4l2.buffers import Filled
@@ -19,7 +20,6 @@ from edge_agent.capture.v4l2.kernel import Kernel, LinuxKernel
 from edge_agent.capture.v4l2.opening import Opened, Opener, rates_on_offer, sizes_on_offer
 from edge_agent.capture.v4l2.picture_taker import PictureTaker
 from edge_agent.capture.v4l2.place import Machine, device_path
-from edge_agent.capture.v4l2.rate import RateWatch
 from edge_agent.capture.v4l2.stamping import RELIABLE, Counts, Stamper
 from edge_agent.capture.v4l2.takers import CodedTaker, Taker
 from edge_agent.contract.access_unit import StreamSink
@@ -102,7 +102,7 @@ class V4l2Source:
             if opened.negotiated.form.kind == "h264":
                 self._context.activity.request_key_frame = self._key_asked.set
             try:
-                self._pump(opened, taker, RateWatch(fps), stop)
+                self._pump(opened, taker, PaceMeter(float(fps)), stop)
             finally:
                 taker.finish()
         finally:
@@ -156,7 +156,7 @@ class V4l2Source:
             f" this size: {rates_on_offer(opened.node, opened.negotiated)}",
         )
 
-    def _pump(self, opened: Opened, taker: Taker, rate: RateWatch, stop: threading.Event) -> None:
+    def _pump(self, opened: Opened, taker: Taker, meter: PaceMeter, stop: threading.Event) -> None:
         clock, stamper = self._context.clock, Stamper(self._context.clock)
         last_us, bad = clock.monotonic_us(), 0
         while not stop.is_set():
@@ -182,8 +182,9 @@ class V4l2Source:
                     f"{self._path}: {bad} pictures in a row were damaged; look at its cable and its power, or ask for"
                     " a smaller picture or fewer a second"
                 )
-            if rate.add(now_us):
-                self._judge_rate(rate)
+            pace = meter.add(now_us)
+            if pace is not None and pace.is_settled:
+                self._judge_rate(pace, meter.expected_fps)
 
     def _wait(self, opened: Opened) -> Filled | None:
         events = self._kernel.poll(opened.node.descriptor, _POLL_S)
@@ -213,14 +214,14 @@ class V4l2Source:
             report.clear(_STAND_STILL)
         self._told_fault = stamper.fault
 
-    def _judge_rate(self, rate: RateWatch) -> None:
-        if rate.is_slow:
+    def _judge_rate(self, pace: Pace, expected_fps: float) -> None:
+        if pace.is_slow:
             self._context.report.warn(
                 _RATE,
-                f"the camera said {float(rate.expected_fps):g} pictures a second and sends {rate.measured_fps:.1f};"
+                f"the camera said {expected_fps:g} pictures a second and sends {pace.fps:.1f};"
                 " in the dark many expose longer: give it light, or switch exposure_dynamic_framerate off (v4l2-ctl)",
             )
-        elif self._settings.fps is None or rate.expected_fps >= self._settings.fps * 0.95:
+        elif self._settings.fps is None or expected_fps >= self._settings.fps * 0.95:
             self._context.report.clear(_RATE)
 
     def _check_silence(self, silent_us: int) -> None:

@@ -1,4 +1,4 @@
-"""How many pictures a second really come, against what was asked and what the pipeline says."""
+"""How many pictures a second really come, against what was asked for and what the camera says."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ class Pace:
 
 
 class PaceMeter:
-    """Counts the pictures of one attempt; the first window is left out, in which a camera finds its exposure."""
+    """Counts the pictures of one attempt; the first window is not judged, in which a camera finds its exposure."""
 
     def __init__(self, expected_fps: float) -> None:
         """`expected_fps` is 0.0 where nothing is."""
@@ -36,12 +36,12 @@ class PaceMeter:
         self._count = 0
         self._windows = 0
 
-    def add(self, arrival_us: int) -> Pace | None:
-        """Count a picture; the pace when a window is full."""
+    def add(self, arrival_us: int, pictures: int = 1) -> Pace | None:
+        """Count pictures that came since the last call; the pace when a window is full."""
         if self._begin_us is None:
             self._begin_us = arrival_us
             return None
-        self._count += 1
+        self._count += pictures
         elapsed_us = arrival_us - self._begin_us
         if elapsed_us < _WINDOW_US:
             return None

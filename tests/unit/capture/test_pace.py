@@ -1,6 +1,6 @@
 """How many pictures really come."""
 
-from edge_agent.capture.gstreamer.pace import Pace, PaceMeter
+from edge_agent.capture.pace import Pace, PaceMeter
 
 
 def paces(meter: PaceMeter, fps: float, seconds: float) -> list[Pace]:
