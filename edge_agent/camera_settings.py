@@ -89,6 +89,11 @@ class SensorSettings(SettingsTable):
     """`continuous` follows the scene, `off` stays where `focus_dioptre` says; None: as the lens does by itself."""
     focus_dioptre: float | None = Field(default=None, ge=0, le=32)
     """Where the lens is put with `autofocus = "off"`: 0 is infinity, 1 a metre, 2 half a metre."""
+    full_size_stills: bool = False
+    """Stills of `picamera2:` have the sensor's largest size at this rate and in the shape of the recording, not the
+    recording's own. Off, as recording comes first: the sensor is read in that size all the time, which takes memory
+    (CMA: 6 buffers of 1.5 bytes a pixel, 108 MB for 12 million) and the board's bandwidth; a proxy is then made by
+    the recorder's own encoders. More of the scene may be seen than without: choose before masks are drawn."""
 
     @model_validator(mode="after")
     def _check_focus(self) -> Self:

@@ -13,6 +13,7 @@ from edge_agent.capture.picamera.library import Platform
 from edge_agent.capture.picamera.source import PicameraSource
 from edge_agent.capture.report import CaptureReport, ReportState
 from edge_agent.capture.source import SourceContext
+from edge_agent.capture.stills import TakenPicture
 from edge_agent.capture.timeline import MediaTimeline
 from edge_agent.clock import SystemClock
 from edge_agent.contract.access_unit import AccessUnit
@@ -81,6 +82,11 @@ class Rig:
             return len(sink.units) >= goal
 
         wait_until(are_there, what=f"{pictures} pictures")
+
+    def still(self, wait_s: float = 5.0) -> TakenPicture:
+        """A still, as the recorder takes it."""
+        assert self.context.frames is not None
+        return self.context.frames.stills.take(wait_s)
 
     def end(self, timeout_s: float = 10.0) -> None:
         self.stop.set()

@@ -1,16 +1,14 @@
-"""What is recorded: two streams, their times, their masks, key frames, stills."""
+"""What is recorded: two streams, their times, their masks, key frames."""
 
 import gc
 import threading
 from collections.abc import Iterator
-from io import BytesIO
 from itertools import pairwise
 
 import av
 import numpy as np
 import psutil
 import pytest
-from PIL import Image
 
 from edge_agent.clock import SystemClock
 from tests.picamera2.rig import decoded, recording
@@ -53,7 +51,7 @@ def test_masks_are_on_the_decoded_pixels_of_both_streams_and_of_a_still() -> Non
     with recording(width=1280, height=720, masks=TOP_LEFT, proxy={"width": 640, "height": 360}) as rig:
         rig.wait_for(30)
         rig.wait_for(15, rig.proxy)
-        still = np.asarray(Image.open(BytesIO(rig.source.still(5.0))).convert("L"))
+        still = luma(rig.still().frame)
     for picture in (*map(luma, decoded(rig.main.units)), *map(luma, decoded(rig.proxy.units)), still):
         height, width = picture.shape
         assert picture[: height // 2 - 8, : width // 2 - 8].max() < 40
@@ -70,7 +68,7 @@ def test_no_picture_is_recorded_that_cannot_be_masked(monkeypatch: pytest.Monkey
 def test_a_key_frame_comes_when_it_is_asked_for() -> None:
     with recording(gop_s=10) as rig:
         rig.wait_for(30)
-        rig.source.request_key_frame()
+        rig.context.activity.request_key_frame()
         wait_until(lambda: sum(unit.is_key for unit in rig.main.units) == 2, what="a key frame")
     keys = [at for at, unit in enumerate(rig.main.units) if unit.is_key]
     assert keys[0] == 0
@@ -83,17 +81,6 @@ def test_constant_quality_has_its_ceiling() -> None:
         rig.wait_for(100)
     seconds = (rig.main.units[-1].capture_us - rig.main.units[0].capture_us) / 1e6
     assert sum(len(unit.data) for unit in rig.main.units) * 8 / seconds < 1.5 * 300_000
-
-
-def test_stills_leave_no_hole() -> None:
-    with recording(width=1920, height=1080, bitrate_kbps=2000) as rig:
-        rig.wait_for(25)
-        sizes = [Image.open(BytesIO(rig.source.still(5.0))).size for _ in range(5)]
-        rig.wait_for(25)
-    assert sizes == [(1920, 1080)] * 5
-    steps = [after.capture_us - before.capture_us for before, after in pairwise(rig.main.units)]
-    assert max(steps) < 200_000
-    assert len(rig.main.starts) == 1
 
 
 def test_a_size_that_the_sensor_lacks_is_read_back_and_reported() -> None:

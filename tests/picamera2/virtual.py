@@ -138,6 +138,8 @@ class PacedCamera:
         self._running = False
         self._pacer = pacer
         self.closed = threading.Event()
+        self.missed = 0
+        """Pictures of the sensor for which no buffer was free."""
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 -- libcamera has no types
         return getattr(self._camera, name)
@@ -150,6 +152,8 @@ class PacedCamera:
         with self._lock:
             if self._running and self._waiting:
                 self._camera.queue_request(self._waiting.popleft())
+            elif self._running:
+                self.missed += 1
 
     def start(self, controls: object) -> None:
         self._camera.start(controls)

@@ -49,6 +49,9 @@ def _asks_for_own(settings: CameraSettings) -> str:
     """Why the settings ask for something that picamera2's encoders cannot do; empty when they do not."""
     if settings.rotation_deg in {90, 270}:
         return "the sensor turns by half a turn only"
+    proxy = settings.proxy
+    if settings.sensor.full_size_stills and proxy is not None and proxy.source is None:
+        return "for full-size stills the camera's second size is what is recorded, so the proxy is scaled here"
     if settings.encoder.codec != "h264":
         return f"picamera2 does not encode {settings.encoder.codec}"
     order = settings.encoder.order

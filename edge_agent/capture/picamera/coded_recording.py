@@ -9,8 +9,10 @@ from edge_agent.capture.picamera.choice import NAMES, EncoderKind, note_failure
 from edge_agent.capture.picamera.configuration import Given, configure, proxy_every
 from edge_agent.capture.picamera.delivery import Delivery, outputs_of
 from edge_agent.capture.picamera.judge import CameraJudge
+from edge_agent.capture.picamera.layout import blamed
 from edge_agent.capture.picamera.ledger import Ledger
 from edge_agent.capture.picamera.library import Library
+from edge_agent.capture.picamera.still_taker import StillTaker
 from edge_agent.capture.picamera.unit_queue import StreamName, UnitQueue
 from edge_agent.capture.picamera.watch import PictureWatch
 from edge_agent.capture.source import SourceContext
@@ -52,7 +54,6 @@ class CodedRecording:
         self._queue = UnitQueue(settings.bitrate_kbps * 125 * _QUEUE_S)
         self._running: list[_Running] = []
         self._delivery: Delivery | None = None
-        self._watch: PictureWatch | None = None
 
     def run(self, camera: Any, stop: threading.Event) -> None:  # noqa: ANN401 -- picamera2 has no types
         """Record until `stop` is set; the camera is still to be closed then, and `finish` called.
@@ -66,28 +67,37 @@ class CodedRecording:
 
         with_lores = self._outputs.proxy is not None
         given = configure(
-            camera, self._library, self._settings, self._context.report, with_lores=with_lores, turns_here=True
+            camera, self._library, self._settings, self._context, with_lores=with_lores, turns_here=True
         )
         every = proxy_every(self._settings, given.fps)
         self._delivery = Delivery(self._context, self._outputs, self._queue, given, every)
         self._context.activity.hand_over = self._delivery.hand_over
-        streams: tuple[StreamName, ...] = ("main",) if given.lores is None else ("main", "lores")
-        watch = self._watch = PictureWatch(self._context.clock, self._outputs.hook, self._library.mapped, streams)
-        camera.pre_callback = watch.look
+        streams: tuple[StreamName, ...] = (given.recorded,) if given.lores is None else (given.recorded, "lores")
+        watch = PictureWatch(self._context.clock, self._outputs.hook, self._library.mapped, streams)
+        stills = self._outputs.stills
+        taker = StillTaker(self._settings, self._context, self._library, stills, turns_here=False)
+        camera.pre_callback = lambda request: taker.look(request, watch.look(request))
         for stream in streams:
             self._start(camera, stream, watch, given, every)
+        self._context.activity.request_key_frame = self._request_key_frame
         self._context.report.encoder(NAMES[self._kind], self._detail())
         loop = EventLoop()
-        camera.start_preview(loop)
-        camera.start()
-        judge = CameraJudge(
-            self._context, watch.figures, watch.sensor_clock, given.fps, self._settings.stall_timeout_s
-        )
-        while not stop.is_set():
-            self._context.clock.wait(self._queue.urgent, _WAIT_S)
-            self._delivery.deliver()
-            judge.check(loop.failed, loop.fault)
-            self._check_encoders()
+        with taker.at_work(given), blamed(given.choice, self._context, watch.figures):
+            camera.start_preview(loop)
+            camera.start()
+            judge = CameraJudge(
+                self._context,
+                watch.figures,
+                watch.sensor_clock,
+                given.fps,
+                self._settings.stall_timeout_s,
+                has_large_stills=given.has_large_stills,
+            )
+            while not stop.is_set():
+                self._context.clock.wait(self._queue.urgent, _WAIT_S)
+                self._delivery.deliver()
+                judge.check(loop.failed, loop.fault)
+                self._check_encoders()
 
     def finish(self) -> None:
         """The camera is closed: write what its encoders still gave.
@@ -101,13 +111,8 @@ class CodedRecording:
         if any(left_out.values()):
             _log.warning("camera %s: left out for want of room: %s", self._settings.name, left_out)
 
-    def may_be_shown(self, request: object) -> bool:
-        """Whether a picture went through the hook, and may leave the unit."""
-        seen = None if self._watch is None else self._watch.seen(request)
-        return seen is not None and "main" in seen.fit
-
-    def request_key_frame(self) -> None:
-        """Have every stream begin a group of pictures soon."""
+    def _request_key_frame(self) -> None:
+        """Have every stream begin a group of pictures soon: both of picamera2's encoders note it down."""
         for running in tuple(self._running):
             running.encoder.force_key_frame()
 
@@ -123,7 +128,7 @@ class CodedRecording:
         from edge_agent.capture.picamera.outputs import QueueOutput
 
         settings, proxy = self._settings, self._settings.proxy
-        is_main = stream == "main" or proxy is None
+        is_main = stream == given.recorded or proxy is None
         gop_s = settings.gop_s if is_main or proxy is None else proxy.gop_s
         skip = 1 if is_main else every
         wish = EncodeWish(

@@ -28,10 +28,10 @@ class Delivery:
         self._failure: Exception | None = None
         self._normalisers: dict[StreamName, Normaliser] = {}
         self._durations_us: dict[StreamName, int] = {
-            "main": round(1e6 / given.fps), "lores": round(1e6 * every / given.fps),
+            "lores": round(1e6 * every / given.fps), given.recorded: round(1e6 / given.fps),
         }  # fmt: skip
         if outputs.main is not None:
-            self._normalisers["main"] = _normaliser(outputs.main, context, given.size, given.fps)
+            self._normalisers[given.recorded] = _normaliser(outputs.main, context, given.size, given.fps)
         if outputs.proxy is not None and given.lores is not None:
             # What the small stream does says nothing of the camera.
             apart = replace(context, timeline=outputs.proxy_timeline, activity=Activity())

@@ -22,15 +22,23 @@ class CameraJudge:
     """Of one attempt; asked several times a second in the attempt's thread."""
 
     def __init__(
-        self, context: SourceContext, figures: Figures, sensor_clock: SensorClock, fps: float, stall_timeout_s: float
+        self,
+        context: SourceContext,
+        figures: Figures,
+        sensor_clock: SensorClock,
+        fps: float,
+        stall_timeout_s: float,
+        *,
+        has_large_stills: bool = False,
     ) -> None:
-        """The camera begins now."""
+        """The camera begins now; `has_large_stills`: it has to give more pixels than are recorded."""
         self._clock = context.clock
         self._activity = context.activity
         self._report = context.report
         self._figures = figures
         self._sensor_clock = sensor_clock
         self._fps = fps
+        self._remedy = "take camera.sensor.full_size_stills out, " if has_large_stills else ""
         self._stall_us = round(stall_timeout_s * 1e6)
         self._begin_us = self._clock.monotonic_us()
         self._window_us, self._window_pictures, self._windows = self._begin_us, 0, 0
@@ -82,8 +90,8 @@ class CameraJudge:
         if self._windows > 1 and fps < self._fps * _TOO_FEW:  # in the first one a camera finds its exposure
             self._report.warn(
                 RATE,
-                f"configured to {self._fps:g} pictures a second, the camera sends {fps:.1f}; give it light, set"
-                " camera.sensor.exposure_us, a smaller size, or camera.fps to what it can do",
+                f"configured to {self._fps:g} pictures a second, the camera sends {fps:.1f}; {self._remedy}give it"
+                " light, set camera.sensor.exposure_us, a smaller size, or camera.fps to what it can do",
             )
         elif self._windows > 1 and fps >= self._fps * _TOO_FEW:
             self._report.clear(RATE)

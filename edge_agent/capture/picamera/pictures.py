@@ -9,34 +9,40 @@ import av
 
 from edge_agent.capture.frames.picture import Plane
 from edge_agent.capture.picamera.sensor_clock import SensorClock
+from edge_agent.capture.picamera.unit_queue import StreamName
 from edge_agent.capture.picamera.watch import Figures, picture_of_buffer
 from edge_agent.clock import Clock
 
 _MAX_WAITING = 3
-_LAYOUTS = {"YUV420": "yuv420p", "NV12": "nv12"}
+LAYOUTS = {"YUV420": "yuv420p", "NV12": "nv12"}
 
 
 class PictureCopier:
     """`look` is of the camera's thread, `take` of the recorder's; masks are drawn behind it (`FramePipeline`)."""
 
-    def __init__(self, clock: Clock, mapped: Callable[..., Any]) -> None:
-        """`mapped` is picamera2's `MappedArray`."""
-        self.figures = Figures()
+    def __init__(self, clock: Clock, mapped: Callable[..., Any], stream: StreamName = "main") -> None:
+        """`mapped` is picamera2's `MappedArray`, `stream` the camera's name for what is recorded."""
+        self.figures = Figures(streams=(stream,))
         self.sensor_clock = SensorClock(clock)
         self.left_out = 0
         """Pictures that the encoders had no time for."""
         self.ready = threading.Event()
         self._clock = clock
         self._mapped = mapped
+        self._stream = stream
         self._waiting: deque[tuple[av.VideoFrame, int]] = deque()
 
-    def look(self, request: Any) -> None:  # noqa: ANN401 -- picamera2 has no types
-        """A picture came from the camera; raises nothing, as it would end the camera."""
+    def look(self, request: Any) -> int | None:  # noqa: ANN401 -- picamera2 has no types
+        """A picture came from the camera; when it was taken, or None: it could not be looked at.
+
+        Raises nothing, as it would end the camera.
+        """
         try:
-            self._look(request)
+            return self._look(request)
         except Exception as error:  # noqa: BLE001 -- the picture is not recorded, and it is told
             self.figures.faults += 1
             self.figures.fault = f"{type(error).__name__}: {error}"
+            return None
 
     def take(self) -> tuple[av.VideoFrame, int] | None:
         """The next picture and its capture time; None when there is none."""
@@ -46,7 +52,7 @@ class PictureCopier:
             self.ready.clear()
             return None
 
-    def _look(self, request: Any) -> None:  # noqa: ANN401 -- picamera2 has no types
+    def _look(self, request: Any) -> int:  # noqa: ANN401 -- picamera2 has no types
         now_us = self._clock.monotonic_us()
         self.figures.pictures += 1
         self.figures.last_us = now_us
@@ -54,16 +60,25 @@ class PictureCopier:
         capture_us = self.sensor_clock.capture_us(metadata.get("SensorTimestamp"), now_us)
         if len(self._waiting) >= _MAX_WAITING:
             self.left_out += 1
-            return
-        with self._mapped(request, "main", reshape=False) as mapped:
-            frame = _copied(memoryview(mapped.array).cast("B"), request.config["main"])
-        self._waiting.append((frame, capture_us))
+            return capture_us
+        self._waiting.append((copied(request, self._stream, self._mapped), capture_us))
         self.ready.set()
+        return capture_us
 
 
-def _copied(memory: memoryview, config: Mapping[str, Any]) -> av.VideoFrame:
+def copied(request: Any, stream: StreamName, mapped: Callable[..., Any]) -> av.VideoFrame:  # noqa: ANN401 -- picamera2 has no types
+    """A picture of one of a request's streams, in memory of its own.
+
+    Raises:
+        ValueError: its format is neither YUV420 nor NV12.
+    """
+    with mapped(request, stream, reshape=False) as array:
+        return _frame_of(memoryview(array.array).cast("B"), request.config[stream])
+
+
+def _frame_of(memory: memoryview, config: Mapping[str, Any]) -> av.VideoFrame:
     picture = picture_of_buffer(memory, config)
-    frame = av.VideoFrame(picture.width_px, picture.height_px, _LAYOUTS[config["format"]])
+    frame = av.VideoFrame(picture.width_px, picture.height_px, LAYOUTS[config["format"]])
     for plane, target in zip(picture.planes, frame.planes, strict=True):
         target.update(_rows(plane, target.line_size, target.buffer_size))
     return frame

@@ -1,12 +1,19 @@
-"""Recording with the recorder's own encoders, for what picamera2's cannot do: H.265, quarter turns, another order."""
+"""Recording with the recorder's own encoders.
 
+For what picamera2's cannot do: H.265, quarter turns, another order, a proxy beside full-size stills.
+"""
+
+import contextlib
 import threading
 from typing import Any
 
 from edge_agent.capture.picamera.configuration import configure
+from edge_agent.capture.picamera.delivery import outputs_of
 from edge_agent.capture.picamera.judge import CameraJudge
+from edge_agent.capture.picamera.layout import blamed
 from edge_agent.capture.picamera.library import Library
 from edge_agent.capture.picamera.pictures import PictureCopier
+from edge_agent.capture.picamera.still_taker import StillTaker
 from edge_agent.capture.pipeline import FramePipeline
 from edge_agent.capture.source import SourceContext
 from edge_agent.settings import CameraSettings
@@ -35,19 +42,31 @@ class PipelineRecording:
         from edge_agent.capture.picamera.event_loop import EventLoop
 
         settings, context = self._settings, self._context
-        given = configure(camera, self._library, settings, context.report, with_lores=False, turns_here=False)
+        given = configure(camera, self._library, settings, context, with_lores=False, turns_here=False)
         pipeline = self._pipeline = FramePipeline(settings, context, *given.size, given.fps)
-        copier = PictureCopier(context.clock, self._library.mapped)
-        camera.pre_callback = copier.look
+        copier = PictureCopier(context.clock, self._library.mapped, given.recorded)
+        taker = StillTaker(settings, context, self._library, outputs_of(context).stills, turns_here=True)
+        camera.pre_callback = lambda request: taker.look(request, copier.look(request))
         loop = EventLoop()
-        camera.start_preview(loop)
-        camera.start()
-        judge = CameraJudge(context, copier.figures, copier.sensor_clock, given.fps, settings.stall_timeout_s)
-        while not stop.is_set():
-            context.clock.wait(copier.ready, _WAIT_S)
-            while (taken := copier.take()) is not None and not stop.is_set():
-                pipeline.push(*taken)
-            judge.check(loop.failed, loop.fault)
+        with contextlib.ExitStack() as attempt:
+            if given.has_large_stills:  # else they are what `FramePipeline` records
+                attempt.enter_context(taker.at_work(given))
+            attempt.enter_context(blamed(given.choice, context, copier.figures))
+            camera.start_preview(loop)
+            camera.start()
+            judge = CameraJudge(
+                context,
+                copier.figures,
+                copier.sensor_clock,
+                given.fps,
+                settings.stall_timeout_s,
+                has_large_stills=given.has_large_stills,
+            )
+            while not stop.is_set():
+                context.clock.wait(copier.ready, _WAIT_S)
+                while (taken := copier.take()) is not None and not stop.is_set():
+                    pipeline.push(*taken)
+                judge.check(loop.failed, loop.fault)
 
     def finish(self) -> None:
         """The camera is closed: write what the encoders still hold.
@@ -57,10 +76,3 @@ class PipelineRecording:
         """
         if self._pipeline is not None:
             self._pipeline.finish()
-
-    def may_be_shown(self, request: object) -> bool:  # noqa: ARG002 -- of any picture
-        """The camera's own pictures are not drawn on here: masks are drawn behind, on turned copies."""
-        return False
-
-    def request_key_frame(self) -> None:
-        """Own encoders make one every `gop_s`; nothing else is asked of them."""

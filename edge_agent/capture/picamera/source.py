@@ -1,17 +1,16 @@
 """`picamera2:0` a Raspberry Pi's camera, by picamera2's own encoders.
 
     sensor ─► libcamera ─► look: time, masks ─► picamera2's encoder ─► own output ─► queue ─► normaliser ─► ring
-                                           └──► the same for the small stream ─────────────► proxy's ring
+                                           ├──► the same for the small stream ─────────────► proxy's ring
+                                           └──► copied when somebody asks ─► masks ─► still
 
 Run with picamera2 0.3.38 on libcamera's virtual camera (scripts/test-picamera2), with its software encoder. The
 board's encoder, real sensors and two sensors of a Pi 5 were never run here: on fakes alone.
 """
 
-import io
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any
 
 from edge_agent.capture.picamera.address import sensor_number
 from edge_agent.capture.picamera.choice import kind_for
@@ -21,7 +20,7 @@ from edge_agent.capture.picamera.pipeline_recording import PipelineRecording
 from edge_agent.capture.picamera.session import opened
 from edge_agent.capture.source import SourceContext
 from edge_agent.contract.access_unit import StreamSink
-from edge_agent.errors import SettingsError, SourceUnavailableError
+from edge_agent.errors import SettingsError
 from edge_agent.settings import CameraSettings
 
 _log = logging.getLogger(__name__)
@@ -45,9 +44,6 @@ class PicameraSource:
         self._settings = settings
         self._context = context
         self._load = load
-        self._lock = threading.Lock()  # protects what follows
-        self._camera: Any = None
-        self._recording: CodedRecording | PipelineRecording | None = None
 
     def run(self, sink: StreamSink, stop: threading.Event) -> None:  # noqa: ARG002 -- pictures go through the hook
         """Record until `stop` is set.
@@ -70,48 +66,6 @@ class PicameraSource:
             recording = CodedRecording(self._settings, self._context, library, kind, why)
         try:
             with opened(library, self._number, self._settings) as camera:
-                self._hold(camera, recording)
-                try:
-                    recording.run(camera, stop)
-                finally:
-                    self._hold(None, None)
+                recording.run(camera, stop)
         finally:
             recording.finish()
-
-    def request_key_frame(self) -> None:
-        """Have every stream begin a group of pictures soon; any thread may call it."""
-        with self._lock:
-            recording = self._recording
-        if recording is not None:
-            recording.request_key_frame()
-
-    def still(self, timeout_s: float) -> bytes:
-        """The next picture of the main stream as a JPEG, masks drawn; the recording goes on meanwhile.
-
-        It has the size of the main stream: a larger one would have to be configured, and that makes a hole. Not to be
-        called on the camera's thread, that is from a callback of picamera2's.
-
-        Raises:
-            SourceUnavailableError: the camera is not running, gave no picture in time, or one that was not masked.
-        """
-        with self._lock:
-            camera, recording = self._camera, self._recording
-        if camera is None or recording is None:
-            raise SourceUnavailableError("picamera2: the camera is not running")
-        try:
-            request = camera.capture_request(wait=timeout_s)
-        except Exception as error:
-            camera.cancel_all_and_flush()  # a job that is left waiting would keep the camera from being stopped
-            raise SourceUnavailableError(f"picamera2: no picture within {timeout_s:g} s") from error
-        try:
-            if not recording.may_be_shown(request):
-                raise SourceUnavailableError("picamera2: the picture was not masked, and is not shown")
-            written = io.BytesIO()
-            request.save("main", written, format="jpeg")
-        finally:
-            request.release()
-        return written.getvalue()
-
-    def _hold(self, camera: object, recording: CodedRecording | PipelineRecording | None) -> None:
-        with self._lock:
-            self._camera, self._recording = camera, recording

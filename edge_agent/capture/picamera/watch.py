@@ -51,6 +51,7 @@ class Figures:
     """`FrameWallClock` of the last picture, where there is one, and its `capture_us` beside it."""
     wall_capture_us: int = 0
     streams: tuple[StreamName, ...] = field(default=("main",))
+    """What is encoded; first what is recorded, then the proxy's."""
 
 
 class PictureWatch:
@@ -59,7 +60,7 @@ class PictureWatch:
     def __init__(
         self, clock: Clock, hook: FrameHook, mapped: Callable[..., Any], streams: tuple[StreamName, ...]
     ) -> None:
-        """`mapped` is picamera2's `MappedArray`."""
+        """`mapped` is picamera2's `MappedArray`; `streams` as in `Figures`."""
         self.figures = Figures(streams=streams)
         self.sensor_clock = SensorClock(clock)
         self._clock = clock
@@ -67,21 +68,22 @@ class PictureWatch:
         self._mapped = mapped
         self._seen: OrderedDict[int, Seen] = OrderedDict()
 
-    def look(self, request: Any) -> None:  # noqa: ANN401 -- picamera2 has no types
-        """A picture came from the camera."""
+    def look(self, request: Any) -> int | None:  # noqa: ANN401 -- picamera2 has no types
+        """A picture came from the camera; when it was taken, or None: it could not be looked at."""
         self._seen.pop(id(request), None)
         try:
-            self._look(request)
+            return self._look(request)
         except Exception as error:  # noqa: BLE001 -- it would end the camera; the picture is not encoded, and it is told
             self.figures.faults += 1
             self.figures.refused_in_row += 1
             self.figures.fault = f"{type(error).__name__}: {error}"
+            return None
 
     def seen(self, request: object) -> Seen | None:
         """What is known of a picture; None: it was not looked at."""
         return self._seen.get(id(request))
 
-    def _look(self, request: Any) -> None:  # noqa: ANN401 -- picamera2 has no types
+    def _look(self, request: Any) -> int:  # noqa: ANN401 -- picamera2 has no types
         now_us = self._clock.monotonic_us()
         figures = self.figures
         figures.pictures += 1
@@ -99,13 +101,15 @@ class PictureWatch:
         if len(self._seen) >= _MAX_SEEN:
             self._seen.popitem(last=False)
         self._seen[id(request)] = Seen((sensor_ns or 0) // 1000, capture_us, fit)
+        return capture_us
 
     def _is_fit(self, request: Any, name: StreamName, capture_us: int) -> bool:  # noqa: ANN401 -- picamera2 has no types
-        if name != "main" and not self._hook.draws:
+        is_recorded = name == self.figures.streams[0]
+        if not is_recorded and not self._hook.draws:
             return True
         with self._mapped(request, name, reshape=False) as mapped:
             picture = picture_of_buffer(memoryview(mapped.array).cast("B"), request.config[name])
-            return self._hook.apply(picture, capture_us) if name == "main" else self._hook.mask(picture)
+            return self._hook.apply(picture, capture_us) if is_recorded else self._hook.mask(picture)
 
 
 def picture_of_buffer(memory: memoryview, config: Mapping[str, Any]) -> Picture:

@@ -8,6 +8,7 @@ import queue
 import sys
 import threading
 import types
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -116,9 +117,18 @@ class Request:
     metadata: dict[str, Any]
     config: dict[str, Any]
     buffers: dict[str, bytearray]
+    held: int = 0
+    """By how many it is kept from the camera."""
 
     def get_metadata(self) -> dict[str, Any]:
         return self.metadata
+
+    def acquire(self) -> None:
+        self.held += 1
+
+    def release(self) -> None:
+        self.held -= 1
+        assert self.held >= 0
 
 
 class MappedArray:
@@ -152,6 +162,17 @@ class Board:
     models: tuple[str, ...] = ("imx708",)
     opening: Exception | None = None
     turns: bool = True
+    resolution: tuple[int, int] = (4608, 2592)
+    modes: tuple[dict[str, object], ...] = ()
+    """Those of the sensor."""
+    refuse: Callable[[dict[str, Any]], None] = lambda _: None
+    """Raises when it cannot be configured so."""
+    give: Callable[[str, tuple[int, int]], tuple[int, int]] = lambda _, size: size
+    """The size of a stream that it has in the place of one that is asked for."""
+    least_us: Callable[[dict[str, Any]], int | None] = lambda _: None
+    """The least time from picture to picture, where it hangs on the configuration."""
+    starting: Callable[[dict[str, Any]], None] = lambda _: None
+    """Raises when it cannot be started so."""
     metadata: Callable[[], dict[str, Any]] = lambda: {"SensorTimestamp": _CLOCK.monotonic_us() * 1000}
 
 
@@ -167,27 +188,45 @@ class FakePicamera2:
         if self.board.opening is not None:
             raise RuntimeError("Camera __init__ sequence did not complete.") from self.board.opening
         self.number, self.tuning = camera_num, tuning
-        self.camera_controls = self.board.controls
         self.camera_properties = {"Model": self.board.models[camera_num]}
-        self.sensor_resolution = (4608, 2592)
+        self.sensor_resolution = self.board.resolution
         self.pre_callback: Callable[[Request], None] | None = None
         self.preview: NullPreview | None = None
         self.encoders: set[Encoder] = set()
         self.lock = threading.Lock()
         self.is_open, self.is_started, self.flushed = True, False, False
         self.configuration: dict[str, Any] = {}
+        self.asked: list[dict[str, Any]] = []
+        self.requests: deque[Request] = deque(maxlen=8)
         self.opened.append(self)
+
+    @property
+    def camera_controls(self) -> dict[str, tuple[object, object, object]]:
+        least_us = self.board.least_us(self.configuration)
+        return self.board.controls | (
+            {} if least_us is None else {"FrameDurationLimits": (least_us, 1_000_000, None)}
+        )
+
+    @property
+    def sensor_modes(self) -> list[dict[str, object]]:
+        if not self.board.modes:
+            raise AttributeError("'NoneType' object has no attribute 'at'")  # as of a camera without raw pictures
+        return list(self.board.modes)
 
     def create_video_configuration(self, **asked: Any) -> dict[str, Any]:  # noqa: ANN401 -- as picamera2
         return asked
 
     def configure(self, asked: dict[str, Any]) -> None:
+        self.asked.append(asked)
+        self.configuration = {}
+        self.board.refuse(asked)
         self.configuration = {**asked, "raw": None}
         for name in ("main", "lores"):
             stream = asked[name]
             if stream is not None:
-                pixels = self.board.format or stream["format"]
-                self.configuration[name] = stream | {"format": pixels, "stride": stream["size"][0] + 64}
+                size = self.board.give(name, stream["size"])
+                pixels = {"format": self.board.format or stream["format"], "size": size, "stride": size[0] + 64}
+                self.configuration[name] = stream | pixels
         if not self.board.turns:
             self.configuration["transform"] = Transform()
 
@@ -208,6 +247,7 @@ class FakePicamera2:
         preview.start(self)
 
     def start(self) -> None:
+        self.board.starting(self.configuration)
         self.is_started = True
 
     def cancel_all_and_flush(self) -> None:
@@ -219,6 +259,7 @@ class FakePicamera2:
     def process_requests(self, _preview: object) -> None:
         """As picamera2's: the callback, then every encoder, with the lock held."""
         request = self._request()
+        self.requests.append(request)
         with self.lock:
             if self.pre_callback is not None:
                 self.pre_callback(request)

@@ -47,8 +47,8 @@ class Rig:
     @contextmanager
     def attempt(self) -> Iterator[FakePicamera2]:
         stop = threading.Event()
-        context = replace(make_frame_context(self.settings, self.sink, _CLOCK), report=self.report)
-        self.source = PicameraSource(self.settings, context)
+        self.context = replace(make_frame_context(self.settings, self.sink, _CLOCK), report=self.report)
+        self.source = PicameraSource(self.settings, self.context)
         known = len(FakePicamera2.opened)
         thread = threading.Thread(target=self._run, args=(stop,), daemon=True)
         self.error = None
@@ -198,9 +198,9 @@ def test_a_key_frame_is_asked_of_every_encoder(board: Board) -> None:
     board.platform = Platform.VC4
     rig = Rig()
     with rig.attempt() as camera:
-        rig.source.request_key_frame()
+        rig.context.activity.request_key_frame()
         assert [encoder.keys_forced for encoder in camera.encoders] == [1]
-    rig.source.request_key_frame()
+    rig.context.activity.request_key_frame()
 
 
 def test_an_exception_on_the_cameras_thread_ends_the_attempt_with_its_words(
