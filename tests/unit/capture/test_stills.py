@@ -1,6 +1,7 @@
 """Stills: who gives them, how old they may be, what they say of themselves."""
 
 import io
+import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -118,10 +119,25 @@ def test_black_and_white_of_a_camera_are_black_and_white_of_a_jpeg() -> None:
             assert image.convert("L").getpixel((100, 100)) == pytest.approx(expected, abs=2)
 
 
+def decoded_size(written: bytes) -> tuple[int, int]:
+    with Image.open(io.BytesIO(written)) as image:
+        image.load()
+        return image.size
+
+
+@pytest.mark.parametrize("size", [(1921, 1081), (4056, 3040), (176, 144)])
+def test_every_size_becomes_a_jpeg(size: tuple[int, int]) -> None:
+    assert decoded_size(jpeg_of(grey_frame(*size), TAKEN_US, "", "")) == size
+
+
 def test_a_jpeg_that_is_too_large_is_made_coarser_and_at_last_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    finest = jpeg_of(grey_frame(), TAKEN_US, "", "")
+    busy = grey_frame()
+    busy.planes[0].update(random.Random(1).randbytes(busy.planes[0].buffer_size))
+    finest = jpeg_of(busy, TAKEN_US, "", "")
     monkeypatch.setattr(jpeg, "MAX_STILL_BYTES", len(finest) - 1)
-    assert len(jpeg_of(grey_frame(), TAKEN_US, "", "")) < len(finest)
+    coarser = jpeg_of(busy, TAKEN_US, "", "")
+    assert len(coarser) < len(finest)
+    assert decoded_size(coarser) == (320, 240)
     monkeypatch.setattr(jpeg, "MAX_STILL_BYTES", 100)
     with pytest.raises(SourceFormatError, match="over 100 bytes"):
         jpeg_of(grey_frame(), TAKEN_US, "", "")
