@@ -3,17 +3,36 @@
 import os
 import platform
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import Popen
+from typing import TypeVar
 
 import psutil
+
+Outcome = TypeVar("Outcome")
 
 
 def cpu_s(process: psutil.Process) -> float:
     """CPU time that a process and its living children have used, user and system."""
     family = [process, *process.children(recursive=True)]
     return sum(times.user + times.system for times in (member.cpu_times() for member in family))
+
+
+def cpu_spent_s(processes: Sequence[Popen[bytes]], meanwhile: Callable[[], Outcome]) -> tuple[list[float], Outcome]:
+    """CPU time that each process and its children use while something else is done, and what came of that.
+
+    Raises:
+        RuntimeError: one of them ended before its time.
+    """
+    members = [psutil.Process(process.pid) for process in processes]
+    before = [cpu_s(member) for member in members]
+    outcome = meanwhile()
+    for process in processes:
+        if process.poll() is not None:
+            raise RuntimeError(f"{process.args!r} ended before its time, with {process.returncode}")
+    return [cpu_s(member) - earlier for member, earlier in zip(members, before, strict=True)], outcome
 
 
 def pss_bytes(pid: int) -> int:

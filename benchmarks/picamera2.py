@@ -12,11 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from subprocess import DEVNULL, Popen
 
-import psutil
-
-from benchmarks.measure import cpu_s, percentile
+from benchmarks.delay import ages_ms, delay_row
+from benchmarks.measure import cpu_spent_s
 from benchmarks.row import Row, format_table
-from edge_agent.buffer.segment_scan import scan_segment
 from edge_agent.clock import SystemClock
 
 WIDTH_PX, HEIGHT_PX, FPS, KBPS = 1920, 1080, 25, 4000
@@ -25,7 +23,6 @@ _WINDOW_S = 60.0
 _CLOCK = SystemClock()
 _SETTLE_S = 8.0
 _POLL_S = 0.005
-_PICTURE_MS = 1000 / FPS
 SETTINGS = f"""
 [unit]
 id = "nomad-07"
@@ -68,16 +65,11 @@ def _measure(folder: Path, window_s: float) -> Iterator[Row]:
                 raise RuntimeError(f"the recorder ended with {ours.returncode}")
             _CLOCK.sleep(_POLL_S)
         _CLOCK.sleep(_SETTLE_S)
-        started = [cpu_s(psutil.Process(process.pid)) for process in (ours, peer, bare)]
-        ages_ms = _ages_ms(ring, window_s)
-        ended = [cpu_s(psutil.Process(process.pid)) for process in (ours, peer, bare)]
-        if any(process.poll() is not None for process in (ours, peer, bare)):
-            raise RuntimeError("a process ended before its time")
+        (ours_s, peer_s, bare_s), ages = cpu_spent_s([ours, peer, bare], lambda: ages_ms(ring, window_s, FPS))
     finally:
         for process in (ours, peer, bare):
             process.kill()
             process.wait()
-    ours_s, peer_s, bare_s = (after - before for before, after in zip(started, ended, strict=True))
     yield Row(
         name="record with picamera2, 1080p25 by libx264",
         ours=ours_s * 3600 / window_s,
@@ -90,39 +82,11 @@ def _measure(folder: Path, window_s: float) -> Iterator[Row]:
         f" both: {(ours_s - bare_s) / (peer_s - bare_s):.2f}× without it; every fragment synced (PyavOutput syncs"
         " nothing)",
     )
-    yield Row(
-        name="picamera2: from the sensor's stamp to the fragment on the disk, p50",
-        ours=percentile(ages_ms, 50),
-        unit="ms",
-        note=f"{len(ages_ms)} pictures in fragments of a second, at the write that the sync follows at once; p99"
-        f" {percentile(ages_ms, 99):.0f} ms",
-    )
+    yield delay_row("picamera2", ages)
 
 
 def _start(module: str, *words: str) -> "Popen[bytes]":
     return Popen([sys.executable, "-m", module, *words], stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL)
-
-
-def _ages_ms(ring: Path, seconds: float) -> list[float]:
-    """How old each picture is when its fragment is written; spends so many seconds."""
-    clock, grown = SystemClock(), dict[Path, list[tuple[int, int]]]()
-    end_us = clock.monotonic_us() + round(seconds * 1e6)
-    while (now_us := clock.monotonic_us()) < end_us:
-        path = max((ring / "segments").rglob("*.mp4"))
-        size_bytes = path.stat().st_size
-        sizes = grown.setdefault(path, [(size_bytes, now_us)])
-        if size_bytes > sizes[-1][0]:
-            sizes.append((size_bytes, now_us))
-        _CLOCK.sleep(_POLL_S)
-    return [age_ms for path, sizes in grown.items() for age_ms in _ages_in(ring, path, sizes[1:])]
-
-
-def _ages_in(ring: Path, path: Path, sizes: list[tuple[int, int]]) -> Iterator[float]:
-    info = scan_segment(path, ring).info
-    fragments = list(info.fragments) if info is not None else []
-    for size_bytes, now_us in sizes:
-        record = [fragment for fragment in fragments if fragment.payload_offset < size_bytes][-1].record
-        yield from ((now_us - record.monotonic_us) / 1000 - number * _PICTURE_MS for number in range(record.samples))
 
 
 def _record_with_picamera2(target: Path) -> None:

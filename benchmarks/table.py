@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from benchmarks import (
     clip,
     command,
+    frame_hook,
     gstreamer,
     idle_traffic,
     memory,
@@ -28,6 +29,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "recording": recording.run,
     "gstreamer": gstreamer.run,
     "v4l2": v4l2.run,
+    "hook": frame_hook.run,
     "upload": upload.run,
     "narrow": narrow.run,
     "command": command.run,

@@ -1,36 +1,31 @@
-"""CPU of recording a camera's pixels (V4L2, YUYV), against `ffmpeg` that encodes the same pictures in the same way.
+"""CPU and delay of recording a camera's pixels (V4L2, YUYV), against `ffmpeg` that encodes the same in the same way.
 
 The camera is the tests' fake at the edge to the kernel: it copies each picture into a buffer, as ffmpeg reads each
 from a file in the page cache.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from subprocess import Popen
 
-import psutil
-
-from benchmarks.measure import cpu_s
+from benchmarks.delay import ages_ms, delay_row
 from benchmarks.row import Row
-from benchmarks.unit import CAMERA, size_of_segments, write_unit
+from benchmarks.side_by_side import cpu_row, rounds
+from benchmarks.unit import CAMERA, write_unit
 from benchmarks.v4l2_recorder import FPS, FRAMES, HEIGHT_PX, NODE, WIDTH_PX
-from benchmarks.workspace import Workspace, end, python, wait_for
+from benchmarks.workspace import Workspace, end, python
 from edge_agent.clock import SystemClock
 
-_WINDOW_S = 180.0
-_QUICK_WINDOW_S = 30.0
-_CLOCK = SystemClock()
-_SETTLE_S = 5.0
 _BAR = 1.05
+_LATENCY_S = 60.0
 _BITRATE_KBPS = 4000
 _THREADS = 2
 
 
 def run(workspace: Workspace) -> Iterator[Row]:
     """CPU seconds an hour of footage."""
-    directory = workspace.directory("v4l2")
-    window_s = _QUICK_WINDOW_S if workspace.quick else _WINDOW_S
-    frames = _draw(workspace, directory / "frames.yuyv")
+    frames = _draw(workspace, workspace.directory("v4l2") / "frames.yuyv")
     camera: dict[str, object] = {
         "width": WIDTH_PX,
         "height": HEIGHT_PX,
@@ -42,25 +37,17 @@ def run(workspace: Workspace) -> Iterator[Row]:
     command = python("-m", "benchmarks.v4l2_recorder", "record", CAMERA, "--config", unit.config)
     recorder = workspace.start(["env", f"{FRAMES}={frames}", *command], "v4l2-recorder")
     unit.wait(workspace, recorder, "v4l2-recorder", synced)
-    peer = _start_peer(workspace, frames, workspace.directory("v4l2/peer"))
-    _CLOCK.sleep(_SETTLE_S)
-    ours, theirs = psutil.Process(recorder.pid), psutil.Process(peer.pid)
-    size_bytes, ours_s, theirs_s = size_of_segments(unit), cpu_s(ours), cpu_s(theirs)
-    _CLOCK.sleep(window_s)
-    ours_s, theirs_s = cpu_s(ours) - ours_s, cpu_s(theirs) - theirs_s
-    rate = (size_of_segments(unit) - size_bytes) * 8 / window_s / 1e6
-    end(peer)
+    done = rounds(workspace, "v4l2", unit, recorder, partial(_start_peer, workspace, frames))
+    ages = ages_ms(unit.ring, _LATENCY_S / 3 if workspace.quick else _LATENCY_S, FPS)
     end(recorder)
-    yield Row(
-        name="record YUYV 720p25 of a V4L2 camera, encoded by x264",
-        ours=ours_s * 3600 / window_s,
-        unit="CPU s/h",
-        peer=theirs_s * 3600 / window_s,
-        peer_name="ffmpeg -re -f rawvideo … -c:v libx264, same options, same time",
-        judge="ratio",
-        bar=_BAR,
-        note=f"over {window_s:.0f} s, {rate:.1f} Mbit/s recorded, every fragment synced (ffmpeg syncs nothing)",
+    yield cpu_row(
+        "record YUYV 720p25 of a V4L2 camera, encoded by x264",
+        done,
+        "ffmpeg -re -f rawvideo … -c:v libx264, same options, same time",
+        _BAR,
+        "every fragment synced (ffmpeg syncs nothing)",
     )
+    yield delay_row("V4L2", ages)
 
 
 def _draw(workspace: Workspace, path: Path) -> Path:
@@ -81,6 +68,4 @@ def _start_peer(workspace: Workspace, frames: Path, directory: Path) -> Popen[by
         "-x264-params", f"keyint={FPS}:min-keyint={FPS}:scenecut=0:sliced-threads=0:threads={_THREADS}",
         "-f", "segment", "-segment_time", "60", str(directory / "%05d.mp4"),
     ]  # fmt: skip
-    process = workspace.start(words, "v4l2-peer")
-    wait_for(lambda: next(directory.glob("*.mp4"), None), "ffmpeg's first file")
-    return process
+    return workspace.start(words, "v4l2-peer")

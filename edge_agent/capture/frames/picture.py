@@ -58,8 +58,9 @@ def picture_of(frame: av.VideoFrame) -> Picture:
     layout = frame.format.name
     width, height = frame.width, frame.height
     half_width, half_height = (width + 1) // 2, (height + 1) // 2
-    memories = [memoryview(plane).cast("B") for plane in frame.planes]
-    strides = [plane.line_size for plane in frame.planes]
+    planes = frame.planes  # made anew at each look
+    memories = [memoryview(plane).cast("B") for plane in planes]
+    strides = [plane.line_size for plane in planes]
     luma = Plane(memories[0], strides[0], width, height)
     if layout in {"yuv420p", "yuvj420p"}:
         colours = tuple(Plane(memories[at], strides[at], half_width, half_height) for at in (1, 2))
