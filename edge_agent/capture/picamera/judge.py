@@ -2,6 +2,7 @@
 
 import threading
 
+from edge_agent.capture.pace import Pace, PaceMeter
 from edge_agent.capture.picamera.configuration import RATE
 from edge_agent.capture.picamera.sensor_clock import SensorClock, wall_difference_us
 from edge_agent.capture.picamera.watch import Figures
@@ -9,8 +10,6 @@ from edge_agent.capture.report import CaptureReport
 from edge_agent.capture.source import SourceContext
 from edge_agent.errors import CaptureError, SourceStalledError
 
-_WINDOW_US = 10_000_000
-_TOO_FEW = 0.9
 _WALL_LIMIT_US = 1_000_000
 MASK_FAULT_LIMIT = 250
 """Pictures in a row that could not be looked at or masked, and so were not recorded, after which the attempt ends."""
@@ -37,11 +36,12 @@ class CameraJudge:
         self._report = context.report
         self._figures = figures
         self._sensor_clock = sensor_clock
-        self._fps = fps
+        self._meter = PaceMeter(fps)
         self._remedy = "take camera.sensor.full_size_stills out, " if has_large_stills else ""
         self._stall_us = round(stall_timeout_s * 1e6)
         self._begin_us = self._clock.monotonic_us()
-        self._window_us, self._window_pictures, self._windows = self._begin_us, 0, 0
+        self._counted = 0
+        self._meter.add(self._begin_us)
 
     def check(self, failed: threading.Event, fault: str) -> None:
         """Look at the figures.
@@ -72,8 +72,10 @@ class CameraJudge:
                 f" {figures.fault or 'the masks could not be drawn'}"
             )
         self._judge_stamps(self._report)
-        if now_us - self._window_us >= _WINDOW_US:
-            self._judge_window(now_us)
+        pace = self._meter.add(now_us, figures.pictures - self._counted)
+        self._counted = figures.pictures
+        if pace is not None:
+            self._judge_pace(pace)
 
     def _judge_stamps(self, report: CaptureReport) -> None:
         doubt = self._sensor_clock.doubt
@@ -83,17 +85,15 @@ class CameraJudge:
             else:
                 report.clear(code)
 
-    def _judge_window(self, now_us: int) -> None:
-        fps = (self._figures.pictures - self._window_pictures) * 1e6 / (now_us - self._window_us)
-        self._window_us, self._window_pictures = now_us, self._figures.pictures
-        self._windows += 1
-        if self._windows > 1 and fps < self._fps * _TOO_FEW:  # in the first one a camera finds its exposure
+    def _judge_pace(self, pace: Pace) -> None:
+        if pace.is_slow:
             self._report.warn(
                 RATE,
-                f"configured to {self._fps:g} pictures a second, the camera sends {fps:.1f}; {self._remedy}give it"
-                " light, set camera.sensor.exposure_us, a smaller size, or camera.fps to what it can do",
+                f"configured to {self._meter.expected_fps:g} pictures a second, the camera sends {pace.fps:.1f};"
+                f" {self._remedy}give it light, set camera.sensor.exposure_us, a smaller size, or camera.fps to what"
+                " it can do",
             )
-        elif self._windows > 1 and fps >= self._fps * _TOO_FEW:
+        elif pace.is_settled:
             self._report.clear(RATE)
         self._judge_wall()
 

@@ -112,9 +112,9 @@ class Judged:
 
 def test_half_the_asked_rate_is_reported_and_taken_back() -> None:
     judged = Judged()
-    judged.run(10, 12)
+    judged.run(9, 12)
     assert judged.report.state.warnings == {}
-    judged.run(10, 12)
+    judged.run(1, 12)
     assert "sends 12.0" in judged.report.state.warnings["frame-rate-not-as-asked"]
     judged.run(10, 25)
     assert judged.report.state.warnings == {}
