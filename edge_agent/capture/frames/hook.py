@@ -1,8 +1,9 @@
 """The one place between sensor and encoder where pictures are looked at and drawn on.
 
-First the masks: a picture that they cannot be drawn on is not recorded. Then the text, then samples for image health;
-both leave a picture out, and count it, when the time that a picture may take is over. Nothing here waits: text is
-drawn ahead of time by a thread of its own.
+First the masks: a picture that they cannot be drawn on is not recorded. Then samples for image health, then the text:
+white letters and a running clock in the samples would make a dead camera look alive. Both leave a picture out, and
+count it, when the time that a picture may take is over. Nothing here waits: text is drawn ahead of time by a thread
+of its own.
 """
 
 from collections.abc import Sequence
@@ -85,10 +86,10 @@ class FrameHook:
         self._count(pictures=1)
         if not self.mask(picture):
             return False
-        if self._text is not None and not self._write_text(picture, capture_us, begin_us):
-            self._count(text_skipped=1)
         if self._sampler is not None and self._sampler.is_due(capture_us):
             self._sample(self._sampler, picture, capture_us, begin_us)
+        if self._text is not None and not self._write_text(picture, capture_us, begin_us):
+            self._count(text_skipped=1)
         return True
 
     def expect_decoded(self) -> None:

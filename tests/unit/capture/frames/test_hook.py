@@ -77,6 +77,20 @@ def test_text_is_drawn_ahead_and_is_never_of_another_second() -> None:
     assert set(bytes(hours_ago.planes[0].memory)) == {120}
 
 
+def test_the_line_of_text_is_not_taken_for_what_the_camera_sees() -> None:
+    clock = SystemClock()
+    hook = FrameHook([], clock, text=TextLine("nomad-07", UTC, clock), sampler=ImageSampler(sample_every_us=0))
+
+    def is_written() -> bool:
+        picture = grey_picture(1280, 720, luma=16)
+        hook.apply(picture, clock.monotonic_us())
+        return max(picture.planes[0].memory[: 1280 * 16]) > 150
+
+    wait_until(is_written, what="a line of text", timeout_s=10)
+    assert hook.health is not None
+    assert hook.health.mean_luma == 16, "a black picture with a running clock in it is black"
+
+
 def test_nothing_to_draw_lets_streams_pass() -> None:
     clock = FakeClock()
     assert not FrameHook([], clock, sampler=ImageSampler()).draws
