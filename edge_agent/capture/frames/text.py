@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from edge_agent.capture.frames.picture import BLACK_LUMA, GREY_CHROMA, Picture, Plane
 from edge_agent.clock import Clock
+from edge_agent.errors import CaptureError
 
 _SHARE_OF_HEIGHT = 1 / 36
 _LEAST_PX = 10
@@ -47,13 +48,21 @@ class TextLine:
         self._sizes: dict[tuple[int, int], int] = {}
         """Sizes that are asked for, and when last, monotonic."""
         self._drawer: threading.Thread | None = None
+        self._fault = ""
+        """Why no line could be drawn, the last time. One reference, swapped whole."""
 
     def draw(self, picture: Picture, capture_us: int) -> bool:
-        """Copy the line of a picture's second in; False when it is not there."""
+        """Copy the line of a picture's second in; False when it is not there.
+
+        Raises:
+            CaptureError: lines cannot be drawn.
+        """
         utc_us = self._clock.wall_us() - (self._clock.monotonic_us() - capture_us)
         size = (picture.width_px, picture.height_px)
         line = self._line(utc_us // 1_000_000, size)
         if line is None:
+            if self._fault:
+                raise CaptureError(self._fault)
             return False
         _copy(line, picture)
         return True
@@ -70,11 +79,19 @@ class TextLine:
         """Until nobody asks any more."""
         pause = threading.Event()
         while (sizes := self._sizes_asked_for()) is not None:
-            second = self._clock.wall_us() // 1_000_000
-            for ahead in range(-1, _AHEAD_S + 1):
-                for size in sizes:
-                    self._see_to((second + ahead, *size))
+            try:
+                self._draw_for(sizes)
+            except Exception as error:  # noqa: BLE001 -- told by `draw`, picture by picture, until a line can be drawn
+                self._fault = f"{type(error).__name__}: {error}"
+            else:
+                self._fault = ""
             self._clock.wait(pause, _PAUSE_S)
+
+    def _draw_for(self, sizes: tuple[tuple[int, int], ...]) -> None:
+        second = self._clock.wall_us() // 1_000_000
+        for ahead in range(-1, _AHEAD_S + 1):
+            for size in sizes:
+                self._see_to((second + ahead, *size))
 
     def _sizes_asked_for(self) -> tuple[tuple[int, int], ...] | None:
         """Of the pictures that came lately; None, and the thread is forgotten, when none did."""
@@ -100,13 +117,21 @@ class TextLine:
     def _drawn(self, second: int, width_px: int, height_px: int) -> _Line:
         at = datetime.fromtimestamp(second, self._zone)
         offset = at.strftime("%z")
-        text = f"{self._label}  {at:%Y-%m-%d %H:%M:%S} UTC{offset[:3]}:{offset[3:]}"
-        return _rasterised(text, width_px, height_px)
+        time = f"{at:%Y-%m-%d %H:%M:%S} UTC{offset[:3]}:{offset[3:]}"
+        return _rasterised(f"{self._label}  {time}", time, width_px, height_px)
 
 
-def _rasterised(text: str, width_px: int, height_px: int) -> _Line:
-    """White on black, as high as a thirty-sixth of the picture, cut off at its edge."""
-    font = ImageFont.load_default(max(_LEAST_PX, round(height_px * _SHARE_OF_HEIGHT)))
+def _rasterised(text: str, time: str, width_px: int, height_px: int) -> _Line:
+    """White on black, as high as a thirty-sixth of the picture, or as fits its width.
+
+    A time whose end is cut off reads as another one: where not even the smallest letters fit, it stands alone.
+    """
+    size_px = max(_LEAST_PX, round(height_px * _SHARE_OF_HEIGHT))
+    while size_px > _LEAST_PX and not _fits(text, size_px, width_px):
+        size_px -= 1
+    if not _fits(text, size_px, width_px):
+        text = time
+    font = ImageFont.load_default(size_px)
     left, top, right, bottom = font.getbbox(text)
     width = min(int(right - left) + 2 * _MARGIN_PX, width_px) // 2 * 2
     height = min(int(bottom - top) + 2 * _MARGIN_PX, height_px) // 2 * 2
@@ -114,6 +139,11 @@ def _rasterised(text: str, width_px: int, height_px: int) -> _Line:
     ImageDraw.Draw(image).text((_MARGIN_PX - left, _MARGIN_PX - top), text, fill=_WHITE_LUMA, font=font)
     luma = image.tobytes()
     return _Line(image.width, tuple(luma[row * image.width : (row + 1) * image.width] for row in range(image.height)))
+
+
+def _fits(text: str, size_px: int, width_px: int) -> bool:
+    left, _, right, _ = ImageFont.load_default(size_px).getbbox(text)
+    return right - left + 2 * _MARGIN_PX <= width_px
 
 
 def _copy(line: _Line, picture: Picture) -> None:
