@@ -4,7 +4,7 @@
                                       └─► smaller, fewer ─► encoder ─► normaliser ─► proxy's ring
 
 Encoders have threads of their own (`EncoderWorker`); the proxy's pictures are made smaller in its own. The proxy can
-neither hold up nor end the main stream.
+neither hold up nor end the main stream: beside one it is opened and fed in a thread of its own (`Aside`).
 """
 
 from collections.abc import Callable
@@ -15,6 +15,7 @@ import av
 from av.video.reformatter import ColorRange, VideoReformatter
 
 from edge_agent.camera_settings import PROXY_SUFFIX, CameraSettings, ProxySettings
+from edge_agent.capture.aside import Aside
 from edge_agent.capture.encoding.encoder import Effort, EncodeOrder
 from edge_agent.capture.encoding.worker import CodedFrame, EncoderWorker
 from edge_agent.capture.frames.picture import picture_of
@@ -77,7 +78,7 @@ class FramePipeline:
         if self._outputs.main is not None:
             self._main = _Branch(context, self._outputs.main, _order(settings, width_px, height_px, rate, effort))
             context.activity.request_key_frame = self._main.request_key_frame
-        self._proxy: _ProxyBranch | None = None
+        self._proxy: _ProxyBranch | Aside | None = None
         self._proxy_again_us = 0
         self._start_us: int | None = None
         self._last_pts = -1
@@ -148,14 +149,21 @@ class FramePipeline:
                 if capture_us < self._proxy_again_us:
                     return
                 self._proxy_again_us = capture_us + PROXY_AGAIN_US
-                self._proxy = _ProxyBranch(self._proxy_context(), sink, self._settings, proxy, self._size, self._rate)
+                self._proxy = self._open_proxy(sink, proxy)
             self._proxy.give(frame, capture_us)
         except CaptureError as error:
             self._proxy = None
             self._context.report.warn(PROXY_NOT_MADE, f"{error}; it is tried again every minute")
             sink.end_stream("camera-lost", str(error))
         else:
-            self._context.report.clear(PROXY_NOT_MADE)
+            if self._proxy.is_open:
+                self._context.report.clear(PROXY_NOT_MADE)
+
+    def _open_proxy(self, sink: StreamSink, proxy: ProxySettings) -> "_ProxyBranch | Aside":
+        def opened() -> _ProxyBranch:
+            return _ProxyBranch(self._proxy_context(), sink, self._settings, proxy, self._size, self._rate)
+
+        return opened() if self._main is None else Aside(opened, self._clock)
 
     def _proxy_context(self) -> SourceContext:
         """Its own line of time, and words of its own: figures of encoders are those of the main stream's."""
@@ -207,6 +215,8 @@ class _Branch:
 
 class _ProxyBranch:
     """The same pictures, smaller and fewer."""
+
+    is_open = True
 
     def __init__(
         self,

@@ -51,7 +51,9 @@ class EncoderLadder:
         self._kinds = kinds
         self._clock = clock
         self._try_out = try_out
-        self._lock = threading.Lock()  # protects _records; held while an encoder is tried out
+        self._locks: dict[EncodeOrder, threading.Lock] = {}
+        """Of each order, for its records; held while an encoder is tried out. A main stream whose encoder failed does
+        not wait for the trial of its proxy's."""
         self._records: dict[tuple[EncoderName, EncodeOrder], _Record] = {}
 
     def open(self, order: EncodeOrder) -> tuple[EncoderName, Encoder]:
@@ -60,7 +62,7 @@ class EncoderLadder:
         Raises:
             SourceUnavailableError: none does; the message says of each why.
         """
-        with self._lock:
+        with self._lock(order):
             names = self._usable(order)
         faults: list[str] = []
         for name in names:
@@ -76,7 +78,7 @@ class EncoderLadder:
 
     def failed(self, name: EncoderName, order: EncodeOrder) -> None:
         """One that worked failed."""
-        with self._lock:
+        with self._lock(order):
             self._record(name, order).failed_us.append(self._clock.monotonic_us())
 
     def _usable(self, order: EncodeOrder) -> list[EncoderName]:
@@ -104,10 +106,13 @@ class EncoderLadder:
         record.failed_us = [at for at in record.failed_us if now_us - at < FORGET_AFTER_US]
         return len(record.failed_us) >= FAILURES_BEFORE_NEXT
 
+    def _lock(self, order: EncodeOrder) -> threading.Lock:
+        return self._locks.setdefault(order, threading.Lock())
+
     def _record(self, name: EncoderName, order: EncodeOrder) -> _Record:
         return self._records.setdefault((name, order), _Record())
 
     def _faults(self, order: EncodeOrder) -> list[str]:
-        with self._lock:
+        with self._lock(order):
             found = ((name, self._record(name, order).probed) for name in self._names)
             return [f"{name}: {probed.fault}" for name, probed in found if probed is not None and probed.fault]

@@ -1,6 +1,9 @@
 """What becomes of pictures on their way to the encoders: their range of brightness."""
 
+import threading
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from typing import Literal
 
 import av
@@ -8,9 +11,14 @@ import pytest
 from av.video.reformatter import ColorRange
 
 from edge_agent.camera_settings import CameraSettings
+from edge_agent.capture.encoding.encoder import EncodeOrder, OpenEncoder
+from edge_agent.capture.encoding.kinds import KINDS
+from edge_agent.capture.encoding.ladder import EncoderLadder
+from edge_agent.capture.encoding.probe import Probed
 from edge_agent.capture.pipeline import FramePipeline
+from edge_agent.capture.source import SourceContext
 from edge_agent.capture.v4l2.pictures import Conversion
-from edge_agent.clock import SystemClock
+from edge_agent.clock import Clock, SystemClock
 from tests.support.polling import wait_until
 from tests.unit.capture.fakes import RecordingSink, make_frame_context
 from tests.unit.capture.test_coded import decoded
@@ -70,8 +78,86 @@ def test_a_proxy_has_the_brightness_of_its_camera() -> None:
     assert context.frames is not None
     context = replace(context, frames=replace(context.frames, proxy=proxy))
     pipeline = FramePipeline(settings, context, 320, 240, 25.0)
-    for number in range(10):
-        pipeline.push(full_range("yuvj422p"), clock.monotonic_us() + number * 40_000)
-    wait_until(lambda: len(proxy.units) >= 3, what="coded pictures", timeout_s=20)
+    begin_us, number = clock.monotonic_us(), count()
+
+    def is_coded() -> bool:
+        pipeline.push(full_range("yuvj422p"), begin_us + next(number) * 40_000)
+        return len(proxy.units) >= 3
+
+    wait_until(is_coded, what="coded pictures", timeout_s=20)
     pipeline.finish()
     assert bars(decoded(proxy)[0]) == pytest.approx(NARROW, abs=2)
+
+
+Try = Callable[[OpenEncoder, EncodeOrder, Clock], Probed]
+
+
+class TwoStreams:
+    """A pipeline with a proxy, and what its encoders' trials come to."""
+
+    def __init__(self, try_proxy: Callable[[], Probed]) -> None:
+        settings = CameraSettings.model_validate(
+            {
+                "name": "main",
+                "source": "v4l2:/dev/video0",
+                "encoder": {"order": ["libx264"]},
+                "proxy": {"width": 160, "height": 120, "fps": 25},
+            }
+        )
+        self.main, self.proxy, self.clock = RecordingSink(), RecordingSink(), SystemClock()
+
+        def try_out(_: OpenEncoder, order: EncodeOrder, __: Clock) -> Probed:
+            return Probed("", 9.0) if order.width_px == 320 else try_proxy()
+
+        self.ladder = EncoderLadder(settings.encoder, KINDS, self.clock, try_out)
+        context: SourceContext = make_frame_context(settings, self.main, self.clock)
+        assert context.frames is not None
+        self.context = replace(context, frames=replace(context.frames, proxy=self.proxy, encoders=self.ladder))
+        self.pipeline = FramePipeline(settings, self.context, 320, 240, 25.0)
+        self.start_us = self.clock.monotonic_us()
+        self.number = 0
+
+    def push(self) -> None:
+        self.pipeline.push(full_range("yuv420p"), self.start_us + self.number * 40_000)
+        self.number += 1
+
+
+def test_a_proxy_whose_encoder_hangs_in_its_trial_holds_nothing_up() -> None:
+    released = threading.Event()
+
+    def hang() -> Probed:
+        released.wait(30)
+        return Probed("", 9.0)
+
+    streams = TwoStreams(hang)
+    for _ in range(20):
+        streams.push()
+    try:
+        wait_until(lambda: len(streams.main.units) >= 15, what="the main stream's pictures", timeout_s=10)
+        assert not streams.proxy.units
+        streams.ladder.failed("libx264", EncodeOrder("h264", 320, 240, streams.pipeline._rate, 4000, 25))
+    finally:
+        released.set()
+
+    def has_both() -> bool:
+        streams.push()
+        return len(streams.proxy.units) >= 3
+
+    wait_until(has_both, what="a proxy, once its encoder was tried", timeout_s=20)
+    streams.pipeline.finish()
+
+
+def test_a_defect_of_a_proxy_is_its_own() -> None:
+    def fail() -> Probed:
+        raise ZeroDivisionError("a defect")
+
+    streams = TwoStreams(fail)
+
+    def is_told() -> bool:
+        streams.push()
+        return "proxy-not-made" in streams.context.report.state.warnings
+
+    wait_until(is_told, what="word of the proxy", timeout_s=10)
+    assert "a defect" in streams.context.report.state.warnings["proxy-not-made"]
+    wait_until(lambda: len(streams.main.units) >= streams.number - 8, what="the main stream", timeout_s=10)
+    streams.pipeline.finish()
