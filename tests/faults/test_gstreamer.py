@@ -13,9 +13,10 @@ import pytest
 from edge_agent.capture.gstreamer import process, source
 from edge_agent.capture.gstreamer.process import Order, running
 from edge_agent.clock import SystemClock
-from tests.real.test_gstreamer import LIVE, X264, Capture, children
+from tests.real.test_gstreamer import LIVE, X264, children
 from tests.support.polling import wait_until
 from tests.support.processes import Processes
+from tests.support.supervised import StartCapture, captures
 from tests.support.unit import Unit, camera_of
 from tests.support.unit import running as running_unit
 from tests.unit.capture.fakes import EXTRADATA, KEY
@@ -26,16 +27,10 @@ PIPELINE = f"{LIVE} ! {X264}"
 
 
 @pytest.fixture
-def capture() -> Iterator[Callable[..., Capture]]:
-    started: list[Capture] = []
-
-    def start(pipeline: str = PIPELINE, **settings: object) -> Capture:
-        started.append(Capture(pipeline, **settings))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.end()
+def capture() -> Iterator[StartCapture]:
+    """Starts pipelines."""
+    with captures() as start:
+        yield lambda pipeline=PIPELINE, **settings: start(f"gstreamer:{pipeline}", **settings)
 
 
 def only_child() -> psutil.Process:
@@ -45,9 +40,7 @@ def only_child() -> psutil.Process:
 @pytest.mark.parametrize(
     ("number", "said"), [(signal.SIGKILL, "ended by SIGKILL"), (signal.SIGSEGV, "ended by SIGSEGV")]
 )
-def test_a_pipeline_that_dies_is_started_again(
-    capture: Callable[..., Capture], number: signal.Signals, said: str
-) -> None:
+def test_a_pipeline_that_dies_is_started_again(capture: StartCapture, number: signal.Signals, said: str) -> None:
     camera = capture()
     camera.until_units(10)
     only_child().send_signal(number)
@@ -59,7 +52,7 @@ def test_a_pipeline_that_dies_is_started_again(
     assert not camera.supervisor.state().hung
 
 
-def test_a_pipeline_that_hangs_is_ended_and_started_again(capture: Callable[..., Capture]) -> None:
+def test_a_pipeline_that_hangs_is_ended_and_started_again(capture: StartCapture) -> None:
     camera = capture(stall_timeout_s=1.0)
     camera.until_units(10)
     hung = only_child()
@@ -72,7 +65,7 @@ def test_a_pipeline_that_hangs_is_ended_and_started_again(capture: Callable[...,
     assert not camera.supervisor.state().hung, "the recorder itself need not be started again"
 
 
-def test_a_hung_pipeline_holds_up_no_end(capture: Callable[..., Capture]) -> None:
+def test_a_hung_pipeline_holds_up_no_end(capture: StartCapture) -> None:
     camera = capture(stall_timeout_s=60.0)
     camera.until_units(10)
     hung = only_child()
@@ -106,7 +99,7 @@ def instead(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     ],
 )
 def test_a_process_that_says_nonsense_is_told_in_its_words(
-    capture: Callable[..., Capture], instead: Callable[[str], None], body: str, said: str
+    capture: StartCapture, instead: Callable[[str], None], body: str, said: str
 ) -> None:
     instead(body)
     camera = capture()
@@ -144,7 +137,7 @@ while True:
 
 
 def test_a_flood_is_held_back_and_told_to_keep_time(
-    capture: Callable[..., Capture], instead: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    capture: StartCapture, instead: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pictures without stamps, as fast as a pipe takes them; what waits for the recorder stays little."""
     instead(FLOOD)

@@ -1,7 +1,7 @@
 """`gstreamer:` with the GStreamer of this machine: what pipelines give, what they say when they cannot."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
@@ -12,21 +12,13 @@ import pytest
 
 from edge_agent.capture.gstreamer import process
 from edge_agent.capture.gstreamer.process import Order, running
-from edge_agent.capture.outputs import make_outputs
-from edge_agent.capture.report import CaptureReport
-from edge_agent.capture.source import SourceContext
-from edge_agent.capture.supervisor import CaptureState, CaptureSupervisor
-from edge_agent.capture.table import open_source
-from edge_agent.capture.timeline import MediaTimeline
 from edge_agent.clock import SystemClock
-from edge_agent.contract.access_unit import AccessUnit, CodecConfig
 from edge_agent.errors import CaptureError, SourceFormatError, SourceUnavailableError
-from edge_agent.settings import CameraSettings
 from tests.support.polling import wait_until
 from tests.support.processes import Processes
+from tests.support.supervised import StartCapture, captures, decode_all, run_once
 from tests.support.unit import Unit, camera_of
 from tests.support.unit import running as running_unit
-from tests.unit.capture.fakes import RecordingSink
 
 pytestmark = pytest.mark.real
 
@@ -35,71 +27,16 @@ FAST = "speed-preset=ultrafast key-int-max=10"
 X264 = f"x264enc tune=zerolatency bitrate=300 {FAST}"
 
 
-class Capture:
-    """A supervised pipeline in a thread."""
-
-    def __init__(self, pipeline: str, **settings: object) -> None:
-        self.clock = SystemClock()
-        fields = {"connect_timeout_s": 5.0, "stall_timeout_s": 2.0} | settings
-        camera = CameraSettings.model_validate({"name": "main", "source": f"gstreamer:{pipeline}"} | fields)
-        self.sink = RecordingSink()
-        self.report = CaptureReport("main")
-        context = SourceContext(
-            "nomad-07",
-            self.clock,
-            MediaTimeline(self.clock.monotonic_us()),
-            report=self.report,
-            frames=make_outputs(camera, self.clock, self.sink),
-        )
-        self.supervisor = CaptureSupervisor(camera, context, self.sink, self.clock)
-        self.stop = threading.Event()
-        self.thread = threading.Thread(target=self.supervisor.run, args=(self.stop,))
-        self.thread.start()
-
-    def until(self, probe: Callable[[CaptureState], object], what: str) -> CaptureState:
-        wait_until(lambda: probe(self.supervisor.state()), what=what, timeout_s=60)
-        return self.supervisor.state()
-
-    def until_units(self, count: int) -> list[AccessUnit]:
-        wait_until(lambda: len(self.sink.units) >= count, what=f"{count} pictures", timeout_s=60)
-        return self.sink.units
-
-    def end(self) -> float:
-        """How long it took."""
-        began_us = self.clock.monotonic_us()
-        self.stop.set()
-        self.thread.join(20)
-        assert not self.thread.is_alive()
-        return (self.clock.monotonic_us() - began_us) / 1e6
-
-
 @pytest.fixture
-def capture() -> Iterator[Callable[..., Capture]]:
-    started: list[Capture] = []
-
-    def start(pipeline: str, **settings: object) -> Capture:
-        started.append(Capture(pipeline, **settings))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.end()
+def capture() -> Iterator[StartCapture]:
+    """Starts pipelines."""
+    with captures() as start:
+        yield lambda pipeline, **settings: start(f"gstreamer:{pipeline}", **settings)
 
 
-def run_once(pipeline: str, stop: threading.Event | None = None) -> None:
+def run_pipeline(pipeline: str, stop: threading.Event | None = None) -> None:
     """One attempt."""
-    clock = SystemClock()
-    camera = CameraSettings(name="main", source=f"gstreamer:{pipeline}", connect_timeout_s=5.0)
-    context = SourceContext("nomad-07", clock, MediaTimeline(clock.monotonic_us()))
-    open_source(camera, context).run(RecordingSink(), stop or threading.Event())
-
-
-def decode_all(config: CodecConfig, units: list[AccessUnit]) -> list[av.VideoFrame]:
-    decoder = av.CodecContext.create(config.codec, "r")
-    assert isinstance(decoder, av.VideoCodecContext)
-    decoder.extradata = config.extradata
-    frames = [frame for unit in units for frame in decoder.decode(av.Packet(unit.data))]
-    return frames + decoder.decode(None)
+    run_once(f"gstreamer:{pipeline}", stop)
 
 
 def children() -> list[psutil.Process]:
@@ -125,7 +62,7 @@ def children() -> list[psutil.Process]:
     ],
 )
 def test_what_a_pipeline_encodes_is_recorded_as_it_comes(
-    capture: Callable[..., Capture], encoder: str, codec: str, reorders: bool
+    capture: StartCapture, encoder: str, codec: str, reorders: bool
 ) -> None:
     camera = capture(f"{LIVE} ! {encoder}")
     camera.until_units(40)
@@ -142,7 +79,7 @@ def test_what_a_pipeline_encodes_is_recorded_as_it_comes(
     assert children() == []
 
 
-def test_a_live_picture_is_dated_by_when_it_was_taken(capture: Callable[..., Capture]) -> None:
+def test_a_live_picture_is_dated_by_when_it_was_taken(capture: StartCapture) -> None:
     """An encoder that holds pictures back for a second does not make them a second younger."""
     began_us = SystemClock().monotonic_us()
     camera = capture(f"{LIVE} ! x264enc key-int-max=10 bframes=0 rc-lookahead=20 speed-preset=ultrafast mb-tree=true")
@@ -161,7 +98,7 @@ def test_a_live_picture_is_dated_by_when_it_was_taken(capture: Callable[..., Cap
     [("", "I420"), (" ! videoconvert ! video/x-raw,format=NV12", "NV12"), (" ! jpegenc", "mjpeg")],
 )
 def test_pictures_that_the_pipeline_does_not_encode_are_encoded_here(
-    capture: Callable[..., Capture], ending: str, kind: str
+    capture: StartCapture, ending: str, kind: str
 ) -> None:
     masks = [[(0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)]]
     camera = capture(f"{LIVE.replace('pattern=ball', 'pattern=white')}{ending}", masks=masks, hflip=True, fps=25)
@@ -184,7 +121,7 @@ def test_pictures_that_the_pipeline_does_not_encode_are_encoded_here(
     assert camera.report.state.encoder
 
 
-def test_what_a_pipeline_encodes_is_masked_all_the_same(capture: Callable[..., Capture]) -> None:
+def test_what_a_pipeline_encodes_is_masked_all_the_same(capture: StartCapture) -> None:
     masks = [[(0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)]]
     camera = capture(f"{LIVE.replace('pattern=ball', 'pattern=white')} ! {X264}", masks=masks)
     camera.until_units(30)
@@ -195,7 +132,7 @@ def test_what_a_pipeline_encodes_is_masked_all_the_same(capture: Callable[..., C
     assert row[170] > 200, "the picture"
 
 
-def test_a_size_and_a_rate_that_were_not_asked_for_are_told(capture: Callable[..., Capture]) -> None:
+def test_a_size_and_a_rate_that_were_not_asked_for_are_told(capture: StartCapture) -> None:
     camera = capture(f"{LIVE} ! {X264}", width=1280, height=720, fps=50)
     camera.until_units(5)
     warnings = camera.report.state.warnings
@@ -207,7 +144,9 @@ def test_what_is_not_live_is_played_in_real_time_and_ends(tmp_path: Path) -> Non
     clock = SystemClock()
     began_us = clock.monotonic_us()
     with pytest.raises(SourceUnavailableError, match="came to its end"):
-        run_once(f"videotestsrc num-buffers=50 ! video/x-raw,format=I420,width=64,height=64,framerate=25/1 ! {X264}")
+        run_pipeline(
+            f"videotestsrc num-buffers=50 ! video/x-raw,format=I420,width=64,height=64,framerate=25/1 ! {X264}"
+        )
     assert (clock.monotonic_us() - began_us) / 1e6 > 1.8
 
 
@@ -230,7 +169,7 @@ def test_what_is_not_live_is_played_in_real_time_and_ends(tmp_path: Path) -> Non
 )
 def test_a_pipeline_that_cannot_run_says_why(pipeline: str, kind: type[CaptureError], said: str) -> None:
     with pytest.raises(kind, match=said) as caught:
-        run_once(pipeline)
+        run_pipeline(pipeline)
     assert str(caught.value).startswith("gstreamer: ")
     assert children() == []
 
@@ -250,7 +189,7 @@ def test_a_key_frame_can_be_asked_for() -> None:
     assert 30 < keys[1] < 80
 
 
-def test_a_pipeline_that_ended_starts_again(capture: Callable[..., Capture]) -> None:
+def test_a_pipeline_that_ended_starts_again(capture: StartCapture) -> None:
     camera = capture(
         f"videotestsrc num-buffers=20 ! video/x-raw,format=I420,width=64,height=64,framerate=25/1 ! {X264}"
     )
@@ -284,7 +223,7 @@ def test_a_machine_without_gstreamers_bindings_says_what_to_install(monkeypatch:
     """Where there is no system's Python the agent's own is asked, which has no bindings."""
     monkeypatch.setattr(process, "SYSTEM_PYTHON", Path("/nonexistent/python3"))
     with pytest.raises(SourceUnavailableError, match=r"apt-get install python3-gi gir1\.2-gstreamer"):
-        run_once(f"{LIVE} ! {X264}")
+        run_pipeline(f"{LIVE} ! {X264}")
 
 
 def test_an_interpreter_that_cannot_be_started_is_named() -> None:

@@ -3,12 +3,11 @@
 import ipaddress
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 from cryptography import x509
@@ -18,7 +17,6 @@ from cryptography.x509.oid import NameOID
 
 from edge_agent.capture.outputs import make_outputs
 from edge_agent.capture.source import SourceContext
-from edge_agent.capture.supervisor import CaptureState, CaptureSupervisor
 from edge_agent.capture.table import open_source
 from edge_agent.capture.timecode import read
 from edge_agent.capture.timeline import MediaTimeline
@@ -29,77 +27,25 @@ from edge_agent.settings import CameraSettings
 from tests.real.rtsp import RtspServer
 from tests.support.polling import wait_until
 from tests.support.processes import Processes
-from tests.unit.capture.fakes import RecordingSink
+from tests.support.supervised import StartCapture, captures, decode_all, run_once
 
 pytestmark = pytest.mark.real
 
 PASSWORD = "p@ss/w:rd#%?&x"
 
 
-class Capture:
-    """A supervised camera in a thread."""
-
-    def __init__(self, url: str, **settings: object) -> None:
-        clock = SystemClock()
-        fields = {"connect_timeout_s": 5.0, "stall_timeout_s": 2.0} | settings
-        camera = CameraSettings.model_validate({"name": "main", "source": url} | fields)
-        context = SourceContext("nomad-07", clock, MediaTimeline(clock.monotonic_us()))
-        self.clock = clock
-        self.sink = RecordingSink()
-        self.supervisor = CaptureSupervisor(camera, context, self.sink, clock)
-        self.stop = threading.Event()
-        self.thread = threading.Thread(target=self.supervisor.run, args=(self.stop,))
-        self.thread.start()
-
-    def until(self, probe: Callable[[CaptureState], object], what: str) -> CaptureState:
-        wait_until(lambda: probe(self.supervisor.state()), what=what, timeout_s=60)
-        return self.supervisor.state()
-
-    def until_units(self, count: int) -> list[AccessUnit]:
-        wait_until(lambda: len(self.sink.units) >= count, what=f"{count} pictures", timeout_s=60)
-        return self.sink.units
-
-    def end(self) -> None:
-        self.stop.set()
-        self.thread.join(20)
-        assert not self.thread.is_alive()
-
-
 @pytest.fixture
-def capture() -> Iterator[Callable[..., Capture]]:
-    started: list[Capture] = []
-
-    def start(url: str, **settings: object) -> Capture:
-        started.append(Capture(url, **settings))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.end()
-
-
-def run_once(url: str, **settings: object) -> None:
-    """One attempt, which is expected to fail."""
-    clock = SystemClock()
-    fields = {"connect_timeout_s": 5.0, "stall_timeout_s": 2.0} | settings
-    camera = CameraSettings.model_validate({"name": "main", "source": url} | fields)
-    context = SourceContext("nomad-07", clock, MediaTimeline(clock.monotonic_us()))
-    open_source(camera, context).run(RecordingSink(), threading.Event())
-
-
-def decode_all(config: CodecConfig, units: list[AccessUnit]) -> list[av.VideoFrame]:
-    decoder = av.CodecContext.create(config.codec, "r")
-    assert isinstance(decoder, av.VideoCodecContext)
-    decoder.extradata = config.extradata
-    frames = [frame for unit in units for frame in decoder.decode(av.Packet(unit.data))]
-    return frames + decoder.decode(None)
+def capture() -> Iterator[StartCapture]:
+    """Starts cameras."""
+    with captures() as start:
+        yield start
 
 
 @pytest.mark.parametrize("in_band", [[], ["--in-band"]])
 @pytest.mark.parametrize("b_frames", ["0", "2"])
 @pytest.mark.parametrize("codec", ["h264", "h265"])
 def test_a_camera_is_recorded_as_it_comes(
-    processes: Processes, capture: Callable[..., Capture], codec: str, b_frames: str, in_band: list[str]
+    processes: Processes, capture: StartCapture, codec: str, b_frames: str, in_band: list[str]
 ) -> None:
     server = RtspServer(processes, "--codec", codec, "--bframes", b_frames, "--fps", "15", *in_band).start()
     camera = capture(server.url())
@@ -119,7 +65,7 @@ def test_a_camera_is_recorded_as_it_comes(
 
 @pytest.mark.parametrize("method", ["basic", "digest"])
 def test_a_password_with_any_characters_is_understood(
-    processes: Processes, capture: Callable[..., Capture], method: str
+    processes: Processes, capture: StartCapture, method: str
 ) -> None:
     server = RtspServer(processes, "--auth", method, "--user", "ad@min", "--password", PASSWORD).start()
     capture(server.url("ad@min", PASSWORD)).until_units(5)
@@ -127,7 +73,7 @@ def test_a_password_with_any_characters_is_understood(
 
 
 def test_a_wrong_password_is_told_without_being_repeated(
-    processes: Processes, capture: Callable[..., Capture], caplog: pytest.LogCaptureFixture
+    processes: Processes, capture: StartCapture, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = RtspServer(processes, "--password", PASSWORD).start()
     wrong = "wr@ng-" + PASSWORD
@@ -154,9 +100,7 @@ def test_another_codec_is_named(processes: Processes) -> None:
         run_once(server.url())
 
 
-def test_a_camera_that_is_absent_at_start_is_found_later(
-    processes: Processes, capture: Callable[..., Capture]
-) -> None:
+def test_a_camera_that_is_absent_at_start_is_found_later(processes: Processes, capture: StartCapture) -> None:
     server = RtspServer(processes).start()
     server.kill()
     camera = capture(server.url())
@@ -167,7 +111,7 @@ def test_a_camera_that_is_absent_at_start_is_found_later(
     assert camera.sink.causes == ["camera-lost"]
 
 
-def test_a_camera_that_loses_power_is_found_again(processes: Processes, capture: Callable[..., Capture]) -> None:
+def test_a_camera_that_loses_power_is_found_again(processes: Processes, capture: StartCapture) -> None:
     server = RtspServer(processes).start()
     camera = capture(server.url())
     before = len(camera.until_units(30))
@@ -183,7 +127,7 @@ def test_a_camera_that_loses_power_is_found_again(processes: Processes, capture:
     assert gap_90k * 100 / 9 == pytest.approx(gap_us, abs=300_000), "the gap shows in media time"
 
 
-def test_a_camera_that_freezes_is_left_and_found_again(processes: Processes, capture: Callable[..., Capture]) -> None:
+def test_a_camera_that_freezes_is_left_and_found_again(processes: Processes, capture: StartCapture) -> None:
     server = RtspServer(processes).start()
     camera = capture(server.url(), stall_timeout_s=1.0, connect_timeout_s=2.0)
     before = len(camera.until_units(30))
@@ -197,7 +141,7 @@ def test_a_camera_that_freezes_is_left_and_found_again(processes: Processes, cap
     assert not camera.supervisor.state().hung
 
 
-def test_hanging_up_time_and_again_leaves_nothing_open(processes: Processes, capture: Callable[..., Capture]) -> None:
+def test_hanging_up_time_and_again_leaves_nothing_open(processes: Processes, capture: StartCapture) -> None:
     server = RtspServer(processes).start()
     camera = capture(server.url(), stall_timeout_s=1.0, connect_timeout_s=2.0)
     open_files: list[int] = []
@@ -221,7 +165,7 @@ def test_a_silent_camera_is_a_stall(processes: Processes) -> None:
     freezer.join()
 
 
-def test_stopping_while_the_camera_is_frozen(processes: Processes, capture: Callable[..., Capture]) -> None:
+def test_stopping_while_the_camera_is_frozen(processes: Processes, capture: StartCapture) -> None:
     server = RtspServer(processes).start()
     camera = capture(server.url(), stall_timeout_s=30.0)
     camera.until_units(10)
@@ -233,9 +177,7 @@ def test_stopping_while_the_camera_is_frozen(processes: Processes, capture: Call
     server.kill()
 
 
-def test_a_size_that_changes_in_mid_stream_opens_a_stream(
-    processes: Processes, capture: Callable[..., Capture]
-) -> None:
+def test_a_size_that_changes_in_mid_stream_opens_a_stream(processes: Processes, capture: StartCapture) -> None:
     server = RtspServer(processes, "--in-band", "--change-to", "1280x720", "--change-after-s", "4").start()
     camera = capture(server.url())
     wait_until(lambda: len(camera.sink.starts) == 2, what="a second stream", timeout_s=60)
@@ -265,9 +207,7 @@ class PipeSink:
         os.close(self._descriptor)
 
 
-def test_capture_times_are_those_that_the_pictures_show(
-    processes: Processes, capture: Callable[..., Capture]
-) -> None:
+def test_capture_times_are_those_that_the_pictures_show(processes: Processes, capture: StartCapture) -> None:
     """The drawn street goes through a real encoder, server and network; its time code tells when it was drawn."""
     reading, writing = os.pipe()
     server = RtspServer(processes, "--stdin", stdin=reading).start()
@@ -326,16 +266,14 @@ def make_certificate(folder: Path, name: str) -> Path:
     return path
 
 
-def test_a_trusted_certificate_is_accepted(
-    processes: Processes, capture: Callable[..., Capture], tmp_path: Path
-) -> None:
+def test_a_trusted_certificate_is_accepted(processes: Processes, capture: StartCapture, tmp_path: Path) -> None:
     certificate = make_certificate(tmp_path, "127.0.0.1")
     server = RtspServer(processes, "--tls-certificate", str(certificate)).start()
     capture(server.url(scheme="rtsps"), ca_file=str(certificate)).until_units(5)
 
 
 def test_an_unknown_certificate_is_refused_unless_told_otherwise(
-    processes: Processes, capture: Callable[..., Capture], tmp_path: Path
+    processes: Processes, capture: StartCapture, tmp_path: Path
 ) -> None:
     server = RtspServer(processes, "--tls-certificate", str(make_certificate(tmp_path, "127.0.0.1"))).start()
     with pytest.raises(SourceUnavailableError, match=r"camera\.ca_file"):
