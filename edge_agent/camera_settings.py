@@ -75,7 +75,8 @@ class ProxySettings(SettingsTable):
 
 
 class SensorSettings(SettingsTable):
-    """`[camera.sensor]`: of a `picamera2:` camera, where its sensor and lens have it."""
+    """`[camera.sensor]`: of a `picamera2:` camera, where its sensor and lens have it; `gstreamer:argus` takes
+    `exposure_us`, `analogue_gain` and `exposure_compensation_ev`. Other sources have their own."""
 
     tuning_file: str | None = Field(default=None, min_length=1, pattern=r"^(/.*|[^/]+)$")
     """libcamera's tuning of the sensor: a whole path, or a bare name among those that libcamera brings."""
@@ -84,7 +85,7 @@ class SensorSettings(SettingsTable):
     analogue_gain: float | None = Field(default=None, ge=1, le=64)
     """Fixed gain; None: automatic."""
     exposure_compensation_ev: float | None = Field(default=None, ge=-8, le=8)
-    """Stops by which the automatic exposure is brighter or darker."""
+    """Stops by which the automatic exposure is brighter or darker; `gstreamer:argus` goes 2 either way."""
     autofocus: Literal["continuous", "off"] | None = None
     """`continuous` follows the scene, `off` stays where `focus_dioptre` says; None: as the lens does by itself."""
     focus_dioptre: float | None = Field(default=None, ge=0, le=32)
