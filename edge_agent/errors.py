@@ -13,6 +13,7 @@ Callers catch by layer: `CaptureError` for anything a camera can do, `RingError`
     ├── UnitBusyError            another supervisor runs this unit
     ├── CaptureError
     │   ├── SourceUnavailableError   camera absent, refused, or timed out: retried
+    │   │   └── EncodersHangError        no encoder comes back: the process starts anew
     │   ├── SourceStalledError       camera connected but silent: retried
     │   └── SourceFormatError        stream that cannot be recorded: retried slowly
     ├── RingError
@@ -46,6 +47,7 @@ __all__ = [
     "ConnectionLostError",
     "ContractError",
     "EdgeAgentError",
+    "EncodersHangError",
     "EvidenceError",
     "FormatError",
     "IndexDamagedError",
@@ -92,6 +94,10 @@ class CaptureError(EdgeAgentError):
 
 class SourceUnavailableError(CaptureError):
     """The camera is absent, refuses the connection or does not answer."""
+
+
+class EncodersHangError(SourceUnavailableError):
+    """Every encoder that worked hangs, each with threads of its own; only a new process has them anew."""
 
 
 class SourceStalledError(CaptureError):

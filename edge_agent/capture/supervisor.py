@@ -16,7 +16,7 @@ from edge_agent.capture.standstill import StandstillWatch
 from edge_agent.capture.table import open_source
 from edge_agent.clock import Clock
 from edge_agent.contract.access_unit import AccessUnit, CodecConfig, GapCause, StreamSink
-from edge_agent.errors import CaptureError, EdgeAgentError, SourceFormatError
+from edge_agent.errors import CaptureError, EdgeAgentError, EncodersHangError, SourceFormatError
 from edge_agent.settings import CameraSettings
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class CaptureState:
         config: of the stream; None before the first.
         fps: genuinely measured over the last seconds; None until then.
         warnings: what the law's minimum asks and the stream does not give.
-        hung: a library call does not return; only a restart of the process helps.
+        hung: a library call, or every encoder, does not return; only a restart of the process helps.
     """
 
     connected: bool = False
@@ -136,6 +136,9 @@ class CaptureSupervisor:
                 raise error
             if stop.is_set():
                 return
+            if isinstance(error, EncodersHangError):
+                self._change(lambda state: replace(state, hung=True))
+                _log.error("camera %s: %s", self._camera.name, error)
             cause = attempt.gate.cause
             failures = 1 if self._was_stable(attempt) else min(failures + 1, _MAX_FAILURES)
             if self._pause(attempt, stop, self._wait_s(failures, error)):

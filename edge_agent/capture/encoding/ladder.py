@@ -8,7 +8,7 @@ from edge_agent.camera_settings import EncoderName, EncoderSettings
 from edge_agent.capture.encoding.encoder import EncodeOrder, Encoder, OpenEncoder
 from edge_agent.capture.encoding.probe import Probed, probe
 from edge_agent.clock import Clock
-from edge_agent.errors import CaptureError, SourceUnavailableError
+from edge_agent.errors import CaptureError, EncodersHangError, SourceUnavailableError
 
 DEFAULT_ORDER: tuple[EncoderName, ...] = ("v4l2m2m", "gstreamer", "libx264", "libx265")
 """The board's before software. `camera` is none of these: pictures that it encoded do not come here."""
@@ -17,6 +17,8 @@ FAILURES_BEFORE_NEXT = 2
 """Within `FORGET_AFTER_US`: it is begun anew once, then the next one has its turn."""
 FORGET_AFTER_US = 3600 * 1_000_000
 REAL_TIME = 1.0
+_MAX_HANGING = 2
+"""Of one encoder, each with a thread: it is not opened once more while they do not come back."""
 
 Try = Callable[[OpenEncoder, EncodeOrder, Clock], Probed]
 
@@ -27,6 +29,14 @@ class _Record:
 
     probed: Probed | None = None
     failed_us: list[int] = field(default_factory=list)
+    left: list[threading.Event] = field(default_factory=list)
+    """Of those that failed and had not come back: set once they have."""
+
+    @property
+    def hangs(self) -> bool:
+        """Whether as many as are allowed have still not come back."""
+        self.left = [ended for ended in self.left if not ended.is_set()]
+        return len(self.left) >= _MAX_HANGING
 
 
 class EncoderLadder:
@@ -60,7 +70,8 @@ class EncoderLadder:
         """The best that works.
 
         Raises:
-            SourceUnavailableError: none does; the message says of each why.
+            SourceUnavailableError: none does; the message says of each why. Next time all are tried out anew.
+            EncodersHangError: likewise, and those that worked hang.
         """
         with self._lock(order):
             names = self._usable(order)
@@ -74,12 +85,26 @@ class EncoderLadder:
         faults += self._faults(order)
         what = f"{order.codec} of {order.width_px}×{order.height_px}"
         why = "; ".join(faults) or "none is named"
+        if self._forget_trials(order):
+            raise EncodersHangError(f"nothing encodes {what}: {why}; the recorder has to be started anew")
         raise SourceUnavailableError(f"nothing encodes {what}: {why}; mend [camera.encoder]")
 
-    def failed(self, name: EncoderName, order: EncodeOrder) -> None:
-        """One that worked failed."""
+    def failed(self, name: EncoderName, order: EncodeOrder, ended: threading.Event | None = None) -> None:
+        """One that worked failed; `ended` is set once it came back, if it does."""
         with self._lock(order):
-            self._record(name, order).failed_us.append(self._clock.monotonic_us())
+            record = self._record(name, order)
+            record.failed_us.append(self._clock.monotonic_us())
+            if ended is not None and not ended.is_set():
+                record.left.append(ended)
+
+    def _forget_trials(self, order: EncodeOrder) -> bool:
+        """A device that was busy, or memory that was short, is no fault for good; True when encoders hang."""
+        with self._lock(order):
+            records = [self._record(name, order) for name in self._names]
+            for record in records:
+                if record.probed is not None and record.probed.fault and record.probed.is_over:
+                    record.probed = None
+            return any(record.hangs for record in records)
 
     def _usable(self, order: EncodeOrder) -> list[EncoderName]:
         """In the order in which they are to be opened; each that comes before the first usable one was tried out."""
@@ -89,7 +114,7 @@ class EncoderLadder:
             record = self._record(name, order)
             if record.probed is None:
                 record.probed = self._try_out(self._kinds[name], order, self._clock)
-            if record.probed.fault:
+            if record.probed.fault or record.hangs:
                 continue
             if self._is_weak(record):
                 weak.append(name)
@@ -114,5 +139,11 @@ class EncoderLadder:
 
     def _faults(self, order: EncodeOrder) -> list[str]:
         with self._lock(order):
-            found = ((name, self._record(name, order).probed) for name in self._names)
-            return [f"{name}: {probed.fault}" for name, probed in found if probed is not None and probed.fault]
+            found = [(name, self._record(name, order)) for name in self._names]
+        return [f"{name}: {fault}" for name, record in found if (fault := _fault_of(record))]
+
+
+def _fault_of(record: _Record) -> str:
+    if record.probed is not None and record.probed.fault:
+        return record.probed.fault
+    return f"{len(record.left)} of it do not come back" if record.hangs else ""

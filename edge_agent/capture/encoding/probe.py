@@ -20,10 +20,17 @@ class Probed:
     Attributes:
         fault: why it cannot be used; empty when it can.
         speed: seconds of pictures encoded a second; 0.0 when it failed.
+        ended: set once the trial is over; None when it was over at once.
     """
 
     fault: str
     speed: float = 0.0
+    ended: threading.Event | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its thread came back, so that another trial would not be one more that hangs."""
+        return self.ended is None or self.ended.is_set()
 
 
 def probe(open_encoder: OpenEncoder, order: EncodeOrder, clock: Clock, timeout_s: float = PROBE_TIMEOUT_S) -> Probed:
@@ -33,7 +40,7 @@ def probe(open_encoder: OpenEncoder, order: EncodeOrder, clock: Clock, timeout_s
     thread.start()
     if not clock.wait(trial.done, timeout_s):
         trial.kill()
-        return Probed(f"it hangs: a second of pictures took over {timeout_s:g} s")
+        return Probed(f"it hangs: a second of pictures took over {timeout_s:g} s", ended=trial.done)
     return trial.outcome
 
 

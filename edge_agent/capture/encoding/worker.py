@@ -25,11 +25,13 @@ _log = logging.getLogger(__name__)
 MAX_WAITING = 8
 """Pictures; a third of a second. At 1080p they are 25 MB."""
 WEDGED_AFTER_US = 3_000_000
+_LOOK_US = 1_000_000
+"""The most that the time between two pictures counts for: a recorder that was stopped, or a camera that paused, says
+nothing against an encoder."""
 _MAX_KNOWN = 256
 _PATIENCE_S = 0.1
 """A camera's driver has buffers for as long."""
 _END_S = 0.4
-_MAX_LEFT_BEHIND = 3
 
 Prepare = Callable[[av.VideoFrame], av.VideoFrame]
 Take = Callable[["CodedFrame"], None]
@@ -78,6 +80,7 @@ class EncoderWorker:
 
         Raises:
             SourceUnavailableError: nothing encodes here.
+            EncodersHangError: all that did hang.
         """
         self._order = order
         self._ladder = ladder
@@ -86,7 +89,6 @@ class EncoderWorker:
         self._take = take
         self._prepare = prepare
         self._delivering = threading.Lock()  # protects `_shift` and calls of `take`
-        self._left_behind = 0
         self.dropped = 0
         """Pictures that were left out because the encoder does not keep up."""
         self._key_asked = threading.Event()
@@ -104,7 +106,7 @@ class EncoderWorker:
             capture_us: when it was taken, monotonic.
 
         Raises:
-            EdgeAgentError: nothing encodes any more, or `take` raised.
+            EdgeAgentError: nothing encodes any more (`EncodersHangError`: all hang), or `take` raised.
         """
         shift = self._shift
         if shift.failure is not None and not isinstance(shift.failure, CaptureError):
@@ -138,12 +140,8 @@ class EncoderWorker:
 
     def _relieve(self, shift: "_Shift", fault: str) -> "_Shift":
         self._leave(shift)
-        if not shift.ended.is_set():
-            self._left_behind += 1
         self._report.encoder_failed(shift.name, fault)
-        self._ladder.failed(shift.name, self._order)
-        if self._left_behind > _MAX_LEFT_BEHIND:
-            raise CaptureError("encoders hang again and again; the recorder has to be restarted")
+        self._ladder.failed(shift.name, self._order, shift.ended)
         self._shift = self._begin()
         return self._shift
 
@@ -158,6 +156,24 @@ class EncoderWorker:
         with self._delivering:
             if not shift.is_over:
                 self._take(coded)
+
+
+class _Lasting:
+    """For how long something has gone on, in time that somebody looked at."""
+
+    def __init__(self) -> None:
+        self._since_us: int | None = None
+        self._looked_us = 0
+        self._lasted_us = 0
+
+    def lasted_us(self, since_us: int | None, now_us: int) -> int:
+        """`since_us`: when what goes on now began; None: nothing does."""
+        if since_us is None or since_us != self._since_us:
+            self._since_us, self._lasted_us = since_us, 0
+        else:
+            self._lasted_us += min(now_us - self._looked_us, _LOOK_US)
+        self._looked_us = now_us
+        return self._lasted_us
 
 
 class _Shift:
@@ -183,6 +199,7 @@ class _Shift:
         self._deliver = deliver
         self._prepare = prepare
         self._key_asked = key_asked
+        self._busy, self._given = _Lasting(), _Lasting()
         self._busy_since_us: int | None = None
         self._given_since_us: int | None = None
         """When the first picture was given that nothing came back for."""
@@ -197,11 +214,12 @@ class _Shift:
         """Why another has to take over; empty while it works."""
         if self.failure is not None:
             return str(self.failure)
-        busy_us, given_us = self._busy_since_us, self._given_since_us
-        if busy_us is not None and now_us - busy_us > WEDGED_AFTER_US:
-            return f"it did not come back for {(now_us - busy_us) / 1e6:.0f} s"
-        if given_us is not None and now_us - given_us > WEDGED_AFTER_US:
-            return f"it takes pictures and gave none back for {(now_us - given_us) / 1e6:.0f} s"
+        busy_us = self._busy.lasted_us(self._busy_since_us, now_us)
+        given_us = self._given.lasted_us(self._given_since_us, now_us)
+        if busy_us > WEDGED_AFTER_US:
+            return f"it did not come back for {busy_us / 1e6:.0f} s"
+        if given_us > WEDGED_AFTER_US:
+            return f"it takes pictures and gave none back for {given_us / 1e6:.0f} s"
         return ""
 
     def _run(self) -> None:

@@ -8,6 +8,7 @@ from edge_agent.capture.supervisor import CaptureState, CaptureSupervisor
 from edge_agent.clock import SystemClock
 from edge_agent.contract.access_unit import AccessUnit, StreamSink
 from edge_agent.errors import (
+    EncodersHangError,
     RingStorageError,
     SettingsError,
     SourceFormatError,
@@ -229,6 +230,14 @@ def test_a_library_that_hangs_is_cut_off_and_reported(
     run.until(lambda state: state.connected and not state.hung, "connected again")
     assert run.sink.ends[0][0] == "camera-lost"
     assert len(run.sink.streams[0]) == written, "what a cut-off attempt still writes goes nowhere"
+
+
+def test_encoders_that_hang_need_a_new_process(start: Callable[..., Run]) -> None:
+    def hang(context: SourceContext, sink: StreamSink, _stop: threading.Event) -> None:
+        raise EncodersHangError("nothing encodes h264: 2 of it do not come back")
+
+    run = start(Script(hang, hang))
+    assert run.until(lambda state: state.hung, "hung").cause == "camera-lost"
 
 
 def test_stopping_does_not_wait_for_a_library_that_hangs(start: Callable[..., Run]) -> None:

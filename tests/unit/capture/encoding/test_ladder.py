@@ -1,5 +1,6 @@
 """Which encoder is used: tried out, in order, and replaced when it fails again and again."""
 
+import threading
 from fractions import Fraction
 
 import av
@@ -12,7 +13,7 @@ from edge_agent.capture.encoding.ladder import EncoderLadder
 from edge_agent.capture.encoding.libav_encoder import LibavEncoder
 from edge_agent.capture.encoding.probe import Probed, probe
 from edge_agent.clock import Clock, FakeClock, SystemClock
-from edge_agent.errors import CaptureError, SourceUnavailableError
+from edge_agent.errors import CaptureError, EncodersHangError, SourceUnavailableError
 
 ORDER = EncodeOrder("h264", 320, 240, Fraction(25), 500, 25)
 
@@ -94,6 +95,53 @@ def test_of_encoders_that_do_not_keep_up_the_fastest_is_taken() -> None:
 def test_when_none_works_each_says_why() -> None:
     found, _ = ladder(FakeClock(), {"v4l2m2m": Probed("no such device"), "libx264": Probed("no memory")})
     with pytest.raises(SourceUnavailableError, match=r"v4l2m2m: no such device; libx264: no memory.*camera\.encoder"):
+        found.open(ORDER)
+
+
+def test_when_none_works_all_are_tried_anew_the_next_time() -> None:
+    outcomes: dict[EncoderName, Probed] = {"v4l2m2m": Probed("device or resource busy")}
+    found, tried = ladder(FakeClock(), outcomes)
+    with pytest.raises(SourceUnavailableError, match="busy"):
+        found.open(ORDER)
+    outcomes["v4l2m2m"] = Probed("", 3.0)
+    assert found.open(ORDER)[0] == "v4l2m2m"
+    assert tried == ["v4l2m2m", "v4l2m2m"]
+
+
+def test_a_trial_that_hangs_is_not_made_once_more_before_it_came_back() -> None:
+    ended = threading.Event()
+    outcomes: dict[EncoderName, Probed] = {"v4l2m2m": Probed("it hangs", ended=ended)}
+    found, tried = ladder(FakeClock(), outcomes)
+    for _ in range(3):
+        with pytest.raises(SourceUnavailableError, match="it hangs"):
+            found.open(ORDER)
+    assert len(tried) == 1
+    ended.set()
+    with pytest.raises(SourceUnavailableError):
+        found.open(ORDER)
+    outcomes["v4l2m2m"] = Probed("", 3.0)
+    assert found.open(ORDER)[0] == "v4l2m2m"
+
+
+def test_encoders_that_hang_do_not_pile_up_over_the_days() -> None:
+    clock = FakeClock()
+    found, _ = ladder(clock, {"v4l2m2m": Probed("", 3.0), "libx264": Probed("", 2.0)})
+    hanging = [threading.Event(), threading.Event()]
+    for ended in hanging:
+        assert found.open(ORDER)[0] == "v4l2m2m"
+        found.failed("v4l2m2m", ORDER, ended)
+    for _ in range(48):
+        clock.advance(3601)
+        assert found.open(ORDER)[0] == "libx264", "two of the board's encoder still hang"
+    hanging[0].set()
+    assert found.open(ORDER)[0] == "v4l2m2m"
+
+
+def test_when_all_hang_the_process_has_to_start_anew() -> None:
+    found, _ = ladder(FakeClock(), {"libx264": Probed("", 2.0)})
+    for _ in range(2):
+        found.failed("libx264", ORDER, threading.Event())
+    with pytest.raises(EncodersHangError, match="libx264: 2 of it do not come back"):
         found.open(ORDER)
 
 

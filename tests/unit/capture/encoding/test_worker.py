@@ -117,6 +117,18 @@ def test_one_that_falls_behind_leaves_pictures_out_and_counts_them() -> None:
     rig.worker.finish()
 
 
+def test_a_recorder_that_was_stopped_does_not_blame_its_encoder() -> None:
+    rig = Rig(Hanging)
+    rig.give()
+    wait_until(lambda: rig.worker._shift._busy_since_us is not None, what="an encoder at work", timeout_s=10)
+    rig.give()
+    rig.clock.advance(60)  # SIGSTOP, a suspended machine, a camera that paused
+    rig.give()
+    assert rig.report.state.encoder_failures == 0
+    rig.give_until(lambda: rig.report.state.encoder_failures > 0, step_s=0.5)
+    rig.worker.finish()
+
+
 def test_a_fault_of_who_takes_the_pictures_is_no_fault_of_the_encoder() -> None:
     rig = Rig(Passing)
 
