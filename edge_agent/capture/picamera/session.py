@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from edge_agent.capture.picamera.library import Library
+from edge_agent.capture.picamera.tuning import tell_libcamera, tuning_path
 from edge_agent.errors import SourceUnavailableError
 from edge_agent.settings import CameraSettings
 
@@ -21,7 +22,8 @@ def opened(library: Library, number: int, settings: CameraSettings) -> Iterator[
     ends the process (exit code 75).
 
     Raises:
-        SourceUnavailableError: there is no such camera, another program uses it, or it cannot be opened.
+        SourceUnavailableError: there is no such camera or no such tuning file, another program uses it, or it cannot
+            be opened.
     """
     camera = _open(library, number, settings)
     try:
@@ -31,6 +33,10 @@ def opened(library: Library, number: int, settings: CameraSettings) -> Iterator[
 
 
 def _open(library: Library, number: int, settings: CameraSettings) -> Any:  # noqa: ANN401 -- picamera2 has no types
+    tuning = settings.sensor.tuning_file
+    if tuning is not None:
+        tuning = tuning_path(tuning, library.platform)
+    tell_libcamera(tuning)
     sensors = library.sensors()
     if number >= len(sensors):
         there = ", ".join(f"picamera2:{at} ({sensor.get('Model', '?')})" for at, sensor in enumerate(sensors))
@@ -38,7 +44,6 @@ def _open(library: Library, number: int, settings: CameraSettings) -> Any:  # no
             f"picamera2:{number}: there is no such camera; libcamera finds {there or 'none'}; look at its cable and"
             " at camera_auto_detect or dtoverlay in /boot/firmware/config.txt"
         )
-    tuning = settings.sensor.tuning_file
     camera = library.camera_class.__new__(library.camera_class)
     try:
         camera.__init__(number, tuning=tuning)

@@ -4,6 +4,7 @@ The names and their behaviour are those of picamera2 0.3.38, read in its source;
 finds them.
 """
 
+import os
 import queue
 import sys
 import threading
@@ -179,9 +180,12 @@ class Board:
 class FakePicamera2:
     board: ClassVar[Board] = Board()
     opened: ClassVar[list["FakePicamera2"]] = []
+    tuning_of_libcamera: ClassVar[str | None] = None
+    """What libcamera was told when it was last asked for cameras, which is when it reads it."""
 
     @classmethod
     def global_camera_info(cls) -> list[dict[str, object]]:
+        cls.tuning_of_libcamera = os.environ.get("LIBCAMERA_RPI_TUNING_FILE")
         return [{"Model": model, "Num": at} for at, model in enumerate(cls.board.models)]
 
     def __init__(self, camera_num: int, tuning: str | None = None) -> None:

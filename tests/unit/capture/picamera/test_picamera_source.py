@@ -5,10 +5,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from edge_agent.capture.picamera.source import PicameraSource
+from edge_agent.capture.picamera.tuning import VARIABLE, tuning_path
 from edge_agent.capture.report import CaptureReport
 from edge_agent.clock import SystemClock
 from edge_agent.errors import (
@@ -110,19 +112,56 @@ def test_the_platform_says_which_encoder(board: Board, platform: Platform, encod
 
 def test_what_the_sensor_is_asked_for(board: Board) -> None:
     sensor = {
-        "tuning_file": "imx708_noir.json", "exposure_us": 8000, "analogue_gain": 2.0,
-        "exposure_compensation_ev": -1.0, "autofocus": "off", "focus_dioptre": 0.5,
+        "exposure_us": 8000, "analogue_gain": 2.0, "exposure_compensation_ev": -1.0, "autofocus": "off",
+        "focus_dioptre": 0.5,
     }  # fmt: skip
     rig = Rig(rotation_deg=180, hflip=True, sensor=sensor)
     with rig.attempt() as camera:
         pass
-    assert camera.tuning == "imx708_noir.json"
     assert camera.configuration["controls"] == {
         "FrameDurationLimits": (40_000, 40_000), "ExposureTime": 8000, "AnalogueGain": 2.0, "ExposureValue": -1.0,
         "AfMode": 0, "LensPosition": 0.5,
     }  # fmt: skip
     assert camera.configuration["transform"] == Transform(hflip=0, vflip=1)
     assert rig.report.state.warnings == {}
+
+
+@pytest.mark.parametrize("name", ["imx708_street.json", None])
+def test_libcamera_is_told_of_the_tuning_before_it_looks_for_cameras(
+    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str | None
+) -> None:
+    monkeypatch.setenv(VARIABLE, "of another camera, or of whoever started the recorder")
+    tuning = None if name is None else str(tmp_path / name)
+    if tuning is not None:
+        Path(tuning).write_text("{}")
+    with Rig(sensor={"tuning_file": tuning}).attempt() as camera:
+        assert FakePicamera2.tuning_of_libcamera == tuning
+        assert camera.tuning == tuning
+
+
+def test_a_tuning_that_is_missing_is_not_taken_for_a_missing_camera(board: Board, tmp_path: Path) -> None:
+    rig = Rig(sensor={"tuning_file": str(tmp_path / "gone.json")})
+    source = PicameraSource(rig.settings, make_frame_context(rig.settings, rig.sink, _CLOCK))
+    with pytest.raises(SourceUnavailableError, match=r"no tuning file .*gone\.json.*camera\.sensor\.tuning_file"):
+        source.run(rig.sink, threading.Event())
+    assert FakePicamera2.opened == []
+
+
+def test_a_bare_name_of_a_tuning_is_one_of_libcameras_own_for_the_platform(tmp_path: Path) -> None:
+    own, shipped = tmp_path / "local", tmp_path / "shipped"
+    for folder, name in (
+        (shipped / "pisp", "imx708.json"),
+        (shipped / "vc4", "imx708.json"),
+        (own / "vc4", "ov.json"),
+    ):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("{}")
+    folders = (own, shipped)
+    assert tuning_path("imx708.json", "pisp", folders) == str(shipped / "pisp/imx708.json")
+    assert tuning_path("imx708.json", "vc4", folders) == str(shipped / "vc4/imx708.json")
+    assert tuning_path("ov.json", "vc4", folders) == str(own / "vc4/ov.json")
+    with pytest.raises(SourceUnavailableError, match=r"shipped/pisp/ov\.json"):
+        tuning_path("ov.json", "pisp", folders)
 
 
 def test_what_the_sensor_lacks_is_reported(board: Board) -> None:
