@@ -77,7 +77,7 @@ class ProxySettings(SettingsTable):
 class SensorSettings(SettingsTable):
     """`[camera.sensor]`: of a `picamera2:` camera, where its sensor and lens have it.
 
-    `gstreamer:argus` takes `exposure_us`, `analogue_gain` and `exposure_compensation_ev`; other sources have their own.
+    `gstreamer:argus` takes `exposure_us`, `analogue_gain` and `exposure_compensation_ev`; others have their own.
     """
 
     tuning_file: str | None = Field(default=None, min_length=1, pattern=r"^(/.*|[^/]+)$")
