@@ -53,7 +53,7 @@ def test_what_the_hook_raises_reaches_nobody_and_the_picture_is_not_recorded(
         monkeypatch.setattr(VirtualPicamera2.alive[-1], "pre_callback", VirtualPicamera2.alive[-1].pre_callback)
         monkeypatch.setattr("edge_agent.capture.frames.hook.FrameHook.apply", lambda *_: 1 / 0)
         given = len(rig.main.units)
-        assert "could not be masked" in str(rig.join(30))
+        assert "could not be read or masked" in str(rig.join(30))
         assert len(rig.main.units) < given + 60  # what was under way
         monkeypatch.undo()
         rig.start()

@@ -68,7 +68,7 @@ class CameraJudge:
             )
         if figures.refused_in_row >= MASK_FAULT_LIMIT:
             raise CaptureError(
-                f"{figures.refused_in_row} pictures in a row could not be masked, and so were not recorded:"
+                f"{figures.refused_in_row} pictures in a row could not be read or masked, and so were not recorded:"
                 f" {figures.fault or 'the masks could not be drawn'}"
             )
         self._judge_stamps(self._report)

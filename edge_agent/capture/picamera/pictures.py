@@ -41,15 +41,16 @@ class PictureCopier:
             return self._look(request)
         except Exception as error:  # noqa: BLE001 -- the picture is not recorded, and it is told
             self.figures.faults += 1
+            self.figures.refused_in_row += 1
             self.figures.fault = f"{type(error).__name__}: {error}"
             return None
 
     def take(self) -> tuple[av.VideoFrame, int] | None:
         """The next picture and its capture time; None when there is none."""
+        self.ready.clear()  # before it is looked: a picture that comes in between has set it again
         try:
             return self._waiting.popleft()
         except IndexError:
-            self.ready.clear()
             return None
 
     def _look(self, request: Any) -> int:  # noqa: ANN401 -- picamera2 has no types
@@ -62,6 +63,7 @@ class PictureCopier:
             self.left_out += 1
             return capture_us
         self._waiting.append((copied(request, self._stream, self._mapped), capture_us))
+        self.figures.refused_in_row = 0
         self.ready.set()
         return capture_us
 

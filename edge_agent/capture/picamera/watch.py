@@ -42,6 +42,7 @@ class Figures:
     refused: int = 0
     """Pictures that were not encoded because they could not be masked."""
     refused_in_row: int = 0
+    """Likewise, or because they could not be read, since the last one that was encoded or handed on."""
     faults: int = 0
     fault: str = ""
     """What `look` met last."""

@@ -127,7 +127,7 @@ def test_silence_and_pictures_that_cannot_be_masked_end_the_attempt() -> None:
         judged.run(7, 0)
     refusing = Judged()
     refusing.figures.refused_in_row = 250
-    with pytest.raises(CaptureError, match="could not be masked"):
+    with pytest.raises(CaptureError, match="could not be read or masked"):
         refusing.run(1, 25)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.capture.picamera import pictures
 from edge_agent.capture.picamera.source import PicameraSource
 from edge_agent.capture.picamera.tuning import VARIABLE, tuning_path
 from edge_agent.capture.report import CaptureReport
@@ -265,6 +266,21 @@ def test_a_camera_that_falls_silent_is_closed(board: Board) -> None:
         wait_until(lambda: rig.error, what="the silence is noticed")
     assert isinstance(rig.error, SourceStalledError)
     assert not camera.is_open
+
+
+def test_pictures_that_cannot_be_copied_for_the_recorders_own_encoders_end_the_attempt(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError("no room for a copy")
+
+    monkeypatch.setattr(pictures, "copied", fail)
+    rig = Rig(rotation_deg=90)
+    with rig.attempt() as camera:
+        send(camera, 260)
+        wait_until(lambda: rig.error, what="the attempt ends")
+    assert "could not be read or masked" in str(rig.error)
+    assert "no room for a copy" in str(rig.error)
 
 
 @pytest.mark.parametrize(
