@@ -7,7 +7,8 @@ Encoders have threads of their own (`EncoderWorker`); the proxy's pictures are m
 neither hold up nor end the main stream: beside one it is opened and fed in a thread of its own (`Aside`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 
@@ -34,6 +35,8 @@ PROXY_AGAIN_US = 60_000_000
 PROXY_NOT_MADE = "proxy-not-made"
 SCALING_THREADS = 1
 """libswscale's own threads cost more than they save: the whole of 720p is 0.1 ms."""
+_LONGEST_CHOICE_US = 60_000_000
+"""Each of four encoders may hang for 10 s in its trial; an opening that takes longer is a library that hangs."""
 MASK_FAULT_LIMIT = 250
 """Pictures in a row that could not be masked, and so were not recorded, after which the attempt ends."""
 
@@ -76,7 +79,9 @@ class FramePipeline:
         self._rate = rate
         self._main = None
         if self._outputs.main is not None:
-            self._main = _Branch(context, self._outputs.main, _order(settings, width_px, height_px, rate, effort))
+            order = _order(settings, width_px, height_px, rate, effort)
+            with self._excused():
+                self._main = _Branch(context, self._outputs.main, order)
             context.activity.request_key_frame = self._main.request_key_frame
         self._proxy: _ProxyBranch | Aside | None = None
         self._proxy_again_us = 0
@@ -102,7 +107,8 @@ class FramePipeline:
         drawn.pts, drawn.time_base = self._stamp(capture_us), _TIME_BASE
         if self._main is not None:
             self._outputs.stills.offer(drawn, capture_us)
-            self._main.give(drawn, capture_us)
+            with self._excused():
+                self._main.give(drawn, capture_us)
         if self._outputs.proxy is not None and self._settings.proxy is not None:
             self._give_proxy(self._outputs.proxy, self._settings.proxy, drawn, capture_us)
 
@@ -114,6 +120,16 @@ class FramePipeline:
         finally:
             if self._proxy is not None:
                 self._proxy.finish()
+
+    @contextmanager
+    def _excused(self) -> Iterator[None]:
+        """Encoders may be tried out meanwhile: the camera's watchdog is not to end the attempt for that."""
+        activity = self._context.activity
+        activity.excused_us = self._clock.monotonic_us() + _LONGEST_CHOICE_US
+        try:
+            yield
+        finally:
+            activity.excused_us = self._clock.monotonic_us()
 
     def _drawable(self, frame: av.VideoFrame) -> av.VideoFrame:
         """In the format that is drawn on and encoded, and with memory of its own.

@@ -22,6 +22,9 @@ class Activity:
     def __init__(self) -> None:
         self.last_us: int | None = None
         """Monotonic time of the last packet; None before the first. One reference, swapped whole."""
+        self.excused_us = 0
+        """Until then an attempt may be silent: who encodes its pictures is being found out, which is no fault of the
+        camera's. One number, swapped whole."""
         self.hand_over: Callable[[], None] = _nothing
         """Writes what the source holds back; any thread may call it. One reference, swapped whole."""
         self.interrupt: Callable[[], object] = _nothing

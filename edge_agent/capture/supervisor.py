@@ -210,7 +210,8 @@ class CaptureSupervisor:
         limit_s = settings.stall_timeout_s + _WATCHDOG_GRACE_S
         if last_us is None:
             limit_s += 2 * settings.connect_timeout_s  # opening, then finding out what comes
-        age_s = (self._clock.monotonic_us() - (last_us or attempt.start_us)) / 1e6
+        since_us = max(last_us or attempt.start_us, attempt.activity.excused_us)
+        age_s = (self._clock.monotonic_us() - since_us) / 1e6
         return age_s if age_s > limit_s else None
 
     def _abandon(self, attempt: Attempt, stop: threading.Event, detail: str) -> EdgeAgentError | None:

@@ -161,3 +161,22 @@ def test_a_defect_of_a_proxy_is_its_own() -> None:
     assert "a defect" in streams.context.report.state.warnings["proxy-not-made"]
     wait_until(lambda: len(streams.main.units) >= streams.number - 8, what="the main stream", timeout_s=10)
     streams.pipeline.finish()
+
+
+def test_while_encoders_are_tried_out_the_watchdog_waits() -> None:
+    excused: list[bool] = []
+    settings = CameraSettings.model_validate({"name": "main", "source": "test:", "encoder": {"order": ["libx264"]}})
+    sink, clock = RecordingSink(), SystemClock()
+    context = make_frame_context(settings, sink, clock)
+
+    def try_out(*_: object) -> Probed:
+        excused.append(context.activity.excused_us > clock.monotonic_us() + 40_000_000)
+        return Probed("", 9.0)
+
+    assert context.frames is not None
+    ladder = EncoderLadder(settings.encoder, KINDS, clock, try_out)
+    context = replace(context, frames=replace(context.frames, encoders=ladder))
+    pipeline = FramePipeline(settings, context, 320, 240, 25.0)
+    assert excused == [True]
+    assert context.activity.excused_us <= clock.monotonic_us(), "a silent camera is noticed as ever"
+    pipeline.finish()

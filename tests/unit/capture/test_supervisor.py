@@ -232,6 +232,24 @@ def test_a_library_that_hangs_is_cut_off_and_reported(
     assert len(run.sink.streams[0]) == written, "what a cut-off attempt still writes goes nowhere"
 
 
+def test_an_attempt_that_tries_encoders_out_is_not_cut_off(
+    start: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_agent.capture.supervisor._WATCHDOG_GRACE_S", 0.1)
+
+    def try_out_then_play(context: SourceContext, sink: StreamSink, stop: threading.Event) -> None:
+        context.activity.excused_us = context.clock.monotonic_us() + 60_000_000
+        context.clock.wait(stop, 4.0)
+        context.activity.excused_us = context.clock.monotonic_us()
+        play(context, sink, stop)
+
+    camera = CAMERA.model_copy(update={"connect_timeout_s": 0.2, "stall_timeout_s": 0.5})
+    script = Script(try_out_then_play, try_out_then_play)
+    run = start(script, camera=camera)
+    run.until(lambda state: state.connected, "connected")
+    assert script.attempts == 1
+
+
 def test_encoders_that_hang_need_a_new_process(start: Callable[..., Run]) -> None:
     def hang(context: SourceContext, sink: StreamSink, _stop: threading.Event) -> None:
         raise EncodersHangError("nothing encodes h264: 2 of it do not come back")
