@@ -16,6 +16,7 @@ import select
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -54,6 +55,10 @@ TakeStill = Callable[[StillRequest], StillAnswer]
 
 _WORKERS = 2
 _GONE = object()
+
+
+def _nothing() -> None:
+    """Of requests whose number is bounded by `MAX_WAITING` alone."""
 
 
 class RingApi(Protocol):
@@ -195,10 +200,19 @@ class RingServer:
         if self._stills >= MAX_STILLS:
             return await self._send(writer, _failure(ErrorCode.TOO_MANY, "the recorder is busy with earlier stills"))
         self._stills += 1
+        parts = {"work", "answer"}
+
+        def end(part: str) -> None:
+            """A camera's library that hangs outlasts its answer: others are turned away, not queued up behind it."""
+            parts.discard(part)
+            self._stills -= not parts
+
         try:
-            return await self._send(writer, await self._answer(self._still_pool, body, lambda: _has_left(writer)))
+            is_gone = partial(_has_left, writer)
+            answer = await self._answer(self._still_pool, body, is_gone, on_end=partial(end, "work"))
+            return await self._send(writer, answer)
         finally:
-            self._stills -= 1
+            end("answer")
 
     async def _send(self, writer: asyncio.StreamWriter, answer: bytes) -> bool:
         async with asyncio.timeout(self._request_timeout_s):
@@ -206,12 +220,21 @@ class RingServer:
             await writer.drain()
         return True
 
-    async def _answer(self, pool: ThreadPoolExecutor, body: dict[str, Any], is_gone: Callable[[], bool]) -> bytes:
+    async def _answer(
+        self,
+        pool: ThreadPoolExecutor,
+        body: dict[str, Any],
+        is_gone: Callable[[], bool],
+        on_end: Callable[[], None] = _nothing,
+    ) -> bytes:
+        """`on_end` is called once nothing works for the answer any more."""
         if self._waiting >= MAX_WAITING:
+            on_end()
             return _failure(ErrorCode.TOO_MANY, "the recorder is busy with earlier requests")
         work = asyncio.get_running_loop().run_in_executor(pool, self._work, body, is_gone)
         self._waiting += 1
         work.add_done_callback(self._work_ended)
+        work.add_done_callback(lambda _: on_end())
         try:
             return await asyncio.wait_for(asyncio.shield(work), self._request_timeout_s)
         except TimeoutError:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.buffer.client import RingClient, call_sync
-from edge_agent.buffer.server import MAX_CONNECTIONS, MAX_REQUEST_BYTES, MAX_STILLS, RingServer
+from edge_agent.buffer.server import MAX_CONNECTIONS, MAX_REQUEST_BYTES, MAX_STILLS, MAX_WAITING, RingServer
 from edge_agent.buffer.socket_path import socket_address
 from edge_agent.clock import SystemClock
 from edge_agent.contract.clip import Interval
@@ -443,6 +443,28 @@ async def test_a_still_that_waits_for_its_camera_holds_nothing_up_and_others_are
     asked.gate.set()
     assert all(StillAnswer.from_object(answer) == STILL for answer in await asyncio.gather(*waiting))
     assert StillAnswer.from_object(await client.call({"op": "still"})) == STILL
+
+
+async def test_stills_that_hang_do_not_take_the_ring_with_them(
+    tmp_path: Path, ring: FakeRing, still_camera: Camera
+) -> None:
+    still_camera.gate.clear()
+    server = RingServer(ring, tmp_path / "hung.sock", request_timeout_s=0.2, take_still=still_camera.take)
+    await server.start()
+    try:
+        client = RingClient(server.socket_path)
+        codes = []
+        for _ in range(MAX_WAITING + 2):
+            with pytest.raises(RingRequestError) as caught:
+                await client.call({"op": "still"})
+            codes.append(caught.value.code)
+        assert codes[MAX_STILLS:] == ["too-many"] * (len(codes) - MAX_STILLS)
+        assert await client.state() == STATE, "the ring is asked as ever"
+        still_camera.gate.set()
+        await until(lambda: server._stills == 0, what="the stills' end")
+        assert StillAnswer.from_object(await client.call({"op": "still"})) == STILL
+    finally:
+        await server.close()
 
 
 async def test_a_still_is_refused_with_the_reason(camera: tuple[Camera, RingClient], server: RingServer) -> None:
