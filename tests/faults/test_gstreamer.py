@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -106,6 +107,31 @@ def test_a_process_that_says_nonsense_is_told_in_its_words(
     state = camera.until(lambda state: state.cause, "nonsense noticed")
     assert said in state.detail
     camera.until(lambda state: state.restarts, "another attempt")
+
+
+def test_a_pipeline_that_leaves_a_process_behind_is_over_with_its_own_end() -> None:
+    """A daemon with a session of its own keeps every pipe open; nobody waits for it."""
+    body = (
+        "import os, sys, time\n"
+        "if os.fork() == 0:\n"
+        "    os.setsid()\n"
+        "    if os.fork():\n"
+        "        os._exit(0)\n"
+        "    print('left behind', os.getpid(), flush=True)\n"
+        "    time.sleep(60)\n"
+        "    os._exit(0)\n"
+        "time.sleep(60)\n"
+    )
+    known, descriptors = threading.active_count(), psutil.Process().num_fds()
+    with running(Order("unused"), scripted(body)) as child:
+        left = wait_until(lambda: child.words.split()[2:], what="a process is left behind")[0]
+        try:
+            child.kill()
+            assert child.reader.read() is None
+            wait_until(lambda: threading.active_count() <= known, what="what it printed is no longer waited for")
+        finally:
+            os.kill(int(left), signal.SIGKILL)
+    assert psutil.Process().num_fds() <= descriptors
 
 
 def test_what_a_pipeline_prints_without_end_is_read_and_forgotten() -> None:

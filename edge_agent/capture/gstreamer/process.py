@@ -3,7 +3,8 @@
 It lives in a session of its own, so that all that it starts (GStreamer's plugin scanner) ends with it, and a
 recorder that is killed leaves none behind: it ends when its control pipe does, and a camera's is ended by the kernel
 with the thread that started it (PR_SET_PDEATHSIG, prctl(2)), stopped as it may be.
-What it prints is read on, so that it never waits for a reader, and its last words are kept.
+What it prints is read on, so that it never waits for a reader, and its last words are kept. What it started in a
+session of its own may outlive it, and keep its pipes open: they are read to its end, not to theirs.
 """
 
 import fcntl
@@ -19,10 +20,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_agent.capture.gstreamer.framing import Record, RecordReader, RecordWriter
 from edge_agent.capture.redact import redact
 from edge_agent.errors import SourceUnavailableError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 CHILD = Path(__file__).with_name("child.py")
@@ -74,6 +79,7 @@ class Child:
         self._words = b""
         """The last that it printed. One reference, swapped whole."""
         output, far_output = _pipe()
+        printed, far_printed = os.pipe2(os.O_CLOEXEC)
         far_control, control = os.pipe2(os.O_CLOEXEC)
         ends = [far_output, far_control]
         self._feed_lock = threading.Lock()  # protects the descriptor, and keeps pictures whole
@@ -82,31 +88,34 @@ class Child:
             far_input, self._feed = _pipe()
             os.set_blocking(self._feed, False)
             ends.append(far_input)
-        self._stream = io.BufferedReader(io.FileIO(output, "rb"), _PIPE_BYTES // 4)
         self._control = io.FileIO(control, "wb")
         os.set_blocking(control, False)
         try:
             self._process = subprocess.Popen(
                 [*command, *map(str, ends)],
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
+                stdout=far_printed,
                 stderr=subprocess.STDOUT,
                 pass_fds=ends,
                 env=_environment(),
                 start_new_session=True,
-                bufsize=0,
             )
         except OSError as error:
-            self._close_streams()
+            os.close(output)
+            os.close(printed)
+            self.end_feed()
+            self._control.close()
             raise SourceUnavailableError(
                 f"{command[0]} cannot be started: {error.strerror}; install python3"
             ) from error
         finally:
-            for end in ends:
+            for end in (*ends, far_printed):
                 os.close(end)
+        self._stream = io.BufferedReader(_UntilItsEnd(output, self.pid), _PIPE_BYTES // 4)
         self.reader = RecordReader(self._stream)
         """What it says."""
         self._writer = RecordWriter()
+        self._printed = _UntilItsEnd(printed, self.pid)
         threading.Thread(target=self._listen, name="gstreamer-words", daemon=True).start()
         self._write_control(json.dumps(asdict(order)).encode() + b"\n")
 
@@ -196,15 +205,48 @@ class Child:
 
     def _listen(self) -> None:
         """Read what it prints for as long as it lives."""
-        if self._process.stdout is not None:
-            with self._process.stdout as words:
-                while said := words.read(65_536):
-                    self._words = (self._words + said)[-_WORDS_BYTES:]
+        with self._printed as words:
+            while said := words.read(65_536):
+                self._words = (self._words + said)[-_WORDS_BYTES:]
 
     def _close_streams(self) -> None:
         self.end_feed()
         self._control.close()
         self._stream.close()
+
+
+class _UntilItsEnd(io.RawIOBase):
+    """What a process writes into a pipe, until it has ended: what it started may keep the pipe open for ever."""
+
+    def __init__(self, descriptor: int, pid: int) -> None:
+        """Takes `descriptor` over; the process must not have been waited for yet."""
+        super().__init__()
+        self._descriptor = descriptor
+        self._ended = os.pidfd_open(pid)
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLIN)
+        self._poll.register(self._ended, select.POLLIN)
+
+    def readable(self) -> bool:
+        """As `io.RawIOBase`."""
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        """As `io.RawIOBase`; waits."""
+        if not self._holds(None) and not self._holds(0):  # looked at once more: its last words may lie there by now
+            return 0
+        return os.readv(self._descriptor, [buffer])
+
+    def _holds(self, timeout_ms: int | None) -> bool:
+        """Whether there is something to read, when there is or the process has ended."""
+        return any(descriptor == self._descriptor for descriptor, _ in self._poll.poll(timeout_ms))
+
+    def close(self) -> None:
+        """As `io.RawIOBase`."""
+        if not self.closed:
+            os.close(self._descriptor)
+            os.close(self._ended)
+        super().close()
 
 
 def _pipe() -> tuple[int, int]:
