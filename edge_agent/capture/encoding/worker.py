@@ -33,6 +33,11 @@ _PATIENCE_S = 0.1
 """A camera's driver has buffers for as long."""
 _END_S = 0.4
 
+ENCODER_BEHIND = "encoder-behind"
+_MANY_DROPPED = 10
+_DROP_WINDOW_US = 10_000_000
+_CAUGHT_UP_AFTER_US = 60_000_000
+
 Prepare = Callable[[av.VideoFrame], av.VideoFrame]
 Take = Callable[["CodedFrame"], None]
 
@@ -90,7 +95,9 @@ class EncoderWorker:
         self._prepare = prepare
         self._delivering = threading.Lock()  # protects `_shift` and calls of `take`
         self.dropped = 0
-        """Pictures that were left out because the encoder does not keep up."""
+        """Pictures that were left out because the encoder does not keep up; many of them are a warning."""
+        self._drops = 0
+        self._drops_since_us = self._dropped_us = 0
         self._key_asked = threading.Event()
         self._shift = self._begin()
 
@@ -111,13 +118,16 @@ class EncoderWorker:
         shift = self._shift
         if shift.failure is not None and not isinstance(shift.failure, CaptureError):
             raise shift.failure
-        fault = shift.fault(self._clock.monotonic_us())
+        now_us = self._clock.monotonic_us()
+        fault = shift.fault(now_us)
         if fault:
             shift = self._relieve(shift, fault)
         try:
             shift.waiting.put(_Given(frame, capture_us), timeout=_PATIENCE_S)
         except queue.Full:
-            self.dropped += 1
+            self._note_dropped(shift.name, now_us)
+        else:
+            self._note_taken(now_us)
 
     def finish(self) -> None:
         """Encode what waits, as far as that is done in less than a second; afterwards nothing is taken any more."""
@@ -130,6 +140,24 @@ class EncoderWorker:
         self._leave(shift)
         if shift.failure is not None and not isinstance(shift.failure, CaptureError):
             raise shift.failure
+
+    def _note_dropped(self, name: str, now_us: int) -> None:
+        self.dropped += 1
+        if now_us - self._drops_since_us > _DROP_WINDOW_US:
+            self._drops_since_us, self._drops = now_us, 0
+        self._drops += 1
+        self._dropped_us = now_us
+        if self._drops >= _MANY_DROPPED:
+            self._report.warn(
+                ENCODER_BEHIND,
+                f"{name} does not keep up with the camera and pictures are missing: ask for a smaller size or fewer"
+                " pictures a second, or put another encoder first in camera.encoder.order",
+            )
+
+    def _note_taken(self, now_us: int) -> None:
+        if self._dropped_us and now_us - self._dropped_us > _CAUGHT_UP_AFTER_US:
+            self._dropped_us = 0
+            self._report.clear(ENCODER_BEHIND)
 
     def _begin(self) -> "_Shift":
         name, encoder = self._ladder.open(self._order)

@@ -114,6 +114,16 @@ def test_one_that_falls_behind_leaves_pictures_out_and_counts_them() -> None:
     rig = Rig(Hanging)
     rig.give_until(lambda: rig.worker.dropped > 0)
     assert rig.report.state.encoder_failures == 0
+    assert not rig.report.state.warnings, "a picture or two is nothing to warn of"
+    rig.worker.finish()
+
+
+def test_many_pictures_that_are_left_out_are_told_of_until_none_is() -> None:
+    rig = Rig(Hanging)
+    rig.give_until(lambda: rig.worker.dropped >= 10)
+    assert "v4l2m2m does not keep up" in rig.report.state.warnings["encoder-behind"]
+    rig.worker._shift.encoder.kill()
+    rig.give_until(lambda: not rig.report.state.warnings, step_s=0.5)
     rig.worker.finish()
 
 
