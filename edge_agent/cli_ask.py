@@ -59,6 +59,8 @@ def _status_lines(camera: str, answer: dict[str, Any]) -> Iterator[str]:
         return
     state = RecorderState.from_object(answer)
     yield _recording_line(camera, state)
+    if not state.storage_ok:
+        yield f"  nothing is written: {state.storage_detail}"
     if state.capture is not None:
         yield from (f"  {line}" for line in _capture_lines(state.capture))
 
