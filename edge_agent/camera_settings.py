@@ -50,7 +50,7 @@ class ProxySettings(SettingsTable):
     """Of a proxy that is made here; even. The height follows the shape of the picture when it does not fit."""
     height: int = Field(default=360, ge=64, le=8192)
     """Of a proxy that is made here; even."""
-    fps: float | None = Field(default=None, gt=0, le=240)
+    fps: float | None = Field(default=None, ge=0.1, le=240)
     """Pictures a second of a proxy that is made here, at most those of the main stream; None: half of them, at
     most 12.5."""
     bitrate_kbps: int = Field(default=250, ge=20, le=200_000)
@@ -125,7 +125,7 @@ class CameraSettings(SettingsTable):
     wide without; what was given is reported. Other sources have their own."""
     height: int | None = Field(default=None, ge=64, le=8192)
     """Likewise; 720 without, of the drawn scene at least 48."""
-    fps: float | None = Field(default=None, gt=0, le=240)
+    fps: float | None = Field(default=None, ge=0.1, le=240)
     """Pictures a second, asked likewise; 25 without."""
     bitrate_kbps: int = Field(default=4000, ge=50, le=200_000)
     """What is encoded here is encoded at it. Of other sources it is what they are expected to send: the recorder's
@@ -176,7 +176,7 @@ class CameraSettings(SettingsTable):
     @classmethod
     def _check_masks(cls, masks: tuple[Polygon, ...]) -> tuple[Polygon, ...]:
         for number, mask in enumerate(masks, 1):
-            if _area(mask) <= 0:
+            if _is_flat(mask):
                 raise ValueError(f"mask {number} covers nothing; write the corners of an area, in order")
         return masks
 
@@ -227,7 +227,8 @@ class CameraSettings(SettingsTable):
         return self.proxy is not None and self.proxy.source is not None
 
 
-def _area(polygon: Polygon) -> float:
-    """Of a polygon, in shares of the picture (the shoelace formula)."""
-    pairs = zip(polygon, (*polygon[1:], polygon[0]), strict=True)
-    return abs(sum(ax * by - bx * ay for (ax, ay), (bx, by) in pairs)) / 2
+def _is_flat(polygon: Polygon) -> bool:
+    """Whether all corners lie on one line; the area of an outline that crosses itself may well be 0."""
+    (ax, ay), *others = polygon
+    far_x, far_y = max(others, key=lambda point: (point[0] - ax) ** 2 + (point[1] - ay) ** 2)
+    return all((far_x - ax) * (y - ay) == (far_y - ay) * (x - ax) for x, y in others)

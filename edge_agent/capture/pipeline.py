@@ -31,6 +31,8 @@ from edge_agent.errors import CaptureError
 _FORMAT = "yuv420p"
 _TIME_BASE = Fraction(1, TIMESCALE_HZ)
 _MOST_PROXY_FPS = 12.5
+_LEAST_FPS = Fraction(1, 10)
+"""What a stream says of its own rate may be next to nothing."""
 PROXY_AGAIN_US = 60_000_000
 PROXY_NOT_MADE = "proxy-not-made"
 SCALING_THREADS = 1
@@ -73,7 +75,7 @@ class FramePipeline:
         self._turner = Turner(settings.rotation_deg, hflip=settings.hflip, vflip=settings.vflip)
         width_px, height_px = turned_size(width_px // 2 * 2, height_px // 2 * 2, settings.rotation_deg)
         self._size = (width_px, height_px)
-        rate = Fraction(fps).limit_denominator(1001)
+        rate = max(Fraction(fps).limit_denominator(1001), _LEAST_FPS)
         self._settings = settings
         self._context = context
         self._rate = rate

@@ -180,3 +180,13 @@ def test_while_encoders_are_tried_out_the_watchdog_waits() -> None:
     assert excused == [True]
     assert context.activity.excused_us <= clock.monotonic_us(), "a silent camera is noticed as ever"
     pipeline.finish()
+
+
+def test_a_stream_that_says_it_has_next_to_no_pictures_is_recorded() -> None:
+    settings = CameraSettings.model_validate({"name": "main", "source": "test:", "encoder": {"order": ["libx264"]}})
+    sink, clock = RecordingSink(), SystemClock()
+    pipeline = FramePipeline(settings, make_frame_context(settings, sink, clock), 320, 240, 0.0001)
+    for number in range(5):
+        pipeline.push(full_range("yuv420p"), clock.monotonic_us() + number * 40_000)
+    pipeline.finish()
+    assert len(sink.units) == 5

@@ -42,6 +42,11 @@ def test_variables_reach_into_the_tables_of_a_camera(tmp_path: Path) -> None:
     assert camera.overlay
 
 
+def test_an_outline_that_crosses_itself_is_a_mask(tmp_path: Path) -> None:
+    (camera,) = load_settings(write(tmp_path, "masks = [[[0, 0], [1, 1], [1, 0], [0, 1]]]\n"), {}).camera
+    assert len(camera.masks) == 1
+
+
 def test_a_proxy_is_a_ring_of_its_own(tmp_path: Path) -> None:
     settings = load_settings(write(tmp_path, "max_age_h = 48\n[camera.proxy]\nmax_bytes = 5000000\n"), {})
     assert [ring.name for ring in settings.rings] == ["main", "main-proxy"]
@@ -72,6 +77,7 @@ def test_a_camera_may_be_called_like_a_proxy(tmp_path: Path) -> None:
         ("masks = [[[0, 0], [1, 1]]]", ["camera 'main'", "masks", "3 items"]),
         ("masks = [[[0, 0], [0.5, 0.5], [1, 1]]]", ["camera 'main'", "mask 1 covers nothing"]),
         ("masks = [[[0, 0], [640, 0], [0, 360]]]", ["camera 'main'", "masks", "less than or equal to 1"]),
+        ("fps = 0.0001", ["camera 'main'", "fps", "0.1"]),
         ("rotation_deg = 45", ["camera 'main'", "rotation_deg", "90"]),
         ("[camera.encoder]\norder = []", ["encoder.order", "at least 1"]),
         ('[camera.encoder]\norder = ["nvenc"]', ["encoder.order", "libx264"]),
