@@ -47,7 +47,7 @@ class CodedPath:
         self._keys = KeyKeeper()
         self._watch: KeyWatch | None = None
         self._hook = outputs.hook
-        self._settings = settings
+        self._settings = _unturned(settings) if self._passes else settings
         self._config: CodecConfig | None = None
         self._proxy_again_us = 0
         if not self._passes:
@@ -55,7 +55,7 @@ class CodedPath:
             self._transcoder = Transcoder(settings, self._context)
         elif outputs.proxy is not None:
             self._context = replace(context, frames=replace(outputs, main=None))
-            self._transcoder = Transcoder(settings, self._context)
+            self._transcoder = Transcoder(self._settings, self._context)
         else:
             self._watch = KeyWatch(outputs.hook)
 
@@ -122,6 +122,11 @@ class CodedPath:
             return
         self._transcoder = Transcoder(self._settings, self._context)
         self._transcoder.start(self._config, "camera-lost")
+
+
+def _unturned(settings: CameraSettings) -> CameraSettings:
+    """For the proxy of a stream that passes: it shows what the main stream does, which the camera may have turned."""
+    return settings.model_copy(update={"rotation_deg": 0, "hflip": False, "vflip": False})
 
 
 class Transcoder:

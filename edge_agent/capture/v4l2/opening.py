@@ -96,6 +96,7 @@ class Opener:
             node = nodes[candidate.path]
             buffers: Buffers | None = None
             try:
+                turning = turn(first, self._turned_by_camera(candidate))
                 negotiated = negotiate(node, candidate)
                 detail = self._tell_encoder(node, candidate, negotiated)
                 buffers = Buffers(node, negotiated)
@@ -134,6 +135,13 @@ class Opener:
             settings.v4l2.format,
             pass_through=own_encoder and not is_changed,
         )
+
+    def _turned_by_camera(self, candidate: Candidate) -> CameraSettings:
+        """What the camera is asked to turn: nothing of H.264 that is decoded behind it, and turned there."""
+        settings = self._settings
+        if candidate.form.kind == "h264" and (settings.masks or settings.overlay):
+            return settings.model_copy(update={"rotation_deg": 0, "hflip": False, "vflip": False})
+        return settings
 
     def _from_neighbours(self, nodes: dict[str, Node], found: Iterable[Candidate], wish: Wish) -> list[Candidate]:
         """H.264 of the camera's other nodes, where many UVC cameras have it."""

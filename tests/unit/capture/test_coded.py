@@ -127,6 +127,14 @@ def test_a_stream_without_masks_passes_untouched_beside_its_proxy(grey_file: Pat
     assert rig.hook.health is not None, "the proxy's pictures are looked at"
 
 
+def test_the_proxy_of_a_stream_that_passes_stands_as_the_main_stream_does(grey_file: Path) -> None:
+    """The camera alone turns what passes, or does not; its proxy would be turned twice, or alone."""
+    with Rig(camera(f"file:{grey_file}", proxy=PROXY, rotation_deg=90)) as rig:
+        wait_until(lambda: len(rig.proxy.units) >= 5, what="a proxy", timeout_s=30)
+    assert {(frame.width, frame.height) for frame in decoded(rig.main)} == {(320, 240)}
+    assert {(frame.width, frame.height) for frame in decoded(rig.proxy)} == {(160, 120)}
+
+
 def test_main_and_proxy_show_the_same_instant_at_the_same_time(grey_file: Path) -> None:
     with Rig(camera("test:", proxy=PROXY)) as rig:
         wait_until(

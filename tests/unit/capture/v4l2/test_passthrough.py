@@ -2,6 +2,7 @@ import threading
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 from linuxpy.video import raw
@@ -55,6 +56,19 @@ def test_what_was_configured_is_reported(bench: Bench) -> None:
     assert (told.format, told.width_px, told.height_px, told.fps) == ("H264", 320, 240, 25.0)
     assert "Fake camera" in told.device
     assert bench.warnings == {}
+
+
+@pytest.mark.parametrize(
+    ("more", "mirrors"), [({}, 1), ({"masks": [[(0.2, 0.2), (0.8, 0.2), (0.8, 0.8)]]}, 0), ({"overlay": True}, 0)]
+)
+def test_a_camera_mirrors_h264_unless_it_is_decoded_and_mirrored_here(
+    bench: Bench, more: dict[str, Any], mirrors: int
+) -> None:
+    camera = h264_camera()
+    camera.controls = {int(raw.ControlID.HFLIP): Control(0, 1, 0)}
+    bench.kernel.plug(NODE, camera)
+    bench.record(camera_settings(hflip=True, **more))
+    assert camera.controls[int(raw.ControlID.HFLIP)].value == mirrors
 
 
 def test_the_cameras_own_encoder_is_set_and_read_back(bench: Bench) -> None:
