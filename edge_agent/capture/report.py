@@ -103,13 +103,19 @@ class CaptureReport:
             self._state = replace(self._state, warnings=left)
         _log.info("camera %s: %s: no longer", self._camera, code)
 
-    def encoder(self, name: str, detail: str) -> None:
-        """An encoder begins."""
+    def encoder(self, name: str, detail: str, passed_over: str = "") -> None:
+        """An encoder begins; `passed_over` says why those before it in order are not used."""
         with self._lock:
             is_news = (name, detail) != (self._state.encoder, self._state.encoder_detail)
             self._state = replace(self._state, encoder=name, encoder_detail=detail)
         if is_news:
-            _log.info("camera %s: encoded by %s%s", self._camera, name, f": {detail}" if detail else "")
+            _log.info(
+                "camera %s: encoded by %s%s%s",
+                self._camera,
+                name,
+                f": {detail}" if detail else "",
+                f" (not by {passed_over})" if passed_over else "",
+            )
 
     def encoder_failed(self, name: str, detail: str) -> None:
         """An encoder failed; another begins, or the same anew."""

@@ -82,7 +82,7 @@ class EncoderLadder:
             except CaptureError as error:
                 faults.append(f"{name}: {error}")
                 self.failed(name, order)
-        faults += self._faults(order)
+        faults += self.faults(order)
         what = f"{order.codec} of {order.width_px}×{order.height_px}"
         why = "; ".join(faults) or "none is named"
         if self._forget_trials(order):
@@ -137,7 +137,8 @@ class EncoderLadder:
     def _record(self, name: EncoderName, order: EncodeOrder) -> _Record:
         return self._records.setdefault((name, order), _Record())
 
-    def _faults(self, order: EncodeOrder) -> list[str]:
+    def faults(self, order: EncodeOrder) -> list[str]:
+        """Of each that was tried and cannot be used, its name and why."""
         with self._lock(order):
             found = [(name, self._record(name, order)) for name in self._names]
         return [f"{name}: {fault}" for name, record in found if (fault := _fault_of(record))]

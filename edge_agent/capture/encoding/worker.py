@@ -161,7 +161,7 @@ class EncoderWorker:
 
     def _begin(self) -> "_Shift":
         name, encoder = self._ladder.open(self._order)
-        self._report.encoder(name, encoder.detail)
+        self._report.encoder(name, encoder.detail, "; ".join(self._ladder.faults(self._order)))
         shift = _Shift(name, encoder, self._clock, self._deliver, self._prepare, self._key_asked)
         shift.start()
         return shift

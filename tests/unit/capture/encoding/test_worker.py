@@ -103,6 +103,24 @@ def test_a_bad_encoder_is_begun_anew_once_and_then_replaced(bad: type[Passing]) 
     rig.worker.finish()
 
 
+def test_people_are_told_why_another_encoder_is_not_used() -> None:
+    def broken(_: EncodeOrder) -> Passing:
+        raise AssertionError("its trial failed: it is not opened")
+
+    class Report(CaptureReport):
+        said = ""
+
+        def encoder(self, name: str, detail: str, passed_over: str = "") -> None:
+            self.said = f"{name}, not {passed_over}"
+
+    kinds: dict[EncoderName, OpenEncoder] = {"v4l2m2m": broken, "libx264": Passing}
+    trials: dict[object, Probed] = {broken: Probed("no such device")}
+    clock, report, came = FakeClock(), Report("main"), list[CodedFrame]()
+    ladder = EncoderLadder(EncoderSettings(), kinds, clock, lambda kind, *_: trials.get(kind, Probed("", 9.0)))
+    EncoderWorker(ORDER, ladder, report, clock, came.append).finish()
+    assert report.said == "libx264, not v4l2m2m: no such device"
+
+
 def test_capture_times_follow_their_pictures() -> None:
     rig = Rig(Passing)
     rig.give_until(lambda: len(rig.came) >= 20)
