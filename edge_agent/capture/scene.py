@@ -15,6 +15,7 @@ from edge_agent.contract.times import format_utc
 
 Plane = NDArray[np.uint8]
 
+_GREY = 128
 _SKY = (190, 150, 112)
 _ROAD = (70, 128, 128)
 _PAVEMENT = (140, 126, 130)
@@ -58,7 +59,7 @@ class Scene:
     def __init__(self, width_px: int, height_px: int, title: str) -> None:
         """Prepare the background; both sizes are even."""
         self._width_px, self._height_px = width_px, height_px
-        self._background = np.empty((height_px * 3 // 2, width_px), dtype=np.uint8)
+        self._background = np.full((height_px * 3 // 2, width_px), _GREY, dtype=np.uint8)  # shows between buildings
         self._movers = _movers()
         self._text_scale = max(0.4, height_px / 720)
         self._paint_background(self._background)

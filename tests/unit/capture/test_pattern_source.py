@@ -89,3 +89,12 @@ def test_a_machine_that_is_too_slow_leaves_pictures_out_and_stays_in_time(monkey
     steps_us = [after.capture_us - before.capture_us for before, after in pairwise(sink.units)]
     assert min(steps_us) >= 80_000, "two of three pictures are left out"
     assert max(steps_us) <= 130_000, "and no more"
+
+
+def test_nothing_of_the_memory_shows_through_the_street(monkeypatch: pytest.MonkeyPatch) -> None:
+    def used_before(shape: tuple[int, int], dtype: type) -> Plane:
+        return np.full(shape, 77, dtype=dtype)
+
+    clean = Scene(640, 360, "nomad-07").draw(0, 0)
+    monkeypatch.setattr("edge_agent.capture.scene.np.empty", used_before)
+    assert np.array_equal(Scene(640, 360, "nomad-07").draw(0, 0), clean)
