@@ -39,7 +39,7 @@ class UnitQueue:
     """Any thread puts, any thread takes; each stream has room of its own."""
 
     def __init__(self, max_bytes: int) -> None:
-        """`max_bytes` is the room of a stream."""
+        """`max_bytes` is the room of a stream; a larger picture is taken alone."""
         self.urgent = threading.Event()
         """Set when something is worth being taken at once: a key frame completes the group before it."""
         self._max_bytes = max_bytes
@@ -54,7 +54,8 @@ class UnitQueue:
         """Put a picture, unless there is no room or the beginning of its group was left out; whether it was put."""
         stream = unit.stream
         with self._lock:
-            has_room = self._bytes[stream] + len(unit.data) <= self._max_bytes and self._counts[stream] < MAX_UNITS
+            fits = self._bytes[stream] + len(unit.data) <= self._max_bytes and self._counts[stream] < MAX_UNITS
+            has_room = fits or not self._counts[stream]  # one larger than all the room would never be recorded
             is_whole = unit.is_key or stream not in self._leaving_out
             if not (has_room and is_whole):
                 self._leaving_out.add(stream)

@@ -61,6 +61,15 @@ def test_a_full_queue_leaves_out_whole_groups_and_keeps_streams_apart() -> None:
     assert (queue.left_out("main"), queue.left_out("lores")) == (2, 0)
 
 
+def test_a_picture_that_is_larger_than_the_queue_is_taken_alone() -> None:
+    """A key frame of a large picture at a low bit rate: left out each time, nothing would ever be recorded."""
+    queue = UnitQueue(max_bytes=1000)
+    assert queue.put(Unit("main", bytes(1500), True, 0, 0))
+    assert not queue.put(Unit("main", bytes(10), False, 1, 1)), "it stays bounded"
+    assert [len(unit.data) for unit in queue.take_all()] == [1500]
+    assert queue.put(Unit("main", bytes(1500), True, 2, 2))
+
+
 def test_the_ledger_finds_a_picture_by_its_stamp_and_counts_what_is_owed() -> None:
     ledger = Ledger()
     for stamp_us in (100_000, 140_000, 180_000):
