@@ -19,29 +19,34 @@ NAMES: dict[EncoderKind, str] = {
 }  # fmt: skip
 FAILURES_BEFORE_NEXT = 2
 """It is begun anew once, then the next one has its turn."""
+LEFT_FOR_US = 3_600_000_000
+"""For so long; two failures that lie further apart than that have nothing to do with one another."""
 
-_failures: "WeakKeyDictionary[CaptureReport, dict[EncoderKind, int]]" = WeakKeyDictionary()
-"""For as long as the recorder lives: a source is made anew for every attempt."""
+_failures: "WeakKeyDictionary[CaptureReport, dict[EncoderKind, list[int]]]" = WeakKeyDictionary()
+"""When each failed last. For as long as the recorder lives: a source is made anew for every attempt."""
 
 
-def kind_for(settings: CameraSettings, library: Library, report: CaptureReport) -> tuple[EncoderKind, str]:
-    """Which one, and why."""
+def kind_for(
+    settings: CameraSettings, library: Library, report: CaptureReport, now_us: int
+) -> tuple[EncoderKind, str]:
+    """Which one, and why; `now_us` is monotonic."""
     own = _asks_for_own(settings)
     if own:
         return "pipeline", own
     order: list[EncoderKind] = ["board", "software"] if library.platform == "vc4" else ["software"]
     failures = _failures.get(report, {})
     for kind in order:
-        if failures.get(kind, 0) < FAILURES_BEFORE_NEXT:
+        lately = [failed_us for failed_us in failures.get(kind, ()) if now_us - failed_us < LEFT_FOR_US]
+        if len(lately) < FAILURES_BEFORE_NEXT:
             earlier = [NAMES[known] for known in order[: order.index(kind)]]
             return kind, library.reason if not earlier else f"{' and '.join(earlier)} failed again and again"
     return "pipeline", "picamera2's own failed again and again"
 
 
-def note_failure(report: CaptureReport, kind: EncoderKind, detail: str) -> None:
+def note_failure(report: CaptureReport, kind: EncoderKind, detail: str, now_us: int) -> None:
     """An encoder failed."""
-    counts = _failures.setdefault(report, {})
-    counts[kind] = counts.get(kind, 0) + 1
+    known = _failures.setdefault(report, {})
+    known[kind] = [*known.get(kind, []), now_us][-FAILURES_BEFORE_NEXT:]
     report.encoder_failed(NAMES[kind], detail)
 
 

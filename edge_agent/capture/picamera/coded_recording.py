@@ -148,11 +148,14 @@ class CodedRecording:
             output = QueueOutput(stream, self._queue, ledger, self._context.clock)
             camera.start_encoder(encoder, output, name=stream)
         except Exception as error:
-            note_failure(self._context.report, self._kind, f"it does not start: {type(error).__name__}: {error}")
+            self._note_failure(f"it does not start: {type(error).__name__}: {error}")
             raise SourceUnavailableError(
                 f"{NAMES[self._kind]} does not start: {error}; another program may use the board's encoder"
             ) from error
         self._running.append(_Running(encoder, output, ledger, given.fps))
+
+    def _note_failure(self, detail: str) -> None:
+        note_failure(self._context.report, self._kind, detail, self._context.clock.monotonic_us())
 
     def _detail(self) -> str:
         has_no_quality = self._kind == "board" and self._settings.encoder.quality is not None
@@ -163,5 +166,5 @@ class CodedRecording:
         for running in self._running:
             owed = running.ledger.owed
             if owed > max(_LEAST_OWED, _WEDGED_S * running.fps):
-                note_failure(self._context.report, self._kind, f"it took {owed} pictures and gave none back")
+                self._note_failure(f"it took {owed} pictures and gave none back")
                 raise SourceStalledError(f"{NAMES[self._kind]} gives nothing any more; it is begun anew")

@@ -57,7 +57,8 @@ class PicameraSource:
             SourceFormatError: what the camera gives cannot be encoded.
         """
         library = self._load()
-        kind, why = kind_for(self._settings, library, self._context.report)
+        now_us = self._context.clock.monotonic_us()
+        kind, why = kind_for(self._settings, library, self._context.report, now_us)
         _log.info("camera %s: encoder: %s: %s", self._settings.name, kind, why)
         recording: CodedRecording | PipelineRecording
         if kind == "pipeline":

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from edge_agent.capture.picamera import pictures
+from edge_agent.capture.picamera.choice import EncoderKind, kind_for, note_failure
+from edge_agent.capture.picamera.library import load_library
 from edge_agent.capture.picamera.source import PicameraSource
 from edge_agent.capture.picamera.tuning import VARIABLE, tuning_path
 from edge_agent.capture.report import CaptureReport
@@ -192,6 +194,21 @@ def test_an_encoder_that_gives_nothing_is_begun_anew_and_then_the_next_one(
     assert rig.report.state.encoder == "picamera2 (libx264)"
     assert rig.report.state.encoder_failures == 2
     assert len(rig.sink.units) == 30
+
+
+def test_an_encoder_that_failed_twice_in_an_hour_is_left_for_an_hour(board: Board) -> None:
+    board.platform = Platform.VC4
+    library, report, settings = load_library(), CaptureReport("main"), Rig().settings
+
+    def chosen_at(minutes: float) -> EncoderKind:
+        return kind_for(settings, library, report, round(minutes * 60e6))[0]
+
+    note_failure(report, "board", "it took 75 pictures and gave none back", 0)
+    note_failure(report, "board", "the same", round(61 * 60e6))
+    assert chosen_at(61.1) == "board", "failures further apart are those of a recorder that runs for months"
+    note_failure(report, "board", "the same", round(62 * 60e6))
+    assert chosen_at(62.1) == chosen_at(120.9) == "software"
+    assert chosen_at(122.1) == "board"
 
 
 def test_when_none_of_picamera2s_starts_the_recorders_own_encode(

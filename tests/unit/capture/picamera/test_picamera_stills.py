@@ -286,7 +286,7 @@ def test_why_a_proxy_beside_large_stills_is_not_made_by_picamera2(
     board: Board, proxy: dict[str, str] | None, kind: str
 ) -> None:
     rig = Rig(sensor=FULL_SIZE, proxy=proxy)
-    chosen, why = kind_for(rig.settings, load_library(), rig.report)
+    chosen, why = kind_for(rig.settings, load_library(), rig.report, _CLOCK.monotonic_us())
     assert chosen == kind
     assert ("proxy" in why) is (kind == "pipeline")
 
