@@ -159,6 +159,10 @@ class Recorder:
         quality = () if self._capture is None else self._capture.state().warnings
         return (*quality, *warnings_of(self._report.state, None if self._outputs is None else self._outputs.hook))
 
+    def _ailment(self) -> str:
+        state = None if self._capture is None else self._capture.state()
+        return "" if state is None or state.connected else state.detail
+
     def _hand_over(self) -> None:
         if self._capture is not None:
             self._capture.hand_over()
@@ -232,7 +236,7 @@ class Recorder:
         second = self._second_ring()
         outputs = self._outputs = await asyncio.to_thread(self._make_outputs, ring, second)
         unit = self._settings.unit
-        take_still = StillMaker(outputs.stills, ring, unit.id, self._camera.name, self._clock)
+        take_still = StillMaker(outputs.stills, ring, unit.id, self._camera.name, self._clock, self._ailment)
         server = RingServer(ring, ring_socket(unit.data_dir, self._camera.name), take_still=take_still)
         if second is not None:
             second.start()

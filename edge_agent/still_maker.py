@@ -1,23 +1,28 @@
 """A still of a recorder's camera, as it answers with: a JPEG that says of itself who took it and when."""
 
 import base64
+from collections.abc import Callable
 
 from edge_agent import __version__
 from edge_agent.buffer.ring import Ring
-from edge_agent.capture.stills import StillDesk
+from edge_agent.capture.stills import StillDesk, TakenPicture
 from edge_agent.clock import Clock
 from edge_agent.contract.ring_protocol import ClockState, StillAnswer, StillRequest
+from edge_agent.errors import SourceUnavailableError
 
 
 class StillMaker:
     """Takes pictures of one camera; calls may come from any thread, and wait."""
 
-    def __init__(self, desk: StillDesk, ring: Ring, unit_id: str, camera: str, clock: Clock) -> None:
-        """`ring` knows the time."""
+    def __init__(
+        self, desk: StillDesk, ring: Ring, unit_id: str, camera: str, clock: Clock, ailment: Callable[[], str] = str
+    ) -> None:
+        """`ring` knows the time, `ailment` why the camera gives no pictures; empty while it gives some."""
         self._desk = desk
         self._ring = ring
         self._description = f"{unit_id} {camera}"
         self._clock = clock
+        self._ailment = ailment
 
     def __call__(self, request: StillRequest) -> StillAnswer:
         """The picture.
@@ -27,7 +32,7 @@ class StillMaker:
         """
         from edge_agent.capture.jpeg import jpeg_of
 
-        taken = self._desk.take(request.wait_s)
+        taken = self._take(request.wait_s)
         at = self._ring.stamp(taken.capture_us)
         jpeg = jpeg_of(taken.frame, at.utc_us, self._description, f"edge-agent {__version__}")
         return StillAnswer(
@@ -38,3 +43,12 @@ class StillMaker:
             age_s=max(0.0, (self._clock.monotonic_us() - taken.capture_us) / 1e6),
             clock=ClockState(source=at.source, bound_us=at.bound_us, utc_us=at.utc_us),
         )
+
+    def _take(self, wait_s: float) -> TakenPicture:
+        try:
+            return self._desk.take(wait_s)
+        except SourceUnavailableError as error:
+            ailment = self._ailment()
+            if not ailment:
+                raise
+            raise SourceUnavailableError(f"{error}: {ailment}") from error
