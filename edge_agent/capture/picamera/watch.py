@@ -42,7 +42,7 @@ class Figures:
     refused: int = 0
     """Pictures that were not encoded because they could not be masked."""
     refused_in_row: int = 0
-    """Likewise, or because they could not be read, since the last one that was encoded or handed on."""
+    """Of what is recorded: likewise, or because they could not be read, since the last one that was neither."""
     faults: int = 0
     fault: str = ""
     """What `look` met last."""
@@ -96,9 +96,9 @@ class PictureWatch:
         if wall_ns is not None:
             figures.wall_ns, figures.wall_capture_us = wall_ns, capture_us
         fit = frozenset(name for name in figures.streams if self._is_fit(request, name, capture_us))
-        is_refused = len(fit) < len(figures.streams)
-        figures.refused += is_refused
-        figures.refused_in_row = figures.refused_in_row + 1 if is_refused else 0
+        figures.refused += len(fit) < len(figures.streams)
+        # Of what is recorded alone: that a proxy cannot be masked is no reason to close the camera.
+        figures.refused_in_row = 0 if figures.streams[0] in fit else figures.refused_in_row + 1
         if len(self._seen) >= _MAX_SEEN:
             self._seen.popitem(last=False)
         self._seen[id(request)] = Seen((sensor_ns or 0) // 1000, capture_us, fit)

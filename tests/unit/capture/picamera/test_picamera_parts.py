@@ -5,16 +5,18 @@ from dataclasses import replace
 
 import pytest
 
+from edge_agent.capture.frames.hook import FrameHook
 from edge_agent.capture.frames.picture import Plane
 from edge_agent.capture.picamera.judge import CameraJudge
 from edge_agent.capture.picamera.ledger import Ledger
 from edge_agent.capture.picamera.sensor_clock import SensorClock
 from edge_agent.capture.picamera.unit_queue import StreamName, Unit, UnitQueue
-from edge_agent.capture.picamera.watch import Figures, picture_of_buffer
+from edge_agent.capture.picamera.watch import Figures, PictureWatch, picture_of_buffer
 from edge_agent.capture.report import CaptureReport
 from edge_agent.clock import FakeClock
 from edge_agent.errors import CaptureError, SourceStalledError
 from tests.unit.capture.fakes import make_context
+from tests.unit.capture.picamera.fake_picamera2 import MappedArray, Request
 
 SUSPENDED_US = 3_600_000_000
 
@@ -138,6 +140,24 @@ def test_silence_and_pictures_that_cannot_be_masked_end_the_attempt() -> None:
     refusing.figures.refused_in_row = 250
     with pytest.raises(CaptureError, match="could not be read or masked"):
         refusing.run(1, 25)
+
+
+@pytest.mark.parametrize(("fit_width", "in_row"), [(64, 0), (32, 300)])
+def test_a_proxy_that_cannot_be_masked_does_not_end_the_main_stream(
+    monkeypatch: pytest.MonkeyPatch, fit_width: int, in_row: int
+) -> None:
+    monkeypatch.setattr(FrameHook, "mask", lambda _, picture: picture.width_px == fit_width)
+    clock = FakeClock()
+    watch = PictureWatch(clock, FrameHook([((0, 0), (1, 0), (1, 1))], clock), MappedArray, ("main", "lores"))
+    sizes = {"main": (64, 32), "lores": (32, 16)}
+    config = {name: {"size": size, "stride": size[0], "format": "YUV420"} for name, size in sizes.items()}
+    request = Request({}, config, {name: bytearray(w * h * 3 // 2) for name, (w, h) in sizes.items()})
+    for _ in range(300):
+        watch.look(request)
+    assert watch.figures.refused_in_row == in_row
+    seen = watch.seen(request)
+    assert seen is not None
+    assert seen.fit == {"main" if fit_width == 64 else "lores"}
 
 
 def test_pictures_keep_the_supervisor_from_calling_the_camera_silent() -> None:
