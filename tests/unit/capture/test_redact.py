@@ -28,6 +28,12 @@ VISIBLE = st.characters(codec="utf-8", categories=("L", "M", "N", "P", "S"))
         ),
         ("Authorization: Basic YWRtaW46c2VjcmV0", "Authorization: ***"),
         ('Authorization: Digest username="admin", response="1234"\r\nCSeq: 2', "Authorization: ***\r\nCSeq: 2"),
+        (
+            "rtspsrc user-id=root user-pw=\"ge heim\" proxy-pw='a b' ! queue",
+            "rtspsrc user-id=*** user-pw=*** proxy-pw=*** ! queue",
+        ),
+        ('… user-pw="ge hei', "… user-pw=***"),
+        ("cannot open srt://192.0.2.7:9000?passphrase=secret", "cannot open srt://192.0.2.7:9000?passphrase=***"),
         ("nothing to hide: 12:30 a@b", "nothing to hide: 12:30 a@b"),
     ],
 )
