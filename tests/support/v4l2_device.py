@@ -91,6 +91,16 @@ class _Stream:
     next_due_us: int | None = None
     number: int = 0
     is_gone: bool = False
+    _interval_us: int = 0
+    _interval_of: tuple[Fraction, Fraction] | None = None
+
+    @property
+    def interval_us(self) -> int:
+        """From frame to frame. Kept: fractions are slow, and benchmarks ask for this at every frame."""
+        rates = self.fps, self.camera.rate_share
+        if rates != self._interval_of:
+            self._interval_us, self._interval_of = round(1_000_000 / (rates[0] * rates[1])), rates
+        return self._interval_us
 
     @property
     def stride(self) -> int:
@@ -189,7 +199,7 @@ class FakeKernel:
         camera, now_us = stream.camera, self._clock.monotonic_us()
         while stream.next_due_us is not None and stream.next_due_us + _LATE_US <= now_us:
             due_us, number = stream.next_due_us, stream.number
-            stream.next_due_us += round(1_000_000 / (stream.fps * camera.rate_share))
+            stream.next_due_us += stream.interval_us
             if camera.is_stalled:
                 continue
             stream.number += 1

@@ -1,6 +1,8 @@
 """An uncompressed picture in memory that may be drawn on, whoever owns the memory: libav, or a camera's driver."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import av
@@ -32,7 +34,6 @@ class Plane:
     sample_bytes: int = 1
 
 
-@dataclass(frozen=True, slots=True)
 class Picture:
     """A picture that may be drawn on until it is handed on.
 
@@ -40,31 +41,50 @@ class Picture:
         width_px: of the picture.
         height_px: of the picture.
         layout: how its planes are laid out.
-        planes: luma first.
     """
 
-    width_px: int
-    height_px: int
-    layout: Layout
-    planes: tuple[Plane, ...]
+    __slots__ = ("_given", "_planes", "height_px", "layout", "width_px")
+
+    def __init__(
+        self,
+        width_px: int,
+        height_px: int,
+        layout: Layout,
+        planes: tuple[Plane, ...] | Callable[[], tuple[Plane, ...]],
+    ) -> None:
+        """Planes may be given as what finds them: most pictures are neither drawn on nor looked at."""
+        self.width_px = width_px
+        self.height_px = height_px
+        self.layout = layout
+        self._given = planes
+        self._planes: tuple[Plane, ...] | None = None
+
+    @property
+    def planes(self) -> tuple[Plane, ...]:
+        """Luma first."""
+        if self._planes is None:
+            self._planes = self._given() if callable(self._given) else self._given
+        return self._planes
 
 
 def picture_of(frame: av.VideoFrame) -> Picture:
-    """The picture in a frame of libav, which has to be the only holder of its memory (`make_writable`).
+    """The picture in a frame of libav's, which has to be the only holder of its memory (`make_writable`).
 
     Raises:
         ValueError: the frame is of another layout; `frame.reformat(format="yuv420p")` before.
     """
     layout = frame.format.name
-    width, height = frame.width, frame.height
-    half_width, half_height = (width + 1) // 2, (height + 1) // 2
-    planes = frame.planes  # made anew at each look
-    memories = [memoryview(plane).cast("B") for plane in planes]
-    strides = [plane.line_size for plane in planes]
-    luma = Plane(memories[0], strides[0], width, height)
     if layout in {"yuv420p", "yuvj420p"}:
-        colours = tuple(Plane(memories[at], strides[at], half_width, half_height) for at in (1, 2))
-        return Picture(width, height, "yuv420p", (luma, *colours))
+        return Picture(frame.width, frame.height, "yuv420p", partial(_planes_of, frame, 1))
     if layout == "nv12":
-        return Picture(width, height, "nv12", (luma, Plane(memories[1], strides[1], half_width, half_height, 2)))
+        return Picture(frame.width, frame.height, "nv12", partial(_planes_of, frame, 2))
     raise ValueError(f"a picture of {layout} cannot be drawn on")
+
+
+def _planes_of(frame: av.VideoFrame, colour_bytes: int) -> tuple[Plane, ...]:
+    luma, *colours = frame.planes
+    width, height = (frame.width + 1) // 2, (frame.height + 1) // 2
+    return (
+        Plane(memoryview(luma), luma.line_size, frame.width, frame.height),
+        *(Plane(memoryview(plane), plane.line_size, width, height, colour_bytes) for plane in colours),
+    )

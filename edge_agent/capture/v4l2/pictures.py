@@ -43,6 +43,8 @@ class RawPictures:
         others are handed on as they are, and wait in an encoder's queue."""
         self._plans: list[tuple[PlaneShape, int, int, int]] = []
         """Of each plane: its shape, which memory it lies in, at which offset, with which stride."""
+        self._packed_bytes = 0
+        """The least that a buffer has to hold whose planes lie one after the other."""
         if form.is_split:
             for index, (shape, memory) in enumerate(zip(form.planes, negotiated.planes, strict=True)):
                 self._plans.append((shape, index, 0, memory.stride_bytes))
@@ -52,6 +54,8 @@ class RawPictures:
                 stride = shape_stride(form, index, negotiated.planes[0].stride_bytes)
                 self._plans.append((shape, 0, offset, stride))
                 offset += stride * shape.rows(negotiated.height_px)
+            first = negotiated.planes[0].stride_bytes
+            self._packed_bytes = packed_bytes(form, first, negotiated.width_px, negotiated.height_px)
 
     def frame(self, planes: Sequence[memoryview]) -> av.VideoFrame | None:
         """A frame, good until the next call; None when the buffer holds less than a picture."""
@@ -85,8 +89,7 @@ class RawPictures:
                 len(memory) >= stride * (plane.rows(shape.height_px) - 1) + plane.row_bytes(shape.width_px)
                 for (plane, _, _, stride), memory in zip(self._plans, planes, strict=True)
             )
-        needed = packed_bytes(shape.form, shape.planes[0].stride_bytes, shape.width_px, shape.height_px)
-        return len(planes[0]) >= needed
+        return len(planes[0]) >= self._packed_bytes
 
 
 def _copy_rows(
