@@ -53,8 +53,10 @@ class FrameHook:
         text: TextLine | None = None,
         sampler: ImageSampler | None = None,
         deadline_us: int = DEADLINE_US,
+        grown_by_blocks: int = 1,
     ) -> None:
-        """Nothing is worked out before the first picture."""
+        """Nothing is worked out before the first picture; `grown_by_blocks` is as for `MaskPainter`."""
+        self._grown_by_blocks = grown_by_blocks
         self._masks = tuple(masks)
         self._clock = clock
         self._text = text
@@ -125,7 +127,7 @@ class FrameHook:
         if painter is None:
             if len(self._painters) >= _MAX_GEOMETRIES:
                 self._painters.pop(next(iter(self._painters)))
-            painter = self._painters[geometry] = MaskPainter(self._masks, picture)
+            painter = self._painters[geometry] = MaskPainter(self._masks, picture, self._grown_by_blocks)
         return painter
 
     def _is_late(self, begin_us: int) -> bool:

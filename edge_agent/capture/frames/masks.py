@@ -1,7 +1,8 @@
 """Privacy masks: areas that are filled before the encoder sees the picture.
 
 A polygon is filled once, at half the resolution, one sample for each block of 2×2 pixels that share their colour, and
-grown by a block, so that no pixel it touches is left; what remains a picture is a list of row pieces to be filled.
+grown by a block, so that no pixel it touches is left; what remains a picture is a list of row pieces to be filled. A
+still that is larger than the recording has smaller blocks: masks are grown by more of them there.
 """
 
 from collections.abc import Sequence
@@ -12,8 +13,6 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from edge_agent.camera_settings import Polygon
 from edge_agent.capture.frames.picture import BLACK_LUMA, GREY_CHROMA, Picture, Plane
-
-_GROWN_BY_BLOCKS = 3  # side of the neighbourhood that a covered block makes covered: one on each side
 
 Rows = list[list[tuple[int, int]]]
 """For each row of blocks, where covered stretches begin and end."""
@@ -31,9 +30,16 @@ class _Fill:
 class MaskPainter:
     """Fills the masks in pictures of one geometry."""
 
-    def __init__(self, polygons: Sequence[Polygon], picture: Picture) -> None:
-        """Work out what is to be filled in pictures like this one."""
-        rows = _covered(polygons, (picture.width_px + 1) // 2, (picture.height_px + 1) // 2)
+    def __init__(self, polygons: Sequence[Polygon], picture: Picture, grown_by_blocks: int = 1) -> None:
+        """Work out what is to be filled in pictures like this one.
+
+        Args:
+            polygons: the masks.
+            picture: one like those that come.
+            grown_by_blocks: on each side.
+        """
+        size = (picture.width_px + 1) // 2, (picture.height_px + 1) // 2
+        rows = _covered(polygons, *size, grown_by_blocks)
         luma, *colours = picture.planes
         self._fills: list[list[_Fill]] = [_luma_fills(rows, luma), *(_colour_fills(rows, plane) for plane in colours)]
         self._geometry = geometry_of(picture)
@@ -58,14 +64,16 @@ def geometry_of(picture: Picture) -> tuple[object, ...]:
     return (picture.width_px, picture.height_px, picture.layout, *planes)
 
 
-def _covered(polygons: Sequence[Polygon], width: int, height: int) -> Rows:
+def _covered(polygons: Sequence[Polygon], width: int, height: int, grown_by: int) -> Rows:
     blocks = Image.new("L", (width, height), 0)
     pen = ImageDraw.Draw(blocks)
     for polygon in polygons:
         corners = [(x * width, y * height) for x, y in polygon]
         pen.line([*corners, corners[0]], fill=255)  # what is thinner than a block
         _fill_inside(pen, corners, height)
-    grown = blocks.filter(ImageFilter.MaxFilter(_GROWN_BY_BLOCKS)).tobytes()
+    for _ in range(grown_by):
+        blocks = blocks.filter(ImageFilter.MaxFilter(3))
+    grown = blocks.tobytes()
     return [_stretches(grown[row * width : (row + 1) * width]) for row in range(height)]
 
 

@@ -145,11 +145,15 @@ def configure(
     layouts, why = [Layout(size, _proxy_size(settings, size) if with_lores else None)], ""
     if settings.sensor.full_size_stills and not with_lores:
         layouts, why = with_large_stills(camera, layouts[0], fps)
+        if settings.masks and len(layouts) > 1:
+            layouts.pop()  # the ordinary one, which may see another part of the scene than the masks were drawn for
     choice = configure_one_of(camera, layouts, more, fps, context)
     found = camera.camera_configuration()
+    if settings.masks:
+        _check_view(choice.layout, found)
     given = _given(found, choice, fps)
     _tell(camera, found, given, settings, report)
-    _judge(report, STILLS, _stills_fault(settings, layouts[0], given, why))
+    _judge(report, STILLS, _stills_fault(settings, given, why))
     _judge(report, CONTROL, missing and f"this sensor has no control for {', '.join(missing)}; take them out")
     _judge(report, SIZE, _size_fault(size, given))
     turned = found["transform"]
@@ -163,13 +167,27 @@ def _proxy_size(settings: CameraSettings, size: Size) -> Size | None:
     return None if proxy is None else (min(proxy.width, size[0]), min(proxy.height, size[1]))
 
 
-def _stills_fault(settings: CameraSettings, asked: Layout, given: Given, why: str) -> str:
+def _check_view(layout: Layout, found: Mapping[str, Any]) -> None:
+    """In another mode the sensor may see another part of the scene, with masks beside what they are to hide.
+
+    Raises:
+        SourceFormatError: the camera took another mode than was asked for.
+    """
+    if layout.mode is None:
+        return
+    asked, given = layout.mode.get("output_size"), (found.get("sensor") or {}).get("output_size")
+    if asked != given:
+        raise SourceFormatError(
+            f"picamera2: the sensor's mode {asked} was asked for and it took {given}, in which the masks may lie"
+            " wrong; take camera.sensor.full_size_stills out, and look at the masks anew"
+        )
+
+
+def _stills_fault(settings: CameraSettings, given: Given, why: str) -> str:
     """What is not as asked of the size of stills."""
     if not settings.sensor.full_size_stills or given.has_large_stills:
         return ""
     faults = [fault for fault in (why, *given.choice.faults) if fault]
-    if settings.masks and given.choice.layout.mode != asked.mode:
-        faults.append("the sensor may see another part of the scene now: look at the masks")
     return f"stills have {named(given.still)}, as what is recorded: {'; '.join(faults)}. {_STILLS_REMEDY}"
 
 

@@ -78,8 +78,8 @@ _left_alone: "WeakKeyDictionary[CaptureReport, _Left]" = WeakKeyDictionary()
 def with_large_stills(camera: Any, ordinary: Layout, fps: float) -> tuple[list[Layout], str]:  # noqa: ANN401 -- picamera2 has no types
     """What to try, `ordinary` last; and why it is nothing more.
 
-    Before `ordinary` comes the same size with the sensor in the large size's mode: what is seen, and masked, is the
-    same then.
+    Before `ordinary` comes the same size with the sensor in the large size's mode: what is seen is the same then, and
+    masks lie as they were drawn.
     """
     large, why = largest(camera, ordinary.main, fps)
     if large is None:

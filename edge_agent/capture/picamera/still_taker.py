@@ -6,6 +6,7 @@ sees every picture on the camera's thread, keeps the next one from being given b
 """
 
 import contextlib
+import math
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -42,8 +43,19 @@ class _Painter:
                 raise SourceUnavailableError(f"no still without its masks: {self.hook.figures.fault}")
 
 
-_painters: "WeakKeyDictionary[StillDesk, _Painter]" = WeakKeyDictionary()
-"""One a recorder's life: working out masks takes a while, and a source is made anew for every attempt."""
+_painters: "WeakKeyDictionary[StillDesk, dict[int, _Painter]]" = WeakKeyDictionary()
+"""For a recorder's life, by how far masks are grown: working them out takes a while, and a source is made anew for
+every attempt."""
+
+
+def grown_by_blocks(given: Given) -> int:
+    """How far masks of a still are grown, so that it shows nothing that they hide in the recording.
+
+    There a mask ends within three blocks of its outline: the one that it touches, the next one, and what drawing an
+    outline rounds.
+    """
+    share = max(given.still[0] / given.size[0], given.still[1] / given.size[1])
+    return 1 if share <= 1 else math.ceil(3 * share)
 
 
 @dataclass(slots=True)
@@ -67,7 +79,7 @@ class StillTaker:
         self._mapped = library.mapped
         self._desk = desk
         self._turns_here = turns_here
-        self._painter = _painters.setdefault(desk, _Painter(FrameHook(settings.masks, context.clock)))
+        self._painter = self._painter_for(1)
         self._lock = threading.Lock()  # protects what follows; nobody waits while holding it
         self._ask: _Ask | None = None
         self._closed = False
@@ -80,6 +92,7 @@ class StillTaker:
 
         Behind it no picture is kept from the camera, so that it can be closed.
         """
+        self._painter = self._painter_for(grown_by_blocks(given))
         if self._settings.masks:  # worked out before the camera runs: it keeps the interpreter busy for a while
             with contextlib.suppress(Exception):  # stills will say it; that the recording cannot be masked, its hook
                 self._masked(av.VideoFrame(*given.still, LAYOUTS[given.format]))
@@ -90,6 +103,12 @@ class StillTaker:
             if self._desk.taker is self:  # else of a later attempt
                 self._desk.taker = None
             self._close()
+
+    def _painter_for(self, grown_by: int) -> _Painter:
+        known = _painters.setdefault(self._desk, {})
+        if grown_by not in known:
+            known[grown_by] = _Painter(FrameHook(self._settings.masks, self._clock, grown_by_blocks=grown_by))
+        return known[grown_by]
 
     def look(self, request: Any, capture_us: int | None) -> None:  # noqa: ANN401 -- picamera2 has no types
         """A picture came, taken at `capture_us`; costs nothing while nobody asked, and raises nothing."""

@@ -35,6 +35,7 @@ _MAX_BAD = 50
 """So many buffers in a row without a picture in them."""
 _GONE_EVENTS = select.POLLERR | select.POLLHUP | select.POLLNVAL
 _STAND_STILL, _SIZE, _RATE = "timestamps-stand-still", "size-not-as-asked", "frame-rate-not-as-asked"
+_TURN = "turn-not-as-asked"
 
 
 class V4l2Source:
@@ -144,6 +145,20 @@ class V4l2Source:
         else:
             report.clear(_SIZE)
         self._tell_rate(opened, fps)
+        self._tell_turn(opened)
+
+    def _tell_turn(self, opened: Opened) -> None:
+        """What the camera encodes and does not turn passes as it is, unless it is decoded behind it."""
+        frames = self._context.frames
+        passes = opened.negotiated.form.kind == "h264" and (frames is None or not frames.hook.draws)
+        if passes and not opened.turning.is_done:
+            self._context.report.warn(
+                _TURN,
+                "the camera does not turn or mirror what it encodes; mount it upright, or set camera.v4l2.format to"
+                " mjpeg or yuyv",
+            )
+        else:
+            self._context.report.clear(_TURN)
 
     def _tell_rate(self, opened: Opened, fps: Fraction) -> None:
         asked = self._settings.fps

@@ -166,6 +166,8 @@ class Board:
     resolution: tuple[int, int] = (4608, 2592)
     modes: tuple[dict[str, object], ...] = ()
     """Those of the sensor."""
+    other_mode: tuple[int, int] | None = None
+    """The size of the mode that the sensor takes in the place of one that is asked for."""
     refuse: Callable[[dict[str, Any]], None] = lambda _: None
     """Raises when it cannot be configured so."""
     give: Callable[[str, tuple[int, int]], tuple[int, int]] = lambda _, size: size
@@ -231,6 +233,8 @@ class FakePicamera2:
                 size = self.board.give(name, stream["size"])
                 pixels = {"format": self.board.format or stream["format"], "size": size, "stride": size[0] + 64}
                 self.configuration[name] = stream | pixels
+        if self.board.other_mode is not None and asked.get("sensor"):
+            self.configuration["sensor"] = {**asked["sensor"], "output_size": self.board.other_mode}
         if not self.board.turns:
             self.configuration["transform"] = Transform()
 

@@ -71,6 +71,16 @@ def test_a_camera_mirrors_h264_unless_it_is_decoded_and_mirrored_here(
     assert camera.controls[int(raw.ControlID.HFLIP)].value == mirrors
 
 
+@pytest.mark.parametrize(("turning", "is_told"), [({"hflip": True}, True), ({"rotation_deg": 90}, True), ({}, False)])
+def test_turning_that_a_camera_with_h264_alone_cannot_do_is_told(
+    bench: Bench, turning: dict[str, Any], is_told: bool
+) -> None:
+    bench.kernel.plug(NODE, h264_camera())
+    sink = bench.record(camera_settings(**turning))
+    assert ("turn-not-as-asked" in bench.warnings) is is_told
+    assert sink.units
+
+
 def test_the_cameras_own_encoder_is_set_and_read_back(bench: Bench) -> None:
     ids = raw.ControlID
     camera = h264_camera()
