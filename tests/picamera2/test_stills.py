@@ -133,7 +133,7 @@ def test_without_memory_for_the_large_size_there_is_the_ordinary_one_in_the_same
     monkeypatch.setattr(MemoryAllocator, "allocate", refuse)
     process = psutil.Process()
     descriptors = process.num_fds()
-    with recording(sensor=FULL_SIZE, masks=TOP_LEFT) as rig:
+    with recording(sensor=FULL_SIZE) as rig:
         rig.wait_for(30)
         assert size_of(rig.still()) == (640, 360)
         missed = VirtualPicamera2.alive[-1].camera.missed

@@ -4,7 +4,7 @@ libcamera answers a size, a format or a turn that it does not have with another 
 configured is read back and compared.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,12 +145,12 @@ def configure(
     layouts, why = [Layout(size, _proxy_size(settings, size) if with_lores else None)], ""
     if settings.sensor.full_size_stills and not with_lores:
         layouts, why = with_large_stills(camera, layouts[0], fps)
-        if settings.masks and len(layouts) > 1:
-            layouts.pop()  # the ordinary one, which may see another part of the scene than the masks were drawn for
-    choice = configure_one_of(camera, layouts, more, fps, context)
+    if settings.masks and len(layouts) > 1:
+        layouts.pop()  # the ordinary one, which may see another part of the scene than the masks were drawn for
+        choice = _in_one_view(camera, layouts, more, fps, context)
+    else:
+        choice = configure_one_of(camera, layouts, more, fps, context)
     found = camera.camera_configuration()
-    if settings.masks:
-        _check_view(choice.layout, found)
     given = _given(found, choice, fps)
     _tell(camera, found, given, settings, report)
     _judge(report, STILLS, _stills_fault(settings, given, why))
@@ -167,20 +167,35 @@ def _proxy_size(settings: CameraSettings, size: Size) -> Size | None:
     return None if proxy is None else (min(proxy.width, size[0]), min(proxy.height, size[1]))
 
 
-def _check_view(layout: Layout, found: Mapping[str, Any]) -> None:
-    """In another mode the sensor may see another part of the scene, with masks beside what they are to hide.
+def _in_one_view(
+    camera: Any,  # noqa: ANN401 -- picamera2 has no types
+    layouts: Sequence[Layout],
+    more: Mapping[str, object],
+    fps: float,
+    context: SourceContext,
+) -> Choice:
+    """As `configure_one_of`, in the sensor's mode of all these layouts and in no other.
+
+    Another one may see another part of the scene, with masks beside what they are to hide.
 
     Raises:
-        SourceFormatError: the camera took another mode than was asked for.
+        SourceFormatError: the camera cannot be configured so, or took another mode.
     """
-    if layout.mode is None:
-        return
-    asked, given = layout.mode.get("output_size"), (found.get("sensor") or {}).get("output_size")
-    if asked != given:
+    remedy = (
+        "with masks nothing else is recorded: take camera.sensor.full_size_stills out, and look at the masks anew"
+    )
+    try:
+        choice = configure_one_of(camera, layouts, more, fps, context)
+    except Exception as error:
         raise SourceFormatError(
-            f"picamera2: the sensor's mode {asked} was asked for and it took {given}, in which the masks may lie"
-            " wrong; take camera.sensor.full_size_stills out, and look at the masks anew"
-        )
+            f"picamera2: {named(layouts[0].main)} for stills cannot be configured ({type(error).__name__}: {error});"
+            f" {remedy}"
+        ) from error
+    asked = None if choice.layout.mode is None else choice.layout.mode.get("output_size")
+    given = (camera.camera_configuration().get("sensor") or {}).get("output_size")
+    if asked not in {None, given}:
+        raise SourceFormatError(f"picamera2: the sensor's mode {asked} was asked for, and it took {given}; {remedy}")
+    return choice
 
 
 def _stills_fault(settings: CameraSettings, given: Given, why: str) -> str:

@@ -357,6 +357,7 @@ def test_what_may_see_another_part_of_the_scene_is_not_recorded_with_masks(
         if not masks:
             camera.send()
     assert all("sensor" in asked for asked in camera.asked) is bool(masks)
+    assert ("full_size_stills out" in str(rig.error)) is bool(masks)
     assert len(rig.sink.units) == (0 if masks else 1)
 
 
