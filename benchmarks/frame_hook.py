@@ -1,8 +1,8 @@
 """CPU that the hook between sensor and encoder takes, picture by picture, against ffmpeg's overlay of a mask picture.
 
 Pictures come in real time and are encoded by x264 afterwards, as in a recorder: in a loop that does nothing else all
-would be in the processor's caches, and take a tenth. What is measured is one thread's CPU time, `picture_of` included
-as `FramePipeline` calls it, less what measuring takes.
+would be in the processor's caches, and cost nothing. What is measured is one thread's CPU time, `picture_of` included
+as `FramePipeline` calls it.
 """
 
 import math
@@ -99,13 +99,13 @@ def _draw(path: Path) -> list[av.VideoFrame]:
 
 def _spent_ms(hook: FrameHook, frames: Sequence[av.VideoFrame], count: int) -> list[float]:
     """CPU that each picture takes; the first, in which masks are worked out, is not among them."""
-    encoder, spent, idle = LibavEncoder("libx264", _ORDER), [], []
+    encoder, spent = LibavEncoder("libx264", _ORDER), []
     due_us = _CLOCK.monotonic_us()
     for number in range(count + 1):
-        idle.append(_idle_ms())
         due_us += 1_000_000 // _FPS
         _CLOCK.sleep(max(due_us - _CLOCK.monotonic_us(), 0) / 1e6)
         frame = frames[number % len(frames)]
+        time.thread_time_ns()  # what measures is not to be cold, too
         begin_ns = time.thread_time_ns()
         hook.apply(picture_of(frame), (number - 1) * 1_000_000 // _FPS)
         spent.append((time.thread_time_ns() - begin_ns) / 1e6)
@@ -114,14 +114,7 @@ def _spent_ms(hook: FrameHook, frames: Sequence[av.VideoFrame], count: int) -> l
     encoder.finish()
     if hook.figures.unmasked or hook.figures.samples_skipped:
         raise RuntimeError(f"not every picture was drawn on and looked at: {hook.figures}")
-    measuring_ms = _mean(idle)
-    return [picture_ms - measuring_ms for picture_ms in spent[1:]]
-
-
-def _idle_ms() -> float:
-    """What is measured of nothing, right after the encoder."""
-    begin_ns = time.thread_time_ns()
-    return (time.thread_time_ns() - begin_ns) / 1e6
+    return spent[1:]
 
 
 def _overlay_ms(directory: Path, masks: Sequence[Polygon], count: int) -> float:
