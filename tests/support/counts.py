@@ -11,7 +11,8 @@ from xml.etree import ElementTree as ET
 
 
 def counted(reports: Sequence[Path], skipped_runs: Sequence[str] = ()) -> tuple[str, int]:
-    """The line, and an exit code: 1 when a test failed or could not be set up, or when a run wrote no report.
+    """The line, and an exit code: 1 when a test failed or could not be set up, or when a run wrote no report,
+    or one that cannot be read.
 
     Args:
         reports: of each run.
@@ -21,10 +22,12 @@ def counted(reports: Sequence[Path], skipped_runs: Sequence[str] = ()) -> tuple[
     skipped = len(skipped_runs)
     seconds = 0.0
     for report in reports:
-        if not report.exists():
+        try:
+            suites = list(ET.parse(report).iter("testsuite"))
+        except (OSError, ET.ParseError):
             failed += 1
             continue
-        for suite in ET.parse(report).iter("testsuite"):
+        for suite in suites:
             bad = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
             left_out = int(suite.get("skipped", 0))
             passed += int(suite.get("tests", 0)) - bad - left_out

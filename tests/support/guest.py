@@ -3,14 +3,16 @@
     python -m tests.support.guest --kernel UNPACKED --busybox FILE --qemu FILE --modules vivid -- COMMAND…
 
 The initial file system holds busybox, the kernel modules and a script; all else is this machine's own tree, mounted
-read only over 9p, with memory in the place of what has to be written. Nothing needs root. The exit code is the
-command's, 70 when the machine did not come as far as that. The processor is imitated (the kernel is up in six seconds
+read only over 9p, with memory in the place of what has to be written: /dev/shm (`TMPDIR`), and where temporary files
+usually lie, unless the checkout lies there. Nothing needs root. The exit code is the command's, 70 when
+the machine did not come as far as that. The processor is imitated (the kernel is up in six seconds
 all the same); GUEST_KVM=yes uses /dev/kvm, which hangs under some hypervisors. `--report INSIDE OUTSIDE` brings out a
 file that the command wrote, over the console. The machine is gone when this ends, after `--timeout-s` at the latest.
 """
 
 import argparse
 import base64
+import binascii
 import gzip
 import lzma
 import os
@@ -30,6 +32,8 @@ _TIMEOUT_S = 900.0
 _TRAILER = "TRAILER!!!"
 _FIRST = ("virtio_pci", "9pnet_virtio", "9p")
 """What the root needs; loaded before it is mounted."""
+_MEMORY = "/dev/shm"
+_WRITTEN = ("tmp", "run", "var/tmp", "mnt")
 
 
 class Archive:
@@ -101,6 +105,9 @@ def init_script(
     """What the virtual machine does; at last it writes the file `report` to its console."""
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
     load = "".join(f"insmod /modules/{name}.ko\n" for name in first)
+    written = " ".join(name for name in _WRITTEN if not folder.is_relative_to(f"/{name}"))
+    inside = shlex.quote(f"/new{report}")
+    bring_out = f'[ ! -f {inside} ] || {{ echo "{_REPORT}"; base64 {inside}; echo "{_REPORT_END}"; }}'
     return f"""#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin:/usr/bin:/usr/sbin:/sbin
@@ -109,19 +116,19 @@ mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 {load}
 mount -t 9p -o trans=virtio,version=9p2000.L,ro,cache=loose,msize=512000 machine /new || exec poweroff -f
-for folder in tmp run var/tmp mnt; do mount -t tmpfs tmpfs /new/$folder; done
-mkdir /new/run/modules && cp /modules/*.ko /bin/busybox /new/run/modules
+for folder in {written}; do mount -t tmpfs tmpfs /new/$folder; done
 for folder in dev proc sys; do mount --move /$folder /new/$folder; done
-mkdir -p /new/dev/shm && mount -t tmpfs tmpfs /new/dev/shm
+mkdir -p /new{_MEMORY} && mount -t tmpfs tmpfs /new{_MEMORY}
+mkdir /new{_MEMORY}/modules /new{_MEMORY}/tmp && cp /modules/*.ko /bin/busybox /new{_MEMORY}/modules
 ip link set lo up
-cat > /new/run/command <<'END'
+cat > /new{_MEMORY}/command <<'END'
 {exports}cd {shlex.quote(str(folder))}
 {shlex.join(command)}
 END
-chroot /new /bin/sh /run/command
+chroot /new /bin/sh {_MEMORY}/command
 code=$?
 dmesg -n 1
-{f'echo "{_REPORT}"; base64 {shlex.quote("/new" + report)}; echo "{_REPORT_END}"' if report else ""}
+{bring_out if report else ""}
 echo "{_DONE}$code"
 poweroff -f
 """
@@ -181,7 +188,10 @@ def run(arguments: list[str], timeout_s: float = _TIMEOUT_S) -> tuple[int, bytes
         timer.cancel()
         process.kill()
         process.wait()
-    return code, base64.b64decode(report)
+    try:
+        return code, base64.b64decode(report, validate=True)
+    except binascii.Error:
+        return code or _NOT_RUN, b""
 
 
 def main() -> int:
@@ -202,7 +212,11 @@ def main() -> int:
     modules = Modules(asked.kernel)
     ordered = modules.in_order(asked.modules)
     environment = dict(entry.split("=", 1) for entry in asked.environment)
-    environment |= {"GUEST_MODULES": "/run/modules", "GUEST_MODULE_ORDER": " ".join(ordered)}
+    environment |= {
+        "GUEST_MODULES": f"{_MEMORY}/modules",
+        "GUEST_MODULE_ORDER": " ".join(ordered),
+        "TMPDIR": f"{_MEMORY}/tmp",
+    }
     inside, outside = asked.report
     script = init_script(modules.in_order(_FIRST), Path.cwd(), asked.command, environment, inside)
     initial = asked.work / "initial.cpio.gz"

@@ -52,7 +52,10 @@ def test_both_runs_are_counted(reports: list[Path]) -> None:
     assert code == 0
 
 
-def test_a_run_that_broke_off_is_no_success(reports: list[Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", [None, b"", b"<testsuites><testsuite tes", b"\x00garbage"])
+def test_a_run_that_broke_off_is_no_success(reports: list[Path], tmp_path: Path, left: bytes | None) -> None:
+    if left is not None:
+        (tmp_path / "nothing.xml").write_bytes(left)
     line, code = counted([reports[1], tmp_path / "nothing.xml"])
     assert line.startswith("1 passed, 1 failed")
     assert code == 1

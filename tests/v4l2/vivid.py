@@ -4,7 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
-_MODULES = Path(os.environ.get("GUEST_MODULES", "/run/modules"))
+_MODULES = Path(os.environ.get("GUEST_MODULES", "/dev/shm/modules"))
 _BUSYBOX = str(_MODULES / "busybox")
 _DRIVER = Path("/sys/bus/platform/drivers/vivid")
 _CLASS = Path("/sys/class/video4linux")
