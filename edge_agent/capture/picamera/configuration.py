@@ -4,7 +4,7 @@ libcamera answers a size, a format or a turn that it does not have with another 
 configured is read back and compared.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from edge_agent.capture.picamera.layout import (
     USABLE,
     Choice,
     Layout,
+    Wish,
     configure_one_of,
     most_fps,
     named,
@@ -133,7 +134,7 @@ def configure(
         turns_here: flips and half turns are asked of the sensor.
 
     Raises:
-        SourceFormatError: it gives pixels that cannot be encoded.
+        SourceFormatError: it gives pixels that cannot be encoded, or another view than masks were drawn for.
     """
     fps, size, report = settings.fps or DEFAULT_FPS, asked_size(settings), context.report
     flips = asked_flips(settings) if turns_here else (False, False)
@@ -145,11 +146,10 @@ def configure(
     layouts, why = [Layout(size, _proxy_size(settings, size) if with_lores else None)], ""
     if settings.sensor.full_size_stills and not with_lores:
         layouts, why = with_large_stills(camera, layouts[0], fps)
-    if settings.masks and len(layouts) > 1:
+    keeps_view = bool(settings.masks) and len(layouts) > 1
+    if keeps_view:
         layouts.pop()  # the ordinary one, which may see another part of the scene than the masks were drawn for
-        choice = _in_one_view(camera, layouts, more, fps, context)
-    else:
-        choice = configure_one_of(camera, layouts, more, fps, context)
+    choice = configure_one_of(camera, Wish(layouts, more, fps, keeps_view=keeps_view), context)
     found = camera.camera_configuration()
     given = _given(found, choice, fps)
     _tell(camera, found, given, settings, report)
@@ -165,37 +165,6 @@ def configure(
 def _proxy_size(settings: CameraSettings, size: Size) -> Size | None:
     proxy = settings.proxy
     return None if proxy is None else (min(proxy.width, size[0]), min(proxy.height, size[1]))
-
-
-def _in_one_view(
-    camera: Any,  # noqa: ANN401 -- picamera2 has no types
-    layouts: Sequence[Layout],
-    more: Mapping[str, object],
-    fps: float,
-    context: SourceContext,
-) -> Choice:
-    """As `configure_one_of`, in the sensor's mode of all these layouts and in no other.
-
-    Another one may see another part of the scene, with masks beside what they are to hide.
-
-    Raises:
-        SourceFormatError: the camera cannot be configured so, or took another mode.
-    """
-    remedy = (
-        "with masks nothing else is recorded: take camera.sensor.full_size_stills out, and look at the masks anew"
-    )
-    try:
-        choice = configure_one_of(camera, layouts, more, fps, context)
-    except Exception as error:
-        raise SourceFormatError(
-            f"picamera2: {named(layouts[0].main)} for stills cannot be configured ({type(error).__name__}: {error});"
-            f" {remedy}"
-        ) from error
-    asked = None if choice.layout.mode is None else choice.layout.mode.get("output_size")
-    given = (camera.camera_configuration().get("sensor") or {}).get("output_size")
-    if asked not in {None, given}:
-        raise SourceFormatError(f"picamera2: the sensor's mode {asked} was asked for, and it took {given}; {remedy}")
-    return choice
 
 
 def _stills_fault(settings: CameraSettings, given: Given, why: str) -> str:

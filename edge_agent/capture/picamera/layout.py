@@ -21,10 +21,14 @@ from edge_agent.capture.picamera.watch import Figures
 from edge_agent.capture.report import CaptureReport
 from edge_agent.capture.source import SourceContext
 from edge_agent.clock import Clock
+from edge_agent.errors import SourceFormatError
 
 FORMAT = "YUV420"
 """Both encoders take it without a conversion."""
 USABLE = ("YUV420", "NV12")
+_VIEW_REMEDY = (
+    "with masks nothing else is recorded: take camera.sensor.full_size_stills out, and look at the masks anew"
+)
 _LEFT_ALONE_US = 3_600_000_000
 
 
@@ -43,6 +47,24 @@ class Layout:
     lores: Size | None
     recorded: StreamName = "main"
     mode: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is asked of a camera.
+
+    Attributes:
+        layouts: to try, one after the other.
+        more: what is asked for with each of them.
+        fps: which each but the last has to give.
+        keeps_view: masks were drawn for what the sensor sees in the mode of these layouts; in another one they may
+            lie beside what they are to hide.
+    """
+
+    layouts: Sequence[Layout]
+    more: Mapping[str, object]
+    fps: float
+    keeps_view: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,32 +110,41 @@ def with_large_stills(camera: Any, ordinary: Layout, fps: float) -> tuple[list[L
     return [Layout(large.size, ordinary.main, "lores", large.mode), *same_mode, ordinary], ""
 
 
-def configure_one_of(
-    camera: Any,  # noqa: ANN401 -- picamera2 has no types
-    layouts: Sequence[Layout],
-    more: Mapping[str, object],
-    fps: float,
-    context: SourceContext,
-) -> Choice:
+def configure_one_of(camera: Any, wish: Wish, context: SourceContext) -> Choice:  # noqa: ANN401 -- picamera2 has no types
     """Configure an open camera to the first layout that it gives as asked, or to the last, however it is given.
 
-    Args:
-        camera: a `Picamera2`.
-        layouts: to try.
-        more: what is asked for with each of them.
-        fps: which each but the last has to give.
-        context: the attempt's.
+    Raises:
+        SourceFormatError: the sensor cannot be kept in the mode that was asked for, and has to be.
     """
-    left, faults = _left(context.report, context.clock), []
+    if not wish.keeps_view:
+        return _configured(camera, wish, context)
+    try:
+        choice = _configured(camera, wish, context)
+    except Exception as error:
+        raise SourceFormatError(
+            f"picamera2: {named(wish.layouts[0].main)} for stills cannot be configured ({type(error).__name__}:"
+            f" {error}); {_VIEW_REMEDY}"
+        ) from error
+    asked = None if choice.layout.mode is None else choice.layout.mode.get("output_size")
+    given = (camera.camera_configuration().get("sensor") or {}).get("output_size")
+    if asked not in {None, given}:
+        raise SourceFormatError(
+            f"picamera2: the sensor's mode {asked} was asked for, and it took {given}; {_VIEW_REMEDY}"
+        )
+    return choice
+
+
+def _configured(camera: Any, wish: Wish, context: SourceContext) -> Choice:  # noqa: ANN401 -- picamera2 has no types
+    layouts, left, faults = wish.layouts, _left(context.report, context.clock), []
     if left is not None:
         faults.append(f"{named(layouts[0].main)} is left alone for an hour: {left.fault}")
     last = len(layouts) - 1
     for number in range(min(0 if left is None else left.count, last), last):
-        fault = _tried(camera, layouts[number], more, fps)
+        fault = _tried(camera, layouts[number], wish)
         if not fault:
             return Choice(layouts[number], number, is_last=False, faults=tuple(faults))
         faults.append(fault)
-    _ask(camera, layouts[last], more)
+    _ask(camera, layouts[last], wish.more)
     return Choice(layouts[last], last, is_last=True, faults=tuple(faults))
 
 
@@ -150,10 +181,10 @@ def _left(report: CaptureReport, clock: Clock) -> _Left | None:
     return left if left is not None and clock.monotonic_us() < left.until_us else None
 
 
-def _tried(camera: Any, layout: Layout, more: Mapping[str, object], fps: float) -> str:  # noqa: ANN401 -- picamera2 has no types
+def _tried(camera: Any, layout: Layout, wish: Wish) -> str:  # noqa: ANN401 -- picamera2 has no types
     """Why it is not used; empty when it is."""
     try:
-        _ask(camera, layout, more)
+        _ask(camera, layout, wish.more)
     except Exception as error:  # noqa: BLE001 -- memory, as a rule; whatever it is, the next layout is asked for
         return f"{named(layout.main)} cannot be configured ({type(error).__name__}: {error})"
     found = camera.camera_configuration()
@@ -163,8 +194,10 @@ def _tried(camera: Any, layout: Layout, more: Mapping[str, object], fps: float) 
         if size is not None and found[name]["format"] not in USABLE:
             return f"at {named(size)} the camera gives {found[name]['format']}"
     most = most_fps(camera)
-    if most is not None and not is_fast_enough(most, fps):
-        return f"at {named(layout.main)} the camera gives {most:.1f} pictures a second, and {fps:g} are asked for"
+    if most is not None and not is_fast_enough(most, wish.fps):
+        return (
+            f"at {named(layout.main)} the camera gives {most:.1f} pictures a second, and {wish.fps:g} are asked for"
+        )
     return ""
 
 

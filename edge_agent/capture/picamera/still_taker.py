@@ -6,6 +6,7 @@ sees every picture on the camera's thread, keeps the next one from being given b
 """
 
 import contextlib
+import logging
 import math
 import threading
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ from edge_agent.capture.source import SourceContext
 from edge_agent.capture.stills import StillDesk, TakenPicture
 from edge_agent.errors import SourceUnavailableError
 from edge_agent.settings import CameraSettings
+
+_log = logging.getLogger(__name__)
 
 _COPY_S = 2.0
 _DRAWABLE = frozenset({"yuv420p", "nv12"})
@@ -65,6 +68,7 @@ class _Ask:
     answered: threading.Event = field(default_factory=threading.Event)
     request: Any = None
     capture_us: int = 0
+    fault: str = ""
 
 
 class StillTaker:
@@ -93,9 +97,8 @@ class StillTaker:
         Behind it no picture is kept from the camera, so that it can be closed.
         """
         self._painter = self._painter_for(grown_by_blocks(given))
-        if self._settings.masks:  # worked out before the camera runs: it keeps the interpreter busy for a while
-            with contextlib.suppress(Exception):  # stills will say it; that the recording cannot be masked, its hook
-                self._masked(av.VideoFrame(*given.still, LAYOUTS[given.format]))
+        if self._settings.masks:
+            self._work_masks_out(given)
         self._desk.taker = self
         try:
             yield
@@ -103,6 +106,13 @@ class StillTaker:
             if self._desk.taker is self:  # else of a later attempt
                 self._desk.taker = None
             self._close()
+
+    def _work_masks_out(self, given: Given) -> None:
+        """Before the camera runs, as it keeps the interpreter busy for a while; no reason not to record."""
+        try:
+            self._masked(av.VideoFrame(*given.still, LAYOUTS[given.format]))
+        except Exception as error:  # noqa: BLE001 -- each still says it again to who asks, and the hook what is recorded
+            _log.warning("stills cannot be masked: %s: %s", type(error).__name__, error)
 
     def _painter_for(self, grown_by: int) -> _Painter:
         known = _painters.setdefault(self._desk, {})
@@ -119,8 +129,11 @@ class StillTaker:
             if self._ask is not ask:  # nobody waits any more
                 return
             self._ask = None
-            with contextlib.suppress(Exception):  # it would end the camera; who asked is told that there is none
+            try:
                 request.acquire()
+            except Exception as error:  # noqa: BLE001 -- it would end the camera; who asked is told instead
+                ask.fault = f"{type(error).__name__}: {error}"
+            else:
                 self._idle.clear()
                 ask.request, ask.capture_us = request, capture_us
         ask.answered.set()
@@ -141,7 +154,7 @@ class StillTaker:
         with self._lock:
             self._ask = None
         if ask.request is None:
-            why = "it is being closed" if self._closed else f"not within {wait_s:g} s"
+            why = ask.fault or ("it is being closed" if self._closed else f"not within {wait_s:g} s")
             raise SourceUnavailableError(f"picamera2: the camera gave no picture: {why}")
         return TakenPicture(self._masked(self._copied(ask.request)), ask.capture_us)
 

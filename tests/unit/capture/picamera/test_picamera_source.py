@@ -2,9 +2,6 @@
 
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +14,6 @@ from edge_agent.capture.picamera.tuning import VARIABLE, tuning_path
 from edge_agent.capture.report import CaptureReport
 from edge_agent.clock import SystemClock
 from edge_agent.errors import (
-    CaptureError,
     SettingsError,
     SourceFormatError,
     SourceStalledError,
@@ -33,60 +29,10 @@ from tests.unit.capture.picamera.fake_picamera2 import (
     LibavH264Encoder,
     Platform,
     Transform,
-    install,
 )
+from tests.unit.capture.picamera.rig import Rig
 
 _CLOCK = SystemClock()
-
-
-class Rig:
-    """Attempts, one after the other, of one recorder."""
-
-    def __init__(self, **settings: object) -> None:
-        asked = {"name": "main", "source": "picamera2:0", "width": 704, "height": 576, "fps": 25.0}
-        self.settings = CameraSettings.model_validate(asked | settings)
-        self.sink = RecordingSink()
-        self.report = CaptureReport("main")
-        self.error: CaptureError | None = None
-
-    @contextmanager
-    def attempt(self) -> Iterator[FakePicamera2]:
-        stop = threading.Event()
-        self.context = replace(make_frame_context(self.settings, self.sink, _CLOCK), report=self.report)
-        self.source = PicameraSource(self.settings, self.context)
-        known = len(FakePicamera2.opened)
-        thread = threading.Thread(target=self._run, args=(stop,), daemon=True)
-        self.error = None
-        thread.start()
-        try:
-            wait_until(
-                lambda: not thread.is_alive() or any(camera.is_started for camera in FakePicamera2.opened[known:]),
-                what="the camera runs",
-            )
-            yield FakePicamera2.opened[-1]
-        finally:
-            stop.set()
-            thread.join(10)
-            assert not thread.is_alive()
-
-    def _run(self, stop: threading.Event) -> None:
-        try:
-            self.source.run(self.sink, stop)
-        except CaptureError as error:
-            self.error = error
-
-    def fail(self) -> str:
-        """An attempt that fails by itself."""
-        with self.attempt():
-            wait_until(lambda: self.error, what="the attempt fails")
-        return str(self.error)
-
-
-@pytest.fixture
-def board(monkeypatch: pytest.MonkeyPatch) -> Board:
-    board = Board()
-    install(monkeypatch, board)
-    return board
 
 
 def send(camera: FakePicamera2, pictures: int) -> None:
