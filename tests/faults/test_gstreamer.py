@@ -112,15 +112,15 @@ def test_a_process_that_says_nonsense_is_told_in_its_words(
 def test_a_pipeline_that_leaves_a_process_behind_is_over_with_its_own_end() -> None:
     """A daemon with a session of its own keeps every pipe open; nobody waits for it."""
     body = (
-        "import os, sys, time\n"
+        "import os, signal\n"
         "if os.fork() == 0:\n"
         "    os.setsid()\n"
         "    if os.fork():\n"
         "        os._exit(0)\n"
         "    print('left behind', os.getpid(), flush=True)\n"
-        "    time.sleep(60)\n"
-        "    os._exit(0)\n"
-        "time.sleep(60)\n"
+        "    signal.alarm(60)\n"  # its end, should the test not come to it
+        "    signal.pause()\n"
+        "signal.pause()\n"
     )
     known, descriptors = threading.active_count(), psutil.Process().num_fds()
     with running(Order("unused"), scripted(body)) as child:
