@@ -17,6 +17,7 @@ from av.video.reformatter import ColorRange, VideoReformatter
 
 from edge_agent.camera_settings import PROXY_SUFFIX, CameraSettings, ProxySettings
 from edge_agent.capture.aside import Aside
+from edge_agent.capture.batch import Batch
 from edge_agent.capture.encoding.encoder import Effort, EncodeOrder
 from edge_agent.capture.encoding.worker import CodedFrame, EncoderWorker
 from edge_agent.capture.frames.picture import picture_of
@@ -83,7 +84,7 @@ class FramePipeline:
         if self._outputs.main is not None:
             order = _order(settings, width_px, height_px, rate, effort)
             with self._excused():
-                self._main = _Branch(context, self._outputs.main, order)
+                self._main = _Branch(context, self._outputs.main, order, may_hold_back=True)
             context.activity.request_key_frame = self._main.request_key_frame
         self._proxy: _ProxyBranch | Aside | None = None
         self._proxy_again_us = 0
@@ -190,7 +191,11 @@ class FramePipeline:
 
 
 class _Branch:
-    """An encoder and the normaliser behind it."""
+    """An encoder and the normaliser behind it.
+
+    Coded pictures are dated several at a time (`Batch`), where nobody else holds any back: behind a stream that is
+    decoded here its source does.
+    """
 
     def __init__(
         self,
@@ -198,12 +203,18 @@ class _Branch:
         sink: StreamSink,
         order: EncodeOrder,
         prepare: Callable[[av.VideoFrame], av.VideoFrame] | None = None,
+        *,
+        may_hold_back: bool = False,
     ) -> None:
         outputs = _outputs_of(context)
         self._clock = context.clock
         self._duration = int(TIMESCALE_HZ / order.fps)
         config = CodecConfig(order.codec, b"", order.width_px, order.height_px, float(order.fps))
         self._normaliser = Normaliser(sink, context, config, _TIME_BASE)
+        self._batch: Batch[RawPacket] | None = None
+        if may_hold_back and not context.activity.holds_back:
+            self._batch = Batch(self._normaliser.push)
+            context.activity.hand_over = self._batch.hand_over
         self._worker = EncoderWorker(order, outputs.encoders, context.report, context.clock, self._take, prepare)
 
     def give(self, frame: av.VideoFrame, capture_us: int) -> None:
@@ -214,21 +225,28 @@ class _Branch:
 
     def finish(self) -> None:
         self._worker.finish()
+        if self._batch is not None:
+            self._batch.hand_over()
+            if self._batch.failure is not None:
+                raise self._batch.failure
         self._normaliser.finish()
 
     def _take(self, coded: CodedFrame) -> None:
-        picture = coded.picture
-        self._normaliser.push(
-            RawPacket(
-                data=picture.data,
-                pts=picture.pts,
-                dts=picture.dts,
-                duration=self._duration,
-                is_key=picture.is_key,
-                arrival_us=self._clock.monotonic_us(),
-                capture_us=coded.capture_us,
-            )
+        picture, now_us = coded.picture, self._clock.monotonic_us()
+        packet = RawPacket(
+            data=picture.data,
+            pts=picture.pts,
+            dts=picture.dts,
+            duration=self._duration,
+            is_key=picture.is_key,
+            arrival_us=now_us,
+            capture_us=coded.capture_us,
+            received_us=now_us,
         )
+        if self._batch is None:
+            self._normaliser.push(packet)
+        else:
+            self._batch.push(packet, now_us, is_urgent=picture.is_key)
 
 
 class _ProxyBranch:

@@ -36,6 +36,11 @@ class Activity:
         """Whether the camera that the attempt missed is there again: asked, several times a second, while the next
         attempt waits for its turn; quick, raises nothing. One reference, swapped whole."""
 
+    @property
+    def holds_back(self) -> bool:
+        """Whether somebody said how to get at what is held back."""
+        return self.hand_over is not _nothing
+
     def touch(self, monotonic_us: int) -> None:
         """A packet came; one that is told of late changes nothing."""
         if self.last_us is None or monotonic_us > self.last_us:

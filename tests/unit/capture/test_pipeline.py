@@ -1,4 +1,4 @@
-"""What becomes of pictures on their way to the encoders: their range of brightness."""
+"""What becomes of pictures on their way to the encoders and behind: brightness, the proxy, several at a time."""
 
 import threading
 from collections.abc import Callable
@@ -19,6 +19,8 @@ from edge_agent.capture.pipeline import FramePipeline
 from edge_agent.capture.source import SourceContext
 from edge_agent.capture.v4l2.pictures import Conversion
 from edge_agent.clock import Clock, SystemClock
+from edge_agent.contract.access_unit import AccessUnit
+from edge_agent.errors import RingStorageError
 from tests.support.polling import wait_until
 from tests.unit.capture.fakes import RecordingSink, make_frame_context
 from tests.unit.capture.test_coded import decoded
@@ -39,6 +41,12 @@ def full_range(layout: str) -> av.VideoFrame:
     return frame
 
 
+def handed_over(context: SourceContext, sink: RecordingSink) -> int:
+    """How many coded pictures there are, as the ring's writer asks for them."""
+    context.activity.hand_over()
+    return len(sink.units)
+
+
 def bars(frame: av.VideoFrame) -> tuple[int, ...]:
     plane = frame.planes[0]
     rows = [int((row + 0.5) * frame.height / 4) for row in range(4)]
@@ -50,10 +58,11 @@ def bars(frame: av.VideoFrame) -> tuple[int, ...]:
 def test_full_range_pictures_are_recorded_as_players_take_them(layout: str, rotation_deg: Literal[0, 180]) -> None:
     settings = CameraSettings(name="main", source="v4l2:/dev/video0", bitrate_kbps=4000, rotation_deg=rotation_deg)
     sink, clock = RecordingSink(), SystemClock()
-    pipeline = FramePipeline(settings, make_frame_context(settings, sink, clock), 320, 240, 25.0)
+    context = make_frame_context(settings, sink, clock)
+    pipeline = FramePipeline(settings, context, 320, 240, 25.0)
     for number in range(5):
         pipeline.push(full_range(layout), clock.monotonic_us() + number * 40_000)
-    wait_until(lambda: len(sink.units) >= 3, what="coded pictures", timeout_s=20)
+    wait_until(lambda: handed_over(context, sink) >= 3, what="coded pictures", timeout_s=20)
     pipeline.finish()
     frames = decoded(sink)
     assert len(frames) >= 3
@@ -133,7 +142,9 @@ def test_a_proxy_whose_encoder_hangs_in_its_trial_holds_nothing_up() -> None:
     for _ in range(20):
         streams.push()
     try:
-        wait_until(lambda: len(streams.main.units) >= 15, what="the main stream's pictures", timeout_s=10)
+        wait_until(
+            lambda: handed_over(streams.context, streams.main) >= 15, what="the main stream's pictures", timeout_s=10
+        )
         assert not streams.proxy.units
         streams.ladder.failed("libx264", EncodeOrder("h264", 320, 240, streams.pipeline._rate, 4000, 25))
     finally:
@@ -159,7 +170,8 @@ def test_a_defect_of_a_proxy_is_its_own() -> None:
 
     wait_until(is_told, what="word of the proxy", timeout_s=10)
     assert "a defect" in streams.context.report.state.warnings["proxy-not-made"]
-    wait_until(lambda: len(streams.main.units) >= streams.number - 8, what="the main stream", timeout_s=10)
+    least = streams.number - 8
+    wait_until(lambda: handed_over(streams.context, streams.main) >= least, what="the main stream", timeout_s=10)
     streams.pipeline.finish()
 
 
@@ -190,3 +202,43 @@ def test_a_stream_that_says_it_has_next_to_no_pictures_is_recorded() -> None:
         pipeline.push(full_range("yuv420p"), clock.monotonic_us() + number * 40_000)
     pipeline.finish()
     assert len(sink.units) == 5
+
+
+# -- several at a time
+
+
+def test_coded_pictures_wait_for_a_key_frame_or_for_who_asks_and_say_when_they_came() -> None:
+    settings = CameraSettings(name="main", source="v4l2:/dev/video0", bitrate_kbps=500, gop_s=1.0)
+    sink, clock = RecordingSink(), SystemClock()
+    context = make_frame_context(settings, sink, clock)
+    pipeline = FramePipeline(settings, context, 320, 240, 25.0)
+    begin_us = clock.monotonic_us()
+    for number in range(12):
+        pipeline.push(full_range("yuv420p"), begin_us + number * 40_000)
+    wait_until(lambda: handed_over(context, sink) >= 10, what="coded pictures", timeout_s=20)
+    assert [unit.capture_us - begin_us for unit in sink.units] == [40_000 * n for n in range(len(sink.units))]
+    received = [unit.received_us for unit in sink.units]
+    assert all(came is not None and begin_us <= came <= clock.monotonic_us() for came in received)
+    pipeline.finish()
+    assert len(sink.units) == 12, "the last ones are not left behind"
+
+
+def test_what_a_sink_refused_when_it_was_asked_for_ends_the_attempt() -> None:
+    class Refusing(RecordingSink):
+        def write(self, unit: AccessUnit) -> None:
+            if self.units:
+                raise RingStorageError("no room")
+            super().write(unit)
+
+    settings = CameraSettings(name="main", source="v4l2:/dev/video0", bitrate_kbps=500, gop_s=1.0)
+    sink, clock = Refusing(), SystemClock()
+    context = make_frame_context(settings, sink, clock)
+    pipeline = FramePipeline(settings, context, 320, 240, 25.0)
+    begin_us, number = clock.monotonic_us(), count()
+
+    def push() -> None:
+        context.activity.hand_over()
+        pipeline.push(full_range("yuv420p"), begin_us + next(number) * 40_000)
+
+    with pytest.raises(RingStorageError, match="no room"):
+        wait_until(push, what="the refusal told", timeout_s=20)
