@@ -81,7 +81,18 @@ async def _started(folder: Path, *, is_long: bool) -> AsyncIterator[Process]:
         if job.returncode is None:
             with suppress(ProcessLookupError):
                 job.kill()
+            await _drain(job)
             await job.wait()
+
+
+async def _drain(job: Process) -> None:
+    """Drop what is left of its output.
+
+    asyncio's `wait` ends only after the pipe's end, and asyncio stops reading a pipe while nobody takes what is there
+    (CPython, issue 119710).
+    """
+    while job.stdout is not None and await job.stdout.read(_READ_BYTES):
+        pass
 
 
 async def _tell(job: Process, words: bytes) -> None:

@@ -1,3 +1,4 @@
+import asyncio
 import os
 import signal
 import sys
@@ -38,6 +39,15 @@ async def test_a_report_without_end_is_not_kept(tmp_path: Path, monkeypatch: pyt
     runs(monkeypatch, "while True: print('x' * 65536)")
     with pytest.raises(JobFailedError, match="bytes"):
         await run_job(tmp_path, {}, 60.0)
+
+
+async def test_a_process_that_floods_and_hears_nothing_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs(monkeypatch, "while True: print('x' * 65536)")
+    async with asyncio.timeout(20):
+        with pytest.raises(TooSlowError):
+            await run_job(tmp_path, "more than a pipe holds" * 50_000, 2.0)
 
 
 @pytest.mark.parametrize(("is_long", "lower_by"), [(False, 0), (True, 10)])
