@@ -20,6 +20,8 @@ _LUMA_OF_RGB = np.array([0.299, 0.587, 0.114])
 _PAGE = """<!doctype html><meta charset="utf-8"><title>clips</title><body>
 <script>
 const SLOWEST = 0.0625;
+const HALF_A_PICTURE_S = 0.02;
+const LOOKS = 10;  // a browser on a busy machine skips pictures, even at its slowest: another look then
 const canvas = document.createElement("canvas");
 const draw = canvas.getContext("2d", {willReadFrequently: true});
 
@@ -61,12 +63,19 @@ async function look(clip, seeks) {
   }
   await tell(`${clip}/looked`, {duration: video.duration});
 }
-async function play(clip) {
+async function playedFirst(clip) {
   const video = open(clip);
   const first = presented(video);
   video.defaultPlaybackRate = video.playbackRate = SLOWEST;
   await video.play();
-  await tell(`${clip}/played`, ...await first);
+  return [...await first, video.currentTime > HALF_A_PICTURE_S];
+}
+async function play(clip) {
+  for (let left = LOOKS; left > 0; left--) {
+    const [fields, pixels, isLate] = await playedFirst(clip);
+    if ((fields.time > 0 || isLate) && left > 1) continue;
+    return tell(`${clip}/played`, fields, pixels);
+  }
 }
 async function watch(jobs) {
   for (const [clip, seeks] of jobs.entries()) { await look(clip, seeks); await play(clip); }
