@@ -151,14 +151,13 @@ def test_what_a_pipeline_prints_without_end_is_read_and_forgotten() -> None:
 
 
 FLOOD = f"""
-import importlib.util, sys
-spec = importlib.util.spec_from_file_location("child", {str(process.CHILD)!r})
-child = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(child)
-records = child.Records(int(sys.argv[1]))
-records.tell(child.CAPS, codec="h264", caps="video/x-h264", width=704, height=576, rate=[25, 1])
+import sys
+sys.path.append({str(process.CHILD.parent)!r})
+from pipeline_child.records import CAPS, KEY, UNIT, Records
+records = Records(int(sys.argv[1]))
+records.tell(CAPS, codec="h264", caps="video/x-h264", width=704, height=576, rate=[25, 1])
 while True:
-    records.write(child.UNIT, {EXTRADATA + KEY!r} + bytes(2000), child.KEY)
+    records.write(UNIT, {EXTRADATA + KEY!r} + bytes(2000), KEY)
 """
 
 
@@ -205,7 +204,7 @@ def pipeline_of(unit: Unit) -> psutil.Process | None:
     recorder = psutil.Process(unit.pid_of("record main"))
     for child in recorder.children(recursive=True):
         with suppress(psutil.NoSuchProcess):
-            if str(process.CHILD) in child.cmdline():
+            if str(process.CHILD.parent) in child.cmdline():
                 return child
     return None
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from edge_agent.capture.gstreamer import process
-from edge_agent.capture.gstreamer.process import Order, running
+from edge_agent.capture.gstreamer.process import CHILD, Order, running
 from edge_agent.clock import SystemClock
 from edge_agent.errors import CaptureError, SourceFormatError, SourceUnavailableError
 from tests.support.polling import wait_until
@@ -44,7 +44,7 @@ def children() -> list[psutil.Process]:
     found = []
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
-            if any(word.endswith("gstreamer/child.py") for word in child.cmdline()):
+            if str(CHILD.parent) in child.cmdline():
                 found.append(child)
     return found
 

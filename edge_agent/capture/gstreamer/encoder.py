@@ -1,7 +1,7 @@
 """A board's encoder behind GStreamer, for pictures that were looked at here first (masks, text).
 
-Pictures go to a process of their own (`child`) over a pipe, coded pictures come back; an engine that hangs hangs
-there. NVIDIA's engine was never tried; the way to it was, with x264 at its end.
+Pictures go to a process of their own (`pipeline_child`) over a pipe, coded pictures come back; an engine that hangs
+hangs there. NVIDIA's engine was never tried; the way to it was, with x264 at its end.
 """
 
 import queue

@@ -1,4 +1,4 @@
-"""Records between a recorder and the process that runs its pipeline; the format stands in `child`'s docstring.
+"""Records between a recorder and the process that runs its pipeline; the format stands in `pipeline_child.records`.
 
 Nothing that comes is believed: a record is handed out when its head is sound, its number follows the one before and
 the checksum behind its payload agrees. A plugin that writes into the stream, a torn record and plain garbage end the

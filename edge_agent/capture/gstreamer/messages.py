@@ -1,4 +1,4 @@
-"""What the process that runs a pipeline says in JSON, as models: see `child` for when it says what."""
+"""What the process that runs a pipeline says in JSON, as models: see `pipeline_child` for when it says what."""
 
 from typing import Annotated, Literal, TypeVar
 

@@ -30,7 +30,12 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 SYSTEM_PYTHON = Path("/usr/bin/python3")
-CHILD = Path(__file__).with_name("child.py")
+CHILD = Path(__file__).with_name("pipeline_child")
+_RUN = (
+    "import runpy, sys; sys.path.append(sys.argv.pop(1)); "
+    f"runpy.run_module({CHILD.name!r}, run_name='__main__', alter_sys=True)"
+)
+"""Runs `CHILD` by itself: of the folder that it lies in, whose name is the next word, nothing else is looked for."""
 _PIPE_BYTES = 1 << 20
 """As much as a pipe may have without privileges (pipe(7), `pipe-max-size`)."""
 _WORDS_BYTES = 2_000
@@ -262,7 +267,7 @@ def start(order: Order, command: Sequence[str] | None = None) -> Child:
     Raises:
         SourceUnavailableError: the interpreter cannot be started.
     """
-    return Child(order, command or (interpreter(), "-I", "-B", str(CHILD)))
+    return Child(order, command or (interpreter(), "-I", "-B", "-c", _RUN, str(CHILD.parent)))
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """`gstreamer:` a pipeline as a camera: what a technician writes, or a Jetson's own camera (`gstreamer:argus`).
 
-The pipeline runs in a process of its own (`process`, `child`), so that a library that hangs, crashes or prints
-rubbish takes nothing of the recorder with it. What it encodes is recorded as it comes, other pictures
-are encoded here. Tried with GStreamer 1.22 on x86; `gstreamer:argus` was never run on a Jetson.
+The pipeline runs in a process of its own (`process`, `pipeline_child`), so that a library that hangs, crashes or
+prints rubbish takes nothing of the recorder with it. What it encodes is recorded as it comes, other pictures are
+encoded here. Tried with GStreamer 1.22 on x86; `gstreamer:argus` was never run on a Jetson.
 """
 
 import logging

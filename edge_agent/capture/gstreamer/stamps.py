@@ -1,9 +1,9 @@
 """Whether a pipeline's stamps can be believed, picture by picture.
 
-A pipeline's clock is CLOCK_MONOTONIC whatever its elements offer (`child` sees to that), so base time plus running
-time of a picture of a live source is when it was taken, as well as the source stamps it. A source that stamps by
-another clock, or stands still, shows itself: its pictures are from the future, far too old, or all from the same
-instant. Then they are dated by their arrival, and that is reported.
+A pipeline's clock is CLOCK_MONOTONIC whatever its elements offer (`pipeline_child` sees to that), so base time plus
+running time of a picture of a live source is when it was taken, as well as the source stamps it. A source that
+stamps by another clock, or stands still, shows itself: its pictures are from the future, far too old, or all from the
+same instant. Then they are dated by their arrival, and that is reported.
 """
 
 from collections.abc import Callable

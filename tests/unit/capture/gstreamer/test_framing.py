@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.capture.gstreamer import child
 from edge_agent.capture.gstreamer.framing import (
     HEAD_BYTES,
     MAX_JSON_BYTES,
@@ -18,6 +17,7 @@ from edge_agent.capture.gstreamer.framing import (
     RecordWriter,
     Times,
 )
+from edge_agent.capture.gstreamer.pipeline_child import records as child
 from edge_agent.contract.errors import FormatError
 
 STAMP = st.one_of(st.none(), st.integers(-(1 << 63) + 1, (1 << 63) - 1))
