@@ -131,7 +131,7 @@ def test_a_pipeline_that_leaves_a_process_behind_is_over_with_its_own_end() -> N
             wait_until(lambda: threading.active_count() <= known, what="what it printed is no longer waited for")
         finally:
             os.kill(int(left), signal.SIGKILL)
-    assert psutil.Process().num_fds() <= descriptors
+    wait_until(lambda: psutil.Process().num_fds() <= descriptors, what="its pipes are closed")
 
 
 def test_what_a_pipeline_prints_without_end_is_read_and_forgotten() -> None:

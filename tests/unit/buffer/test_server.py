@@ -449,7 +449,7 @@ async def test_stills_that_hang_do_not_take_the_ring_with_them(
     tmp_path: Path, ring: FakeRing, still_camera: Camera
 ) -> None:
     still_camera.gate.clear()
-    server = RingServer(ring, tmp_path / "hung.sock", request_timeout_s=0.2, take_still=still_camera.take)
+    server = RingServer(ring, tmp_path / "hung.sock", request_timeout_s=1.0, take_still=still_camera.take)
     await server.start()
     try:
         client = RingClient(server.socket_path)
