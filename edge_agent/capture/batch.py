@@ -33,7 +33,7 @@ class Batch(Generic[T]):
 
     @property
     def failure(self) -> Exception | None:
-        """What `take` raised in `hand_over`."""
+        """What `take` raised in `hand_over`, until a `push` told it."""
         with self._lock:
             return self._failure
 
@@ -41,11 +41,13 @@ class Batch(Generic[T]):
         """The next packet; `is_urgent` hands over at once.
 
         Raises:
-            Exception: what `take` raised, now or when another thread had handed over.
+            Exception: what `take` raised, now or when another thread had handed over; told once, as it would have
+                been at the packet itself. What was held behind that packet is gone, as this one is.
         """
         with self._lock:
-            if self._failure is not None:
-                raise self._failure
+            failure, self._failure = self._failure, None
+            if failure is not None:
+                raise failure
             if not self._held:
                 self._oldest_us = now_us
             self._held.append(packet)

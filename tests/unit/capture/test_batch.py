@@ -87,6 +87,19 @@ def test_a_failure_in_another_thread_is_the_pushing_ones() -> None:
     assert taker.taken == [0]
 
 
+def test_a_failure_is_told_once_and_what_comes_afterwards_is_taken() -> None:
+    """Another encoder's pictures are not refused for what one of the last encoder's met."""
+    taker = Taker()
+    taker.fails_at = 0
+    taker.batch.push(0, 0, is_urgent=False)
+    taker.batch.hand_over()
+    with pytest.raises(RuntimeError, match="packet 0"):
+        taker.batch.push(1, 0, is_urgent=True)
+    assert taker.batch.failure is None
+    taker.batch.push(2, 0, is_urgent=True)
+    assert taker.taken == [2]
+
+
 def test_a_failure_of_its_own_is_raised_at_once() -> None:
     taker = Taker()
     taker.fails_at = 0

@@ -11,14 +11,14 @@ import pytest
 from av.video.reformatter import ColorRange
 
 from edge_agent.camera_settings import CameraSettings
-from edge_agent.capture.encoding.encoder import EncodeOrder, OpenEncoder
+from edge_agent.capture.encoding.encoder import EncodedPicture, EncodeOrder, Encoder, OpenEncoder
 from edge_agent.capture.encoding.kinds import KINDS
 from edge_agent.capture.encoding.ladder import EncoderLadder
 from edge_agent.capture.encoding.probe import Probed
 from edge_agent.capture.pipeline import FramePipeline
 from edge_agent.capture.source import SourceContext
 from edge_agent.capture.v4l2.pictures import Conversion
-from edge_agent.clock import Clock, SystemClock
+from edge_agent.clock import Clock, FakeClock, SystemClock
 from edge_agent.contract.access_unit import AccessUnit
 from edge_agent.errors import RingStorageError
 from tests.support.polling import wait_until
@@ -207,38 +207,137 @@ def test_a_stream_that_says_it_has_next_to_no_pictures_is_recorded() -> None:
 # -- several at a time
 
 
-def test_coded_pictures_wait_for_a_key_frame_or_for_who_asks_and_say_when_they_came() -> None:
-    settings = CameraSettings(name="main", source="v4l2:/dev/video0", bitrate_kbps=500, gop_s=1.0)
-    sink, clock = RecordingSink(), SystemClock()
-    context = make_frame_context(settings, sink, clock)
-    pipeline = FramePipeline(settings, context, 320, 240, 25.0)
-    begin_us = clock.monotonic_us()
-    for number in range(12):
-        pipeline.push(full_range("yuv420p"), begin_us + number * 40_000)
-    wait_until(lambda: handed_over(context, sink) >= 10, what="coded pictures", timeout_s=20)
-    assert [unit.capture_us - begin_us for unit in sink.units] == [40_000 * n for n in range(len(sink.units))]
-    received = [unit.received_us for unit in sink.units]
-    assert all(came is not None and begin_us <= came <= clock.monotonic_us() for came in received)
-    pipeline.finish()
-    assert len(sink.units) == 12, "the last ones are not left behind"
+class EncodersClock(FakeClock):
+    """Moves when it is told, and lets an encoder's thread come to its end."""
+
+    def wait(self, event: threading.Event, timeout_s: float) -> bool:
+        return event.wait(20)
+
+
+class Encoding:
+    """A pipeline whose encoder tells how many pictures went in and how many came out: x264 keeps the last one."""
+
+    def __init__(self, sink: RecordingSink) -> None:
+        self.clock = EncodersClock()
+        self.taken = self.coded = 0
+        self.opened = 0
+        settings = CameraSettings(name="main", source="v4l2:/dev/video0", bitrate_kbps=500, gop_s=1.0)
+        context = make_frame_context(settings, sink, self.clock)
+        ladder = EncoderLadder(
+            settings.encoder, {"libx264": self._open}, self.clock, lambda *_: Probed("", speed=9.0)
+        )
+        assert context.frames is not None
+        self.context = replace(context, frames=replace(context.frames, encoders=ladder))
+        self.pipeline = FramePipeline(settings, self.context, 320, 240, 25.0)
+        self.begin_us = self.clock.monotonic_us()
+
+    def _open(self, order: EncodeOrder) -> Encoder:
+        self.opened += 1
+        return _Counted(KINDS["libx264"](order), self)
+
+    def push(self, pictures: int) -> None:
+        """One after another, as time passes: a group of 25 in less than the second that a picture is held."""
+        for _ in range(pictures):
+            self._push_one(self.taken + 1)
+
+    def _push_one(self, number: int) -> None:
+        self.pipeline.push(full_range("yuv420p"), self.clock.monotonic_us())
+        wait_until(lambda: self.taken >= number, what="the picture is encoded", timeout_s=20)
+        self.clock.advance(0.03)
+
+
+class _Counted:
+    def __init__(self, encoder: Encoder, owner: Encoding) -> None:
+        self._encoder = encoder
+        self._owner = owner
+        self.detail = encoder.detail
+
+    def encode(self, frame: av.VideoFrame, *, is_key: bool) -> list[EncodedPicture]:
+        pictures = self._encoder.encode(frame, is_key=is_key)
+        self._owner.coded += len(pictures)
+        self._owner.taken += 1
+        return pictures
+
+    def finish(self) -> list[EncodedPicture]:
+        return self._encoder.finish()
+
+    def kill(self) -> None:
+        self._encoder.kill()
+
+
+def test_coded_pictures_wait_until_somebody_asks_and_say_when_they_came() -> None:
+    sink = RecordingSink()
+    encoding = Encoding(sink)
+    encoding.push(12)
+    assert sink.units == []
+    encoding.context.activity.hand_over()
+    wait_until(lambda: handed_over(encoding.context, sink) >= 10, what="what waited", timeout_s=20)
+    encoding.clock.advance(0.5)
+    encoding.pipeline.finish()
+    instants_us = [encoding.begin_us + 30_000 * number for number in range(12)]
+    assert [unit.capture_us for unit in sink.units] == instants_us, "the last ones are not left behind"
+    delays_us = [(unit.received_us or 0) - unit.capture_us for unit in sink.units]
+    assert all(0 <= delay_us <= 60_000 for delay_us in delays_us[:10]), "when they came, not when they were asked for"
+
+
+def test_a_key_frame_brings_the_pictures_before_it() -> None:
+    sink = RecordingSink()
+    encoding = Encoding(sink)
+    encoding.push(25)
+    assert sink.units == []
+    while encoding.coded <= 25:
+        encoding.push(1)
+    wait_until(lambda: len(sink.units) == 26, what="the key frame and the group before it", timeout_s=20)
+    encoding.pipeline.finish()
+    assert len(sink.units) == encoding.taken
+
+
+class Refusing(RecordingSink):
+    """Refuses what it is given while `refusal` is set, and says once that it did."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refusal: Exception | None = None
+
+    def write(self, unit: AccessUnit) -> None:
+        refusal, self.refusal = self.refusal, None
+        if refusal is not None:
+            raise refusal
+        super().write(unit)
 
 
 def test_what_a_sink_refused_when_it_was_asked_for_ends_the_attempt() -> None:
-    class Refusing(RecordingSink):
-        def write(self, unit: AccessUnit) -> None:
-            if self.units:
-                raise RingStorageError("no room")
-            super().write(unit)
-
-    settings = CameraSettings(name="main", source="v4l2:/dev/video0", bitrate_kbps=500, gop_s=1.0)
-    sink, clock = Refusing(), SystemClock()
-    context = make_frame_context(settings, sink, clock)
-    pipeline = FramePipeline(settings, context, 320, 240, 25.0)
-    begin_us, number = clock.monotonic_us(), count()
+    sink = Refusing()
+    encoding = Encoding(sink)
+    encoding.push(12)
+    sink.refusal = RingStorageError("no room")
+    encoding.context.activity.hand_over()
+    number = count()
 
     def push() -> None:
-        context.activity.hand_over()
-        pipeline.push(full_range("yuv420p"), begin_us + next(number) * 40_000)
+        encoding.pipeline.push(full_range("yuv420p"), encoding.clock.monotonic_us() + next(number) * 30_000)
 
     with pytest.raises(RingStorageError, match="no room"):
         wait_until(push, what="the refusal told", timeout_s=20)
+
+
+def test_what_a_sink_refuses_at_the_end_is_told() -> None:
+    sink = Refusing()
+    encoding = Encoding(sink)
+    encoding.push(12)
+    sink.refusal = RingStorageError("no room")
+    with pytest.raises(RingStorageError, match="no room"):
+        encoding.pipeline.finish()
+
+
+def test_a_fault_met_when_pictures_were_asked_for_costs_one_encoder_and_not_all_that_follow() -> None:
+    sink = Refusing()
+    encoding = Encoding(sink)
+    encoding.push(12)
+    sink.refusal = ValueError("once")
+    encoding.context.activity.hand_over()
+    before = len(sink.units)
+    encoding.push(30)
+    wait_until(lambda: handed_over(encoding.context, sink) >= before + 25, what="the next encoder's", timeout_s=20)
+    encoding.pipeline.finish()
+    assert encoding.opened == 2
