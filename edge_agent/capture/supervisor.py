@@ -200,6 +200,7 @@ class CaptureSupervisor:
         coded, self._coded = self._coded, None
         if coded is not None:
             coded.close()
+            attempt.activity.hand_over()  # what was coded meanwhile
         attempt.gate.shut(cause, detail)
         if self._proxy_gate is not None:
             self._proxy_gate.shut(cause, detail)

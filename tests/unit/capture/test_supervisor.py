@@ -3,6 +3,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
+from edge_agent.capture.coded import CodedPath
 from edge_agent.capture.source import Source, SourceContext
 from edge_agent.capture.supervisor import CaptureState, CaptureSupervisor
 from edge_agent.clock import SystemClock
@@ -16,7 +17,7 @@ from edge_agent.errors import (
 )
 from edge_agent.settings import CameraSettings
 from tests.support.polling import wait_until
-from tests.unit.capture.fakes import RecordingSink, make_config, make_context
+from tests.unit.capture.fakes import RecordingSink, make_config, make_context, make_frame_context
 
 Step = Callable[[SourceContext, StreamSink, threading.Event], None]
 CAMERA = CameraSettings(name="main", source="file:unused", connect_timeout_s=0.2, stall_timeout_s=0.3)
@@ -71,10 +72,17 @@ def play_one_then_end(context: SourceContext, sink: StreamSink, _stop: threading
 class Run:
     """A supervisor in a thread."""
 
-    def __init__(self, script: Script, sink: RecordingSink | None = None, camera: CameraSettings = CAMERA) -> None:
+    def __init__(
+        self,
+        script: Script,
+        sink: RecordingSink | None = None,
+        camera: CameraSettings = CAMERA,
+        *,
+        encodes_here: bool = False,
+    ) -> None:
         self.sink = sink or RecordingSink()
         clock = SystemClock()
-        context = make_context(clock)
+        context = make_frame_context(camera, self.sink, clock) if encodes_here else make_context(clock)
         self.supervisor = CaptureSupervisor(camera, context, self.sink, clock, script.open)
         self.stop = threading.Event()
         self.error: BaseException | None = None
@@ -105,8 +113,14 @@ class Run:
 def start() -> Iterator[Callable[..., Run]]:
     runs: list[Run] = []
 
-    def make(script: Script, sink: RecordingSink | None = None, camera: CameraSettings = CAMERA) -> Run:
-        runs.append(Run(script, sink, camera))
+    def make(
+        script: Script,
+        sink: RecordingSink | None = None,
+        camera: CameraSettings = CAMERA,
+        *,
+        encodes_here: bool = False,
+    ) -> Run:
+        runs.append(Run(script, sink, camera, encodes_here=encodes_here))
         return runs[-1]
 
     yield make
@@ -301,6 +315,32 @@ def test_what_a_source_holds_back_is_had_for_the_asking(start: Callable[..., Run
 
 def test_what_a_source_holds_back_is_written_when_it_is_stopped(start: Callable[..., Run]) -> None:
     run = start(Script(holding), camera=CAMERA.model_copy(update={"stall_timeout_s": 60.0}))
+    run.until(lambda state: state.connected, "connected")
+    run.end()
+    assert len(run.sink.units) == 2
+    assert run.sink.ends == [("stopped", "recording was stopped")]
+
+
+def test_what_is_coded_while_an_attempt_is_ended_is_recorded(
+    start: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coded: list[Callable[[], None]] = []
+
+    def hand_over() -> None:
+        while coded:
+            coded.pop()()
+
+    def encoding(context: SourceContext, sink: StreamSink, stop: threading.Event) -> None:
+        assert context.frames is not None
+        main = context.frames.main
+        assert main is not None
+        monkeypatch.setattr(CodedPath, "close", lambda _path: coded.append(lambda: write_one(context, main)))
+        context.activity.hand_over = hand_over
+        sink.start_stream(make_config(), context.cause)
+        write_one(context, sink)
+        stop.wait(20)
+
+    run = start(Script(encoding), encodes_here=True)
     run.until(lambda state: state.connected, "connected")
     run.end()
     assert len(run.sink.units) == 2
