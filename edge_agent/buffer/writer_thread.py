@@ -122,6 +122,8 @@ class WriterThread:
         item = self._intake.get(self._wait_s(), eager=self._assembler.flush_at_us is None)
         if item is None or self._is_time_over():
             self._hooks.before_flush()
+            if item is None:  # what came by that wakes nobody, and may end the fragment
+                item = self._intake.get(0.0)
         now_us = self._clock.monotonic_us()
         if item is not None:
             self._take(item, now_us)

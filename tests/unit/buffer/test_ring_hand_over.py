@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from edge_agent.buffer.intake import Intake, Item
 from edge_agent.buffer.ring import Ring
 from edge_agent.buffer.segment_scan import scan_segment
 from tests.support.polling import wait_until
@@ -66,6 +67,31 @@ def test_what_came_since_it_was_last_asked_for_belongs_to_the_same_fragment(benc
     result = scan_segment(bench.files()[1], bench.directory)
     assert result.info is not None
     assert [entry.record.samples for entry in result.info.fragments] == [pictures]
+
+
+def test_what_was_asked_for_is_taken_without_another_wait(bench: RingBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures wake nobody while a key frame is in hand, and these may be all that the fragment was waiting for."""
+    waits_s: list[float] = []
+    first, *held = bench.stream(0.8).units
+    get = Intake.get
+
+    def noted(self: Intake, timeout_s: float, *, eager: bool = True) -> Item | None:
+        waits_s.append(timeout_s)
+        return get(self, timeout_s, eager=eager)
+
+    def hand_over() -> None:
+        if held:
+            waits_s.clear()
+        while held:
+            ring.write(held.pop(0))
+
+    monkeypatch.setattr(Intake, "get", noted)
+    ring = bench.open(before_flush=hand_over)
+    bench.start(ring)
+    ring.write(first)
+    wait_until(lambda: not held and waits_s, what="the next look", timeout_s=10)
+    ring.close()
+    assert waits_s[0] == 0.0
 
 
 def test_the_last_picture_is_as_old_as_it_is_in_hand(bench: RingBench, ring: Ring) -> None:
