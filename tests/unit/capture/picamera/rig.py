@@ -76,7 +76,7 @@ class Rig:
     def _run(self, source: PicameraSource, stop: threading.Event) -> None:
         try:
             source.run(self.sink, stop)
-        except Exception as error:  # noqa: BLE001 -- the test looks at it
+        except (CaptureError, RuntimeError) as error:
             self.error = error
 
     def has_taker(self) -> bool:
