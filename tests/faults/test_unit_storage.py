@@ -182,7 +182,9 @@ def test_storage_that_is_read_only_is_told_and_waited_for(tmp_path: Path, proces
     seen: dict[str, set[int]] = {"record": set(), "link": set()}
 
     def links() -> int:
-        for child in psutil.Process(process.pid).children(recursive=True):
+        # Not `recursive`: what a recorder forks (chronyc) bears the recorder's command line until its exec.
+        services = psutil.Process(process.pid).children()
+        for child in (child for service in services for child in children_of(service)):
             with suppress(psutil.NoSuchProcess):
                 words = child.cmdline()
                 if "--take-over" in words:
@@ -196,6 +198,13 @@ def test_storage_that_is_read_only_is_told_and_waited_for(tmp_path: Path, proces
     wait_until(lambda: links() and len(list(segments.rglob("*.mp4"))) > 1, what="footage", timeout_s=90)
     assert len(seen["record"]) == 1
     assert process.poll() is None
+
+
+def children_of(process: psutil.Process) -> list[psutil.Process]:
+    """None when it ended meanwhile."""
+    with suppress(psutil.NoSuchProcess):
+        return process.children()
+    return []
 
 
 FULL_DISK = """
