@@ -41,7 +41,7 @@ async def test_a_clip_that_has_begun_gets_all_its_parts(tmp_path: Path) -> None:
         await unit.upload(b"12345", metadata(index=9, filename="9.mp4"))
         await unit.upload(signed_manifest(plan_of(*[5] * 9)), manifest_metadata())
         await until(have_arrived(centre, 1), what="arrival")
-        await until(lambda: not list((centre.directory / "arrivals").iterdir()), what="end of the record")
+        await until(nothing_is_noted(centre), what="end of the hand-over")
         assert (await unit.create(5, metadata(clip_id=third))).status == 201
 
 
@@ -81,7 +81,7 @@ async def test_a_unit_cannot_fill_the_centre_with_tiny_parts(tmp_path: Path) -> 
         # A clip that is all there may end, and what arrives makes room, at once.
         await unit.upload(signed_manifest(plan_of(5, 5, 5)), manifest_metadata())
         await until(have_arrived(centre, 1), what="arrival")
-        await until(lambda: not centre.ingest._arrivals._noted, what="end of the hand-over")
+        await until(nothing_is_noted(centre), what="end of the hand-over")
         assert (await unit.create(5, seventh)).status == 201
 
 
@@ -128,13 +128,18 @@ def have_arrived(centre: Centre, clips: int) -> Callable[[], bool]:
     return lambda: len(centre.arrived) == clips
 
 
+def nothing_is_noted(centre: Centre) -> Callable[[], bool]:
+    """Its file on disk goes a moment before."""
+    return lambda: not centre.ingest._arrivals._noted
+
+
 async def test_what_has_arrived_takes_no_upload_from_a_unit(unit: RawUnit, centre: Centre) -> None:
     for number in range(1, 8):  # five are allowed at once
         clip_id = str(uuid.uuid4())
         await unit.upload(b"12345", metadata(clip_id=clip_id))
         await unit.upload(signed_manifest(plan_of(5)), manifest_metadata(clip_id=clip_id))
         await until(have_arrived(centre, number), what="arrival")
-        await until(lambda: not list((centre.directory / "arrivals").iterdir()), what="end of the record")
+        await until(nothing_is_noted(centre), what="end of the hand-over")
     repeated = await unit.create(5, metadata(clip_id=centre.arrived[0][1]))
     assert (repeated.status, repeated.headers["Upload-Offset"]) == (201, "5")
 
