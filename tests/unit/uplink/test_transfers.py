@@ -418,7 +418,7 @@ async def test_a_proxy_that_takes_no_large_requests_gets_small_ones(tmp_path: Pa
         running_transfers(tmp_path / "unit", upload_settings(centre.url), HeldClock(short=5)) as (transfers, heard),
     ):
         await submit(transfers, clip, centre.url)
-        await until(lambda: heard.ends, what="delivery")
+        await until(lambda: heard.ends, what="delivery", timeout_s=120)
     assert heard.ends[0][0] == "delivered"
 
 
