@@ -121,7 +121,8 @@ class Child:
         """What it says."""
         self._writer = RecordWriter()
         self._printed = _UntilItsEnd(printed, self.pid)
-        threading.Thread(target=self._listen, name="gstreamer-words", daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, name="gstreamer-words", daemon=True)
+        self._listener.start()
         self._write_control(json.dumps(asdict(order)).encode() + b"\n")
 
     @property
@@ -180,12 +181,17 @@ class Child:
                     os.killpg(self._process.pid, signal.SIGKILL)
 
     def wait(self) -> int:
-        """Wait for its end, for a moment; then end it. Its exit code, negative for a signal (as `subprocess`)."""
+        """Wait for its end, for a moment; then end it. Its exit code, negative for a signal (as `subprocess`).
+
+        Its `words` are whole afterwards.
+        """
         with suppress(subprocess.TimeoutExpired):
             self._wait_unreaped(_END_S)
         self.kill()
         with self._lock:
-            return self._process.wait()
+            code = self._process.wait()
+        self._listener.join(_END_S)
+        return code
 
     def close(self) -> None:
         """End it, and let go of everything."""
