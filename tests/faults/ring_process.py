@@ -54,8 +54,8 @@ async def record(data_dir: Path, kill_at: int | None) -> None:
         ring.storage = StorageCalls(write=mortal.write, sync=mortal.sync)
     server = RingServer(ring, ring_socket(data_dir, CAMERA), request_timeout_s=2.0, idle_timeout_s=60.0)
     await server.start()
-    say("ready")
     loop = make_units(_LOOP_S, fps=FPS, gop=FPS // 2)
+    say("ready")
     ring.start_stream(loop.config, "start")
     await asyncio.gather(play(ring, loop), tell(ring))
 

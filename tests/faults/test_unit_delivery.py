@@ -90,7 +90,7 @@ def kill_centre(street: Street) -> None:
 def cut_power(street: Street) -> None:
     """Everything of the unit dies at once and starts again."""
     street.unit.cut_power()
-    street.unit.start()
+    street.unit.start(wait=False)
 
 
 @pytest.mark.parametrize("fault", [kill_recorder, kill_link, kill_broker, kill_centre, cut_power])

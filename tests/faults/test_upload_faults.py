@@ -104,9 +104,9 @@ async def test_a_half_open_patch_does_not_keep_the_upload(
 
 
 async def test_a_slow_link_is_no_dead_link(tmp_path: Path, centre: Centre, proxy: Proxy) -> None:
-    clip = await asyncio.to_thread(make_clip, tmp_path / "unit", [300_000])
+    clip = await asyncio.to_thread(make_clip, tmp_path / "unit", [800_000])
     proxy.throttle_bytes_per_s = 100_000
-    async with uploading(tmp_path / "unit", KEY, clip, through(proxy), stall_s=2.0) as heard:
+    async with uploading(tmp_path / "unit", KEY, clip, through(proxy), stall_s=5.0) as heard:
         await check_arrival(centre, clip, heard)
     assert proxy.connections == 1
 
