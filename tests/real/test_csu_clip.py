@@ -42,7 +42,8 @@ def test_a_clip_arrives_verified(service: CsuService, tmp_path: Path) -> None:
         path.name: path.read_bytes() for path in sent.iterdir()
     }
     assert (command.reference, command.purpose, command.role) == ("PV 2026/118", "requisition", "operator")
-    assert unit.receipts[0]["verdict"] == "verified"
+    (receipt,) = wait_until(lambda: unit.receipts[:1], what="receipt")
+    assert receipt["verdict"] == "verified"
     wait_until(lambda: state_of(service, command.jti) == "done", what="the unit's last reply")
     assert service.client.look(command.jti)[0].next_send_us is None
     assert service.cli("verify", out).returncode == 0

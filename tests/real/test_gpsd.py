@@ -16,7 +16,7 @@ from edge_agent.position.locator import Locator, Sight
 from edge_agent.settings import PositionSettings
 from tests.support.gpsd import Gpsd, Receiver, start_gpsfake
 from tests.support.nmea import Epoch
-from tests.support.polling import until
+from tests.support.polling import until, wait_until
 from tests.support.processes import Processes
 
 pytestmark = pytest.mark.real
@@ -161,8 +161,8 @@ def test_the_check_of_the_unit_looks_at_the_receiver(
     assert verdict == "failed"
     assert "cannot be reached" in text
     gpsd.start()
-    verdict, text = _check_position(settings, SystemClock())
-    assert verdict == "ok"
+    # Asked between a cycle's place and its satellites, it has seen no place.
+    text = wait_until(lambda: words_of_fix(settings), what="a fix")
     assert text == "3d fix at 45.76400, 4.83570, ±6 m, 9 of 11 satellites used"
     played.epoch = Epoch(quality=0)
     gpsd.kill()
@@ -170,6 +170,11 @@ def test_the_check_of_the_unit_looks_at_the_receiver(
     verdict, text = _check_position(settings, SystemClock())
     assert verdict == "warning"
     assert "no fix" in text
+
+
+def words_of_fix(settings: PositionSettings) -> str | None:
+    verdict, text = _check_position(settings, SystemClock())
+    return text if verdict == "ok" else None
 
 
 async def test_a_gpsd_that_is_killed_is_found_again(processes: Processes, receiver: Receiver) -> None:

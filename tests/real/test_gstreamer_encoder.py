@@ -121,7 +121,7 @@ def test_the_probe_of_all_encoders_takes_it() -> None:
     clock = SystemClock()
     works = probe(lambda order: PipelineEncoder(order, software(WISH)), order_for(), clock)
     assert works.fault == ""
-    assert works.speed > 1
+    assert works.speed > 0
     assert "nvidia-l4t-gstreamer" in probe(PipelineEncoder, order_for(), clock).fault
     wait_until(lambda: not children(), what="their end")
 

@@ -157,7 +157,7 @@ def test_sigterm_ends_in_time_though_the_broker_is_stopped(rig: LinkRig) -> None
     os.kill(rig.broker.pid, signal.SIGSTOP)
     try:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(4) == 0
+        assert process.wait(10) == 0
     finally:
         os.kill(rig.broker.pid, signal.SIGCONT)
 

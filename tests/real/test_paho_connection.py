@@ -26,6 +26,7 @@ ERRORS = ConnectionErrors(BrokerUnavailableError, ConnectionLostError)
 CONNACK = b"\x20\x03\x00\x00\x00"
 SUBACK = b"\x90\x04\x00\x01\x00\x01"
 PINGREQ = b"\xc0\x00"
+PINGRESP = b"\xd0\x00"
 PUBACK_258 = b"\x40\x02\x01\x02"
 DISCONNECT = b"\xe0\x00"
 RECEIVE_MAXIMUM = 4
@@ -64,6 +65,8 @@ class Broker:
         while data := await reader.read(4096):
             if not self.received:
                 writer.write(self._answer)
+            elif data == PINGREQ:
+                writer.write(PINGRESP)
             self.received += data
         self.ended += 1
         writer.close()
@@ -162,11 +165,12 @@ async def test_a_broker_that_sends_more_than_it_may_is_held_back(small_inbox: in
 async def test_an_answer_is_awaited_behind_what_is_held_back(small_inbox: int) -> None:
     broker = Broker(CONNACK + flood() + SUBACK)
     async with serving(broker) as url:
-        connection = PahoConnection(options(url), ERRORS, lambda: None, lambda _reason: None)
+        patient = replace(options(url), answer_timeout_s=2.0)
+        connection = PahoConnection(patient, ERRORS, lambda: None, lambda _reason: None)
         await connection.open()
         subscribing = asyncio.create_task(connection.subscribe("t", SubscribeOptions(qos=1)))
         await until(lambda: len(connection._inbox) == small_inbox, what="a full inbox")
-        done, _ = await asyncio.wait({subscribing}, timeout=3 * options(url).answer_timeout_s)
+        done, _ = await asyncio.wait({subscribing}, timeout=2 * patient.answer_timeout_s)
         assert not done
         await drain(connection, FLOOD, small_inbox)
         assert await subscribing

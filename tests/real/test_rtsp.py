@@ -28,6 +28,7 @@ from tests.real.rtsp import RtspServer
 from tests.support.polling import wait_until
 from tests.support.processes import Processes
 from tests.support.supervised import StartCapture, captures, decode_all, run_once
+from tests.unit.capture.fakes import RecordingSink
 
 pytestmark = pytest.mark.real
 
@@ -114,9 +115,10 @@ def test_a_camera_that_is_absent_at_start_is_found_later(processes: Processes, c
 def test_a_camera_that_loses_power_is_found_again(processes: Processes, capture: StartCapture) -> None:
     server = RtspServer(processes).start()
     camera = capture(server.url())
-    before = len(camera.until_units(30))
+    camera.until_units(30)
     server.kill()
     state = camera.until(lambda state: not state.connected, "the loss")
+    before = len(camera.sink.units)
     assert state.cause == "camera-lost"
     server.start()
     camera.until(lambda state: state.connected, "the return")
@@ -130,9 +132,10 @@ def test_a_camera_that_loses_power_is_found_again(processes: Processes, capture:
 def test_a_camera_that_freezes_is_left_and_found_again(processes: Processes, capture: StartCapture) -> None:
     server = RtspServer(processes).start()
     camera = capture(server.url(), stall_timeout_s=1.0, connect_timeout_s=2.0)
-    before = len(camera.until_units(30))
+    camera.until_units(30)
     server.freeze()
     state = camera.until(lambda state: not state.connected, "the stall")
+    before = len(camera.sink.units)
     assert state.cause == "camera-lost"
     assert "silent for" in state.detail or "nothing came from the source" in state.detail
     server.thaw()
@@ -158,10 +161,16 @@ def test_hanging_up_time_and_again_leaves_nothing_open(processes: Processes, cap
 
 def test_a_silent_camera_is_a_stall(processes: Processes) -> None:
     server = RtspServer(processes).start()
-    freezer = threading.Timer(4.0, server.freeze)
+    sink = RecordingSink()
+
+    def freeze() -> None:
+        wait_until(lambda: sink.units, what="pictures")
+        server.freeze()
+
+    freezer = threading.Thread(target=freeze)
     freezer.start()
     with pytest.raises(SourceStalledError, match=r"connected, but silent for \d+ s"):
-        run_once(server.url(), stall_timeout_s=1.0)
+        run_once(server.url(), sink=sink, connect_timeout_s=5.0, stall_timeout_s=1.0)
     freezer.join()
 
 

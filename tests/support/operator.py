@@ -92,8 +92,8 @@ class Operator:
     def _remember(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         name = message.topic.removeprefix(self.topics.up(""))
         if message.payload:
-            self.received.append((name, json.loads(message.payload)))
             self.correlations.append((name, getattr(message.properties, "CorrelationData", None)))
+            self.received.append((name, json.loads(message.payload)))
 
     # -- reading
 

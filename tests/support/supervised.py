@@ -25,7 +25,7 @@ StartCapture = Callable[..., "Capture"]
 
 
 def _settings(source: str, settings: dict[str, object]) -> CameraSettings:
-    fields = {"connect_timeout_s": 5.0, "stall_timeout_s": 2.0} | settings
+    fields = {"connect_timeout_s": 15.0, "stall_timeout_s": 2.0} | settings
     return CameraSettings.model_validate({"name": "main", "source": source} | fields)
 
 
@@ -82,11 +82,13 @@ def captures() -> Iterator[StartCapture]:
         one.end()
 
 
-def run_once(source: str, stop: threading.Event | None = None, **settings: object) -> None:
+def run_once(
+    source: str, stop: threading.Event | None = None, sink: RecordingSink | None = None, **settings: object
+) -> None:
     """One attempt, without a supervisor."""
     clock = SystemClock()
     context = SourceContext("nomad-07", clock, MediaTimeline(clock.monotonic_us()))
-    open_source(_settings(source, settings), context).run(RecordingSink(), stop or threading.Event())
+    open_source(_settings(source, settings), context).run(sink or RecordingSink(), stop or threading.Event())
 
 
 def decode_all(config: CodecConfig, units: list[AccessUnit]) -> list[av.VideoFrame]:

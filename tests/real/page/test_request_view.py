@@ -8,6 +8,7 @@ from tests.support import fake_fleet
 from tests.support.browser import new_page
 from tests.support.fake_centre import FakeCentre
 from tests.support.page_views import ADDRESSES, COMMAND, REQUEST, open_view
+from tests.support.polling import until
 
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -171,6 +172,7 @@ async def test_a_request_is_cancelled_after_a_question(browser: Browser, centre:
         await page.click("dialog button:has-text('Continue')")
         await page.click("dialog button.button-main")
         await expect(page.locator("text=Cancelling")).to_be_visible()
+        await until(lambda: centre.posted, what="the cancellation")
         centre.change_command(fake_fleet.command("cancelled", reply={"state": "cancelled"}))
         await expect(page.locator(".command .badge").first).to_have_text("Cancelled")
     assert [(sent["cmd"], sent["params"]) for sent in centre.posted] == [
@@ -213,11 +215,13 @@ async def test_an_older_day_is_asked_of_the_unit_page_by_page(browser: Browser, 
         await page.fill("#operator-asked", "A. Martin")
         await page.click("dialog button:has-text('Continue')")
         await expect(page.locator(".chosen-day")).to_contain_text("Waiting for the unit")
+        await until(lambda: centre.posted, what="the question")
         start = centre.posted[0]["params"]["from"]
         first = {"from": start, "to": start.replace("T00", "T06"), "held": True}
         gap = {"from": start.replace("T00", "T06"), "to": start.replace("T00", "T12"), "held": False, "cause": "boot"}
         answer(centre, {"camera": "main", "intervals": [first], "cursor": "6"})
         await expect(page.locator(".chosen-day [data-stretch]")).to_have_count(1)
+        await until(lambda: len(centre.posted) > 1, what="the next question")
         assert centre.posted[1]["params"]["cursor"] == "6"
         answer(centre, {"camera": "main", "intervals": [gap]})
         await expect(page.locator(".chosen-day [data-stretch].bar-gap")).to_have_count(1)

@@ -22,6 +22,8 @@ pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.asyncio(loop_scope
 
 PARIS = ZoneInfo("Europe/Paris")
 FPS = 10
+MOST_LEFT_OUT_MS = 5 * 1000 / FPS
+"""Pictures that a camera on a busy machine leaves out; a group of pictures is longer."""
 CLIP_S = 6
 LONG_MS = 150_000
 """For what a unit and a verification on a busy machine need."""
@@ -118,13 +120,13 @@ async def test_from_the_unit_in_trouble_to_its_playing_clip(browser: Browser, st
         await page.wait_for_selector(".view-title .badge:has-text('Verified')", timeout=LONG_MS)
         code, time_s = await code_shown(page)
         assert time_s == 0
-        assert 0 <= code.utc_ms - start_us // 1000 < 2 * 1000 / FPS
+        assert 0 <= code.utc_ms - start_us // 1000 < MOST_LEFT_OUT_MS
         await page.eval_on_selector(
             "video", "video => { video.defaultPlaybackRate = video.playbackRate = 2; return video.play() }"
         )
         await wait_true(page, "document.querySelector('video').ended", what="its end", timeout_s=LONG_MS / 1000)
         last, _ = await code_shown(page)
-        assert 0 < end_us // 1000 - last.utc_ms <= 2 * 1000 / FPS
+        assert 0 < end_us // 1000 - last.utc_ms <= MOST_LEFT_OUT_MS
         digests = await page.locator(".digest code").all_text_contents()
         assert len(digests) > 0
         assert all(len(digest) == 64 for digest in digests)
